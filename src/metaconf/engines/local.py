@@ -1,0 +1,142 @@
+"""A local transformers model: loaded once, asked for short answers or for full replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from metaconf.embedded.model import resolve_model
+from metaconf.engines.sampler import GREEDY, Draw, Drawn, Sampling, draw
+from metaconf.errors import UserError
+from metaconf.prompts.chat import ANSWER_ONLY, INSTRUCTION, answer_turns, messages, render
+from metaconf.records import Question, Reply
+
+ANSWER_START = "Answer:"
+
+
+def default_dtype() -> torch.dtype:
+    """bfloat16 where the hardware multiplies it fast, float32 elsewhere (16 against 100 GFLOP/s
+    on a processor with AVX2 only)."""
+    if torch.cuda.is_available():
+        return torch.bfloat16
+    capability = torch.backends.cpu.get_cpu_capability()
+    amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
+    return torch.bfloat16 if amx or "BF16" in capability else torch.float32
+
+
+@dataclass
+class LocalModel:
+    """A causal language model and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    @cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end a reply: the tokenizer's and the generation configuration's."""
+        ids: Any = getattr(self.model.generation_config, "eos_token_id", None)
+        listed = ids if isinstance(ids, list) else [ids]
+        return frozenset(i for i in [*listed, self.tokenizer.eos_token_id] if i is not None)
+
+    @cached_property
+    def newline_tokens(self) -> frozenset[int]:
+        """Tokens that hold a line break: a short answer ends there."""
+        texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+        return frozenset(i for i, text in enumerate(texts) if "\n" in text)
+
+    def answer_prompt(self, question: str) -> tuple[int, ...]:
+        """Tokens that ask for the bare answer, with worked examples and "Answer:" begun."""
+        chat = messages(question, ANSWER_ONLY, answer_turns())
+        start = self.tokenizer.encode(ANSWER_START, add_special_tokens=False)
+        return (*render(self.tokenizer, chat), *start)
+
+    def reply_prompt(
+        self, question: str, turns: Sequence[tuple[str, str]] = ()
+    ) -> tuple[int, ...]:
+        """Tokens that ask for answer, reflection and confidence."""
+        return tuple(render(self.tokenizer, messages(question, INSTRUCTION, turns)))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return self.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalModel:
+    """Load a hub id, a local folder or "embedded"; adapters (PEFT folders) are merged.
+
+    Raises UserError where the folder or hub id cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    path = resolve_model(name_or_path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = _load_weights(path, dtype or default_dtype())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name_or_path}: cannot be loaded as a causal language model ({error}); "
+            "give a hub id, a folder with config.json and safetensors, or `embedded`"
+        ) from error
+    return LocalModel(model.eval(), tokenizer)
+
+
+def _load_weights(path: str, dtype: torch.dtype) -> Any:
+    from pathlib import Path
+
+    from transformers import AutoModelForCausalLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if (Path(path) / "adapter_config.json").is_file():
+        from peft import AutoPeftModelForCausalLM
+
+        peft_model: Any = AutoPeftModelForCausalLM.from_pretrained(path, dtype=dtype)
+        return peft_model.merge_and_unload().to(device)
+    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True).to(device)
+
+
+def sample_answers(
+    local: LocalModel,
+    questions: Sequence[Question],
+    samples: Iterable[int],
+    sampling: Sampling,
+    on_batch: Callable[[list[Reply]], None],
+) -> None:
+    """Ask for short answers: sample GREEDY is greedy, the others are drawn. Results go to
+    `on_batch` as they come; `Reply.probability` is that of the answer's tokens."""
+    wanted = tuple(samples)
+    ends = local.end_tokens | local.newline_tokens
+    draws = [Draw(local.answer_prompt(q.prompt), q.id, wanted) for q in questions]
+    how = replace(sampling, stop=ends)
+    draw(local.model, draws, how, lambda rows: on_batch([_answer(local, ends, r) for r in rows]))
+
+
+def _answer(local: LocalModel, ends: frozenset[int], row: Drawn) -> Reply:
+    kept = [(t, p) for t, p in zip(row.tokens, row.logprobs, strict=True) if t not in ends]
+    probability = float(torch.tensor([p for _, p in kept]).sum().exp()) if kept else None
+    text = local.decode([t for t, _ in kept]).strip()
+    return Reply(
+        row.key, row.sample, text, "ok" if row.ended else "cut", len(row.tokens), probability
+    )
+
+
+def sample_replies(
+    local: LocalModel,
+    questions: Sequence[Question],
+    samples: Iterable[int],
+    sampling: Sampling,
+    on_batch: Callable[[list[Reply]], None],
+    turns: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Ask for full replies (answer, reflection, confidence), as `sample_answers` does."""
+    wanted = tuple(samples)
+    draws = [Draw(local.reply_prompt(q.prompt, turns), q.id, wanted) for q in questions]
+    how = replace(sampling, stop=local.end_tokens)
+    draw(local.model, draws, how, lambda rows: on_batch([_reply(local, r) for r in rows]))
+
+
+def _reply(local: LocalModel, row: Drawn) -> Reply:
+    text = local.decode(row.tokens)
+    return Reply(row.key, row.sample, text, "ok" if row.ended else "cut", len(row.tokens))

@@ -1,0 +1,282 @@
+"""The grader for short answers: names, places, dates, numbers.
+
+SQuAD's exact match is too strict for sentences ("It is in France.") and a substring rule too
+lenient ("not France", "South Africa" for Africa, "France or Spain"): a policy trained on either
+learns to exploit it. So an answer is read as one statement that pays if it names one candidate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from metaconf.graders.dates import covers, find_dates
+from metaconf.graders.places import levels
+from metaconf.graders.text import fold, is_number, normalise, numbers, words
+from metaconf.records import Question, Target
+
+Verdict = tuple[float | None, str]
+
+_MAX_WORDS = 40
+_MAX_CHARS = 2000
+
+_FILLER_WORDS = """
+    am is was are were be been being it its this that these those there here he she they i we you
+    his her their my in on at to from by as for with within into so then well yes ok okay a an the
+    answer correct right final would will should think thought believe guess say suppose know sure
+    called named known located found lies lie situated probably likely definitely certainly
+    currently actually simply just only exactly about around approximately roughly circa has had
+    have do does did won wrote made born died country city state town nation continent currency
+    capital year date place person name number total result equals which who what where when how
+    me think im ive id thats utc sir during throughout"""
+_FILLER = frozenset(_FILLER_WORDS.split())
+_GENERIC_OF = re.compile(
+    r"\b(?:country|nation|state|city|town|county|continent|island|province|year) of\s+"
+    r"(?=[\ue000-\uf8ff])"
+)
+_CLAUSE = re.compile(r"([,;:()\n]|[.!?](?=\s|$)|\bbut\b)")
+_SUBJECT_NEGATED = re.compile(
+    r"\b(?:wrong|incorrect|false|untrue|(?:is|was|are|were|am|be|do|does|did|can|could|will|would"
+    r"|should|has|have|had|may|might|i|it|its) not|cannot|(?:is|was|are|were|does|did|do|ca|could"
+    r"|wo|would|should|has|have|had|ai)nt)\b"
+)
+_NEGATED = re.compile(
+    r"\b(?:not|never|neither|nor|rather than|instead of|other than|except|excluding|unlike"
+    r"|without)\b"
+)
+_ANYTHING_BUT = re.compile(r"\b(?:anything|everything|anywhere|everywhere|all|nothing) but\b")
+_SPLIT = re.compile(
+    r"(,(?!\d{3}\b)|[;/|()\[\]\n]|[.!?:](?=\s|$)|\s-+\s"
+    r"|\b(?:or|and|maybe|perhaps|possibly|alternatively|also|either|versus|vs)\b)"
+)
+_CONTRAST_WORDS = "or / | maybe perhaps possibly alternatively also either versus vs"
+_CONTRAST = frozenset(_CONTRAST_WORDS.split())
+_ASIDE = re.compile(
+    r"\s*(?:(?:in|on|at|near|which|who|where|because|since|with|from|during|by|for|as|an?|it|he|she"
+    r"|they|this|that|located|formerly|also known|altogether|total|right|please|thanks)\b"
+    r"|the\b.*\b(?:of|in|from|by|who|that|which)\b)"
+)
+_DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
+_PRIVATE = re.compile(r"[\ue000-\uf8ff]")
+
+
+def grade_short(question: Question, answer: str) -> Verdict:
+    """Grade against every target; correctness is the credit of the one target that matches.
+
+    Right, in this order:
+    1. The answer's normal form (`text.normalise`), or its core without filler words at both ends
+       ("It is in France." → "france"), equals that of a target's text: the best credit of those.
+    2. Clauses that deny are left out: "not X but Y", "Y, not X", "X is wrong" say nothing for X.
+    3. A target that is a date: the answer holds one date, at least as precise, that agrees
+       ("14 December 1972" answers "December 1972", not the other way round). A target that is a
+       number: it is the only number (but for those of the prompt; after "=" where there is one),
+       or the year of the only date.
+    4. Any other target: its words stand as a whole phrase ("South Africa" is not "Africa") in an
+       answer of at most 40 words that names nothing else beside it. Beside it may stand words of
+       the prompt, asides ("the capital of …", "in …") and places of another level ("Mali, West
+       Africa", "Quito, Ecuador"); another name in a list, or anything after "or", is a hedge and
+       wrong, even if it is another target: two targets named earn nothing.
+    """
+    if not any(normalise(text) for target in question.targets for text in target.texts):
+        return None, "not graded: the question has no reference answer"
+    if len(answer) > _MAX_CHARS:
+        return 0.0, f"longer than {_MAX_CHARS} characters"
+    credit = _equal(question.targets, answer)
+    if credit is not None:
+        return credit, "matches"
+    answer = _PRIVATE.sub(" ", answer)
+    if len(answer.split()) > _MAX_WORDS:
+        return 0.0, f"longer than {_MAX_WORDS} words"
+    return _contained(question, answer)
+
+
+def same_short(a: str, b: str) -> bool:
+    """Whether two answers say the same, by `answer_key`."""
+    return answer_key(a) == answer_key(b)
+
+
+@lru_cache(maxsize=65536)
+def answer_key(answer: str) -> str:
+    """A key that equal answers share: the normal form without filler at both ends.
+
+    A region of the world behind a comma is dropped ("Mali, West Africa" is "mali"); a date is
+    written year-month-day. Only the first 2,000 characters count.
+    """
+    head, comma, tail = answer[:_MAX_CHARS].partition(",")
+    if comma and levels(_core(normalise(tail))) == {3}:
+        answer = head
+    form = normalise(answer[:_MAX_CHARS])
+    dates, rest = find_dates(form)
+    if len(dates) == 1 and not _core(rest):
+        return f"{dates[0].year}-{dates[0].month}-{dates[0].day}"
+    return _core(form) or form
+
+
+@lru_cache(maxsize=65536)
+def _core(form: str) -> str:
+    tokens = form.split()
+    start, end = 0, len(tokens)
+    while start < end and tokens[start] in _FILLER:
+        start += 1
+    while end > start and tokens[end - 1] in _FILLER:
+        end -= 1
+    return normalise(" ".join(tokens[start:end]))
+
+
+def _equal(targets: Sequence[Target], answer: str) -> float | None:
+    """The best credit among the targets with a text equal to the answer."""
+    forms = {normalise(answer), answer_key(answer)} - {""}
+    credits = [t.credit for t in targets if not forms.isdisjoint(_keys(t.texts))]
+    return max(credits, default=None)
+
+
+@lru_cache(maxsize=4096)
+def _keys(texts: tuple[str, ...]) -> frozenset[str]:
+    keys = {normalise(text) for text in texts} | {answer_key(text) for text in texts}
+    return frozenset(keys - {""})
+
+
+def _contained(question: Question, answer: str) -> Verdict:
+    best = best_target(question.targets)
+    marks, pattern = _marks(question.targets)
+    marked = pattern.sub(lambda m: f" {marks.get(normalise(m[0]), m[0])} ", fold(answer))
+    affirmed = affirm(marked)
+    unmarked = _unmark(affirmed, marks)
+    named = {i for i in best.values() if _value_match(question, i, unmarked)}
+    if not named:
+        named = _named(question, affirmed, marks, answer)
+    if len(named) > 1:
+        return 0.0, "names several answers"
+    if named:
+        return question.targets[named.pop()].credit, "contains the answer"
+    return 0.0, "no match" if affirmed.strip() == marked.strip() else "no match (denials left out)"
+
+
+@lru_cache(maxsize=4096)
+def best_target(targets: tuple[Target, ...]) -> dict[str, int]:
+    """Normal form of each text → index of the target that pays most for it."""
+    best: dict[str, int] = {}
+    for i, target in enumerate(targets):
+        for key in _keys(target.texts):
+            if key not in best or target.credit > targets[best[key]].credit:
+                best[key] = i
+    return best
+
+
+@lru_cache(maxsize=4096)
+def _marks(targets: tuple[Target, ...]) -> tuple[dict[str, str], re.Pattern[str]]:
+    """One private character a known answer, and the pattern that finds answers in folded text.
+
+    Marking whole names first keeps "Trinidad and Tobago" or "Washington, D.C." from being split.
+    """
+    texts = {fold(text) for target in targets for text in target.texts}
+    texts |= {core for text in texts if (core := _core(normalise(text)))}
+    found = sorted((re.findall(r"[^\W_]+", text) for text in texts), key=lambda ws: -len(ws))
+    shapes = [r"[\W_]+".join(map(re.escape, ws)) for ws in found if ws]
+    keys = best_target(targets)
+    marks = {key: chr(0xE000 + i) for i, key in enumerate(list(keys)[:6000])}
+    return marks, re.compile(rf"(?<![\w-])(?:{'|'.join(shapes) or '(?!)'})(?![\w-])")
+
+
+def _unmark(text: str, marks: dict[str, str]) -> str:
+    back = {mark: key for key, mark in marks.items()}
+    return _PRIVATE.sub(lambda m: back.get(m[0], " "), text)
+
+
+def affirm(folded: str) -> str:
+    """Folded text without what it denies; see rule 2 of `grade_short`."""
+    pieces = _CLAUSE.split(_ANYTHING_BUT.sub("not", folded))
+    for i in range(0, len(pieces), 2):
+        if _SUBJECT_NEGATED.search(pieces[i]):
+            pieces[i] = ""
+        elif match := _NEGATED.search(pieces[i]):
+            pieces[i] = pieces[i][: match.start()]
+    return "".join(" " if piece == "but" else piece for piece in pieces)
+
+
+def _value_match(question: Question, index: int, text: str) -> bool:
+    """Rule 3: dates and numbers, compared by value."""
+    form = " ".join(words(text))
+    dates, _ = find_dates(form)
+    for gold in (normalise(t) for t in question.targets[index].texts):
+        gold_dates, rest = find_dates(gold)
+        if len(gold_dates) == 1 and not _core(rest):
+            if dates and all(covers(gold_dates[0], date) for date in dates):
+                return True
+        elif gold_dates == [] and len(numbers(gold.split())) == 1 and _is_value(gold):
+            if len(dates) == 1 and dates[0].year == gold:
+                return True
+            if _only_numbers(text, question.prompt) == {gold}:
+                return True
+    return False
+
+
+def _is_value(form: str) -> bool:
+    number, _, unit = form.partition(" ")
+    return is_number(number) and unit in ("", "percent", "bc")
+
+
+def _only_numbers(text: str, prompt: str) -> set[str]:
+    found = set(numbers(words(text.rpartition("=")[2])))
+    return found - set(numbers(words(fold(prompt)))) or found
+
+
+def _named(question: Question, text: str, marks: dict[str, str], raw: str) -> set[int]:
+    """Rule 4: the targets named, empty where something else stands beside them."""
+    best = best_target(question.targets)
+    keys = {mark: key for key, mark in marks.items()}
+    known = _FILLER | set(words(fold(question.prompt)))
+    capitals = {fold(word) for word in re.findall(r"\b[^\W\d_a-z]\w*", raw)}
+    pieces = _SPLIT.split(_GENERIC_OF.sub("", text))
+    chunks = [
+        (chunk, contrast, part)
+        for part, contrast in _parts(pieces)
+        for chunk in _chunks(part, marks)
+    ]
+    candidates = [keys[c] for c, _, _ in chunks if c in keys]
+    parts = {part for c, _, part in chunks if c in keys}
+    for i, (chunk, contrast, part) in enumerate(chunks):
+        if chunk not in keys and not set(chunk.split()) <= known:
+            together = part in parts and not capitals.isdisjoint(fold(raw).split())
+            aside = together and capitals.isdisjoint(chunk.split())
+            aside = aside or (_is_aside(part) and not _PRIVATE.search(chunk))
+            before = [keys[c] for c, _, _ in chunks[:i] if c in keys]
+            place = _is_outer_place(chunk, before, candidates[len(before) :])
+            if contrast or not (aside or place):
+                return set()
+    return {best[key] for key in candidates}
+
+
+def _parts(pieces: list[str]) -> Iterator[tuple[str, bool]]:
+    """Each part with whether a word of choice ("or", "maybe") stands before or after it."""
+    seps = ["", *pieces[1::2], ""]
+    for i, part in enumerate(pieces[0::2]):
+        alternative = bool(i) and any(seps[j].strip() in _CONTRAST for j in (i, i + 1))
+        yield part, alternative or seps[i + 1].strip() == "or"
+
+
+def _chunks(part: str, marks: dict[str, str]) -> list[str]:
+    """Maximal runs of words between filler words; a run that is a known answer as its mark."""
+    chunks: list[list[str]] = [[]]
+    for token in words(part):
+        if token in _FILLER:
+            chunks.append([])
+        else:
+            chunks[-1].append(token)
+    forms = [" ".join(chunk) for chunk in chunks if chunk]
+    return [marks.get(normalise(form), form) for form in forms]
+
+
+def _is_aside(part: str) -> bool:
+    return bool(_ASIDE.match(part)) and not _DOUBT.search(part)
+
+
+def _is_outer_place(chunk: str, before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether places grow from left to right: a town before its country, a region after it."""
+    steps = [(key, chunk) for key in before] + [(chunk, key) for key in after]
+    return bool(steps) and all(_rises(inner, outer) for inner, outer in steps)
+
+
+def _rises(inner: str, outer: str) -> bool:
+    return any(a < b for a in levels(inner) or {0} for b in levels(outer))

@@ -1,0 +1,201 @@
+"""Normal forms of short answers: what counts as the same words and the same number.
+
+Starts from SQuAD's normalisation (lower case, no punctuation, no articles) and mends what it gets
+wrong: signs, decimal points and lists of numbers survive ("-3" is not "3", "2,5" is not "25"),
+accents and dashes do not matter, "twenty-one", "21" and "21.0" are one number.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_LETTERS = str.maketrans(
+    {
+        **dict.fromkeys("‐‑‒–—―−﹣－", "-"),
+        **dict.fromkeys("'’‘ʼʻ`´", ""),
+        **{"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"},
+    }
+)
+_MARKS = re.compile(r"[\u0300-\u036f]")
+_TOKEN = re.compile(
+    r"(?<![\w.])-?[$€£]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:st\b|nd\b|rd\b|th\b|s\b)?"
+    r"|(?<![\w])\.\d+|[^\W_]+|[%&\ue000-\uf8ff]"
+)
+_ARTICLES = frozenset(("a", "an", "the"))
+_WORDS = {"&": "and", "%": "percent", "saint": "st", "mount": "mt", "bce": "bc"}
+
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+_UNITS += " fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SMALL = {word: i for i, word in enumerate(_UNITS.split())}
+_SMALL |= {word: 20 + 10 * i for i, word in enumerate(_TENS.split())}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+_ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+_ORDINAL = {word: i + 1 for i, word in enumerate(_ORDINALS.split())}
+_ORDINAL |= {w[:-1] + "ieth": 20 + 10 * i for i, w in enumerate(_TENS.split())}
+# Not I, V and X, which stand for other things too.
+_NUMERALS = "_ _ ii iii iv _ vi vii viii ix _ xi xii xiii xiv xv xvi xvii xviii xix xx"
+_ROMAN = {word: str(i) for i, word in enumerate(_NUMERALS.split()) if word != "_"}
+_SPELLED = frozenset(_SMALL) | frozenset(_SCALES) | frozenset(_ORDINAL)
+
+_SAME = {
+    **dict.fromkeys(("usa", "us", "us of", "united states of america", "america"), "united states"),
+    **dict.fromkeys(("uk", "great britain", "britain"), "united kingdom"),
+    **{"uae": "united arab emirates", "drc": "democratic republic of congo"},
+    **{"holland": "netherlands", "czechia": "czech republic", "ussr": "soviet union"},
+}
+
+
+def fold(text: str) -> str:
+    """Lower case without accents and apostrophes, every dash a hyphen, NFKC otherwise."""
+    if text.isascii():
+        return text.lower().replace("'", "").replace("`", "")
+    bare = _MARKS.sub("", unicodedata.normalize("NFKD", text.translate(_LETTERS)))
+    return unicodedata.normalize("NFKC", bare).casefold().translate(_LETTERS)
+
+
+@lru_cache(maxsize=65536)
+def normalise(text: str) -> str:
+    """The normal form of an answer: words and numbers, single spaces.
+
+    Dropped: case, accents, punctuation, articles before a word, "AD". Unified: dashes, "&"/"and",
+    "%"/"percent", thousands commas, trailing decimal zeros, spelled numbers and ordinals, Roman
+    numerals after a word, "Saint"/"St", initials ("J. K." is "jk"), common names of a few countries
+    when they are the whole answer ("USA" is "united states").
+    """
+    form = " ".join(words(fold(text)))
+    return _SAME.get(form, form)
+
+
+def words(folded: str) -> list[str]:
+    """The normalised words of folded text, in order."""
+    found: list[str] = _TOKEN.findall(folded)
+    tokens = [_WORDS.get(token, token) for token in found]
+    if len(tokens) > 1:
+        last = len(tokens) - 1
+        tokens = [t for i, t in enumerate(tokens) if t not in _ARTICLES or i == last]
+        tokens = _join_initials(tokens)
+    if not _SPELLED.isdisjoint(tokens):
+        tokens = _spelled_numbers(tokens)
+    return _tidy(tokens)
+
+
+def numbers(tokens: list[str]) -> list[str]:
+    """The numbers among normalised words; a percent sign or BC stays with its number."""
+    found: list[str] = []
+    for i, token in enumerate(tokens):
+        if is_number(token):
+            after = tokens[i + 1] if i + 1 < len(tokens) else ""
+            found.append(f"{token} {after}" if after in ("percent", "bc") else token)
+    return found
+
+
+def is_number(token: str) -> bool:
+    """Whether a normalised word is a number (ordinals and decades are not)."""
+    return token[-1:].isdigit() and token.lstrip("-").replace(".", "", 1).isdecimal()
+
+
+def _tidy(tokens: list[str]) -> list[str]:
+    tidy: list[str] = []
+    for i, token in enumerate(tokens):
+        if token[-1:].isdigit():
+            token = _number(token)
+        elif token == "ad" and _beside_number(tokens, i):
+            continue
+        elif token == "cent" and tidy[-1:] == ["per"]:
+            tidy[-1] = "percent"
+            continue
+        elif token in _ROMAN and i:
+            token = _ROMAN[token]
+        elif token[:1] in "-$€£":
+            token = token.lstrip("-$€£")
+        tidy.append(token)
+    return tidy
+
+
+def _beside_number(tokens: list[str], i: int) -> bool:
+    return any(token[-1:].isdigit() for token in tokens[max(0, i - 1) : i + 2])
+
+
+def _number(token: str) -> str:
+    token = token.translate({ord(mark): None for mark in ",$€£"})
+    if token[:1] == ".":
+        token = "0" + token
+    return token.rstrip("0").rstrip(".") if "." in token else token
+
+
+def _join_initials(tokens: list[str]) -> list[str]:
+    joined: list[str] = []
+    run = 0
+    for token in tokens:
+        single = len(token) == 1 and "a" <= token <= "z"
+        if single and run:
+            joined[-1] += token
+        else:
+            joined.append(token)
+        run = single
+    return joined
+
+
+def _spelled_numbers(tokens: list[str]) -> list[str]:
+    """Replace each run of number words ("one hundred and five", "1.5 million") by digits."""
+    out: list[str] = []
+    i = 0
+    while i < len(tokens):
+        end, value = _read_number(tokens, i)
+        if value is None:
+            out.append(_ordinal(tokens[i]))
+            i += 1
+        else:
+            out.append(value)
+            i = end
+    return out
+
+
+def _ordinal(token: str) -> str:
+    return ordinal_form(_ORDINAL[token]) if token in _ORDINAL else token
+
+
+def ordinal_form(value: int) -> str:
+    """1 → "1st", 12 → "12th"."""
+    teen = value % 100 in (11, 12, 13)
+    return f"{value}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(value % 10, 'th')}"
+
+
+def _read_number(tokens: list[str], start: int) -> tuple[int, str | None]:
+    """Read number words from `start`: (index after them, digits), or (start, None)."""
+    total, current, i, last = 0.0, 0.0, start, ""  # at most 10^27, so never infinite
+    while i < len(tokens):
+        token = tokens[i]
+        if token in _SMALL and _may_follow(last, _SMALL[token]):
+            current += _SMALL[token]
+        elif token in _SCALES and (last or i == start) and current < 10**15:
+            current = max(current, 1) * _SCALES[token]
+            if token != "hundred":
+                total, current = total + current, 0
+        elif i == start and is_number(_number(token)) and tokens[i + 1 : i + 2] != []:
+            if tokens[i + 1] not in _SCALES:
+                return start, None
+            current = float(_number(token)) if len(token) < 18 else 0
+        elif (
+            token == "and" and last in _SCALES and tokens[i + 1 : i + 2] and tokens[i + 1] in _SMALL
+        ):
+            i += 1
+            continue
+        elif token in _ORDINAL and last in _SMALL and _SMALL[last] >= 20 and _ORDINAL[token] < 10:
+            return i + 1, ordinal_form(int(total + current) + _ORDINAL[token])
+        else:
+            break
+        last, i = token, i + 1
+    if i == start:
+        return start, None
+    value = total + current
+    return i, str(int(value)) if value == int(value) else str(value)
+
+
+def _may_follow(last: str, value: int) -> bool:
+    """Whether a small number word continues the number: after a scale, or a unit after tens."""
+    return not last or last in _SCALES or (_SMALL.get(last, 0) >= 20 and 0 < value < 10)

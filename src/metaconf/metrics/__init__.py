@@ -1,0 +1,59 @@
+"""Metrics of stated confidence: row order, ties and graded correctness never change a number.
+
+Pure functions of confidence (n,) and correctness (n,), both in [0, 1]; `summarise` takes missing
+values too and gives every figure with its 95 % interval. numpy and scikit-learn only.
+"""
+
+from metaconf.metrics.bins import Bin, ace, ece, mce, null_band, reliability_bins, wilson
+from metaconf.metrics.isotonic import Isotonic, apply_isotonic, fit_isotonic
+from metaconf.metrics.ranking import auprc_right, auprc_wrong, auroc, levels
+from metaconf.metrics.registry import METRICS
+from metaconf.metrics.scores import Parts, brier, corp, murphy, nll, smooth_ece
+from metaconf.metrics.selective import (
+    RiskCoverage,
+    augrc,
+    aurc,
+    coverage_at_risk,
+    eaurc,
+    prr,
+    risk_at_coverage,
+    risk_coverage,
+)
+from metaconf.metrics.summary import Figure, Run, paired_difference, paired_differences, summarise
+
+__all__ = [
+    "METRICS",
+    "Bin",
+    "Figure",
+    "Isotonic",
+    "Parts",
+    "RiskCoverage",
+    "Run",
+    "ace",
+    "apply_isotonic",
+    "augrc",
+    "auprc_right",
+    "auprc_wrong",
+    "aurc",
+    "auroc",
+    "brier",
+    "corp",
+    "coverage_at_risk",
+    "eaurc",
+    "ece",
+    "fit_isotonic",
+    "levels",
+    "mce",
+    "murphy",
+    "nll",
+    "null_band",
+    "paired_difference",
+    "paired_differences",
+    "prr",
+    "reliability_bins",
+    "risk_at_coverage",
+    "risk_coverage",
+    "smooth_ece",
+    "summarise",
+    "wilson",
+]

@@ -1,0 +1,72 @@
+"""The metrics by name: what summaries and comparisons go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from metaconf.metrics import bins, ranking, scores, selective
+from metaconf.metrics.arrays import Array
+from metaconf.metrics.table import Table, ratio
+
+Rows = Literal["replies", "parsed", "graded", "complete"]
+"""All replies; those with a confidence; those with a correctness; those with both."""
+
+
+class Metric(NamedTuple):
+    """A function of tables to (...,), NaN where undefined; its range, rows and requirement."""
+
+    of: Callable[[Table], Array]
+    low: float = 0.0
+    high: float = 1.0
+    rows: Rows = "complete"
+    needs: str = ""
+
+
+METRICS: dict[str, Metric] = {
+    "parse_rate": Metric(lambda t: ratio(t.parsed, t.replies), rows="replies"),
+    "graded_rate": Metric(lambda t: ratio(t.graded, t.replies), rows="replies"),
+    "accuracy": Metric(lambda t: ratio(t.graded_right, t.graded), rows="graded"),
+    "mean_confidence": Metric(lambda t: ratio(t.parsed_confidence, t.parsed), rows="parsed"),
+    "ece": Metric(bins.ece_of),
+    "ece_equal_mass": Metric(partial(bins.ece_of, scheme="mass")),
+    "ace": Metric(bins.ace_of),
+    "mce": Metric(bins.mce_of, needs=f"no bin holds {bins.MCE_LEAST} replies"),
+    "smooth_ece": Metric(scores.smooth_ece_of),
+    "brier": Metric(scores.brier_of),
+    "nll": Metric(scores.nll_of, high=float(-np.log(scores.NLL_CLIP))),
+    "auroc": Metric(ranking.auroc_of, needs=ranking.BOTH),
+    "auprc_right": Metric(ranking.auprc_right_of, needs=ranking.BOTH),
+    "auprc_wrong": Metric(ranking.auprc_wrong_of, needs=ranking.BOTH),
+    "aurc": Metric(selective.aurc_of),
+    "eaurc": Metric(selective.eaurc_of),
+    "augrc": Metric(selective.augrc_of, high=0.5),
+    "prr": Metric(selective.prr_of, low=-np.inf, needs=selective.ALIKE),
+    "coverage_at_risk_10": Metric(partial(selective.coverage_at_risk_of, risk=0.1)),
+    "risk_at_coverage_80": Metric(partial(selective.risk_at_coverage_of, coverage=0.8)),
+    "levels": Metric(ranking.levels_of, low=1.0, high=np.inf),
+}
+"""`ece`, `ace` and `mce` have 15 bins of equal width; the rest is as in their own functions."""
+
+_EMPTY: dict[Rows, str] = {
+    "replies": "no replies",
+    "parsed": "no reply states a confidence",
+    "graded": "no reply is graded",
+    "complete": "no reply has both a confidence and a grade",
+}
+
+
+def rows_of(name: str, table: Table) -> int:
+    """Over how many replies of one table the metric is taken."""
+    return int(getattr(table, METRICS[name].rows))
+
+
+def value_of(name: str, table: Table) -> float | str:
+    """The metric of one table, or the reason why it has none."""
+    if not rows_of(name, table):
+        return _EMPTY[METRICS[name].rows]
+    value = float(METRICS[name].of(table))
+    return METRICS[name].needs if np.isnan(value) else value

@@ -1,0 +1,205 @@
+"""Every metric of a run at once, with intervals, ready for JSON; and differences between runs.
+
+Missing values are counted and never dropped in silence: a reply without a confidence still counts
+in the accuracy, and each figure says over how many replies it was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
+from metaconf.metrics.bins import BINS, edges, null_band_of
+from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.registry import METRICS, rows_of, value_of
+from metaconf.metrics.table import Cells, Table, coarsen, group
+
+Ids = Sequence[Hashable] | NDArray[Any]
+
+# Beyond this many distinct confidences the resamples use neighbourhoods of equal mass.
+_FINEST, _GROUPS = 4096, 2048
+
+
+class Figure(TypedDict):
+    """A number with its 95 % interval, ready for JSON.
+
+    `n` is how many replies it is over (questions, for a difference). `reason` says why the value
+    or the interval is None, and is None itself where both are there.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    reason: str | None
+
+
+class Run(NamedTuple):
+    """One run's replies, each (n,): NaN or None for a missing confidence or correctness."""
+
+    confidence: Partial
+    correctness: Partial
+    question_ids: Ids
+
+
+class _Counted(NamedTuple):
+    """A run ready to be resampled: `cells` may be coarse, `table` is exact."""
+
+    cells: Cells
+    question: Index
+    questions: list[Any]
+    table: Table
+    coarse: bool
+
+
+def summarise(
+    confidence: Partial,
+    correctness: Partial,
+    question_ids: Ids,
+    *,
+    seed: int = 0,
+    replicates: int = 1000,
+) -> dict[str, Figure]:
+    """All of `METRICS`, n and the null band of the ECE, as strict JSON (no NaN, no infinity).
+
+    All inputs (n,): confidence in [0, 1], NaN where none was stated; correctness in [0, 1], NaN
+    where not graded. Accuracy is over all graded replies, those without a confidence included;
+    calibration and ranking are over replies that have both. Intervals: bootstrap of questions,
+    see `bootstrap.interval`; none for one question or 0 replicates. With more than 4096 distinct
+    confidences the resamples, not the values, use about 2048 neighbourhoods of equal mass. The
+    null band's value is the mean ECE of calibrated replies. ValueError names wrong rows.
+    """
+    run = _count(Run(confidence, correctness, question_ids))
+    drawn = _replicate([run], list(METRICS), replicates, seed)[0]
+    n = int(run.table.replies)
+    figures = {"n": _figure(n, None, None, n, "a count has no interval")}
+    for name in METRICS:
+        value = value_of(name, run.table)
+        figures[name] = _with_interval(name, value, rows_of(name, run.table), drawn, [run])
+    figures["ece_null_band"] = _null_figure(run.table, replicates, seed)
+    return figures
+
+
+def paired_difference(
+    name: str, a: Run, b: Run, *, seed: int = 0, replicates: int = 1000
+) -> Figure:
+    """Metric `name` of run `a` minus that of run `b`, with a paired 95 % interval.
+
+    Each resample draws the same questions for both, so what a question does to both cancels.
+    n is the number of questions. ValueError on wrong rows, on an unknown name and when the two
+    runs do not answer the same questions; the numbers of replies a question may differ.
+    """
+    return paired_differences(a, b, [name], seed=seed, replicates=replicates)[name]
+
+
+def paired_differences(
+    a: Run,
+    b: Run,
+    names: Iterable[str] = tuple(METRICS),
+    *,
+    seed: int = 0,
+    replicates: int = 1000,
+) -> dict[str, Figure]:
+    """`paired_difference` for several metrics, from one set of resamples."""
+    names = list(names)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise ValueError(f"there is no metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
+    runs = [_count(a), _count(b)]
+    _same_questions(runs[0].questions, runs[1].questions)
+    first, second = _replicate(runs, names, replicates, seed)
+    drawn = {name: first[name] - second[name] for name in first}
+    n = len(runs[0].questions)
+    return {
+        name: _with_interval(name, _minus(name, runs), n, drawn, runs, signed=True)
+        for name in names
+    }
+
+
+def _count(run: Run) -> _Counted:
+    confidence, correctness = check_partial(run.confidence, run.correctness)
+    questions, question = number_questions(run.question_ids)
+    if question.size != confidence.size:
+        raise ValueError(
+            f"{question.size} question ids for {confidence.size} replies; give one a reply"
+        )
+    cells = group(confidence, correctness)
+    table = cells.table(cells.count)
+    coarse = table.levels.size > _FINEST
+    if coarse:
+        cells = group(coarsen(confidence, _GROUPS, edges(BINS)), correctness)
+    return _Counted(cells, question, questions, table, coarse)
+
+
+def _replicate(
+    runs: list[_Counted], names: list[str], replicates: int, seed: int
+) -> list[dict[str, Array]]:
+    """Each run's metrics over the same resamples of questions: name → (replicates,)."""
+    questions = len(runs[0].questions)
+    if questions < 2 or replicates < 1:
+        return [{} for _ in runs]
+    blocks: list[dict[str, list[Array]]] = [{name: [] for name in names} for _ in runs]
+    pairs = [(run.cells, run.question) for run in runs]
+    for drawn in resamples(pairs, questions, replicates, seed):
+        for run, weights, block in zip(runs, drawn, blocks, strict=True):
+            table = run.cells.table(weights)
+            for name in names:
+                block[name].append(METRICS[name].of(table))
+    return [{name: np.concatenate(parts) for name, parts in b.items()} for b in blocks]
+
+
+def _with_interval(
+    name: str,
+    value: float | str,
+    n: int,
+    drawn: dict[str, Array],
+    runs: list[_Counted],
+    signed: bool = False,
+) -> Figure:
+    if isinstance(value, str):
+        return _figure(None, None, None, n, value)
+    if name not in drawn:
+        few = len(runs[0].questions) < 2
+        reason = "no interval: one question" if few else "no interval: no resamples"
+        return _figure(value, None, None, n, reason)
+    if name == "levels" and any(run.coarse for run in runs):
+        return _figure(value, None, None, n, "no interval: nearly every reply is its own level")
+    low, high = METRICS[name].low, METRICS[name].high
+    ends = interval(value, drawn[name], *((low - high, high - low) if signed else (low, high)))
+    if isinstance(ends, str):
+        return _figure(value, None, None, n, f"no interval: {ends}")
+    return _figure(value, *ends, n, None)
+
+
+def _null_figure(table: Table, replicates: int, seed: int) -> Figure:
+    n = int(table.complete)
+    if not n or replicates < 1:
+        reason = "no resamples" if n else "no reply has both a confidence and a grade"
+        return _figure(None, None, None, n, reason)
+    return _figure(*null_band_of(table, BINS, seed, replicates), n, None)
+
+
+def _minus(name: str, runs: list[_Counted]) -> float | str:
+    first, second = (value_of(name, run.table) for run in runs)
+    if isinstance(first, str):
+        return f"first run: {first}"
+    return f"second run: {second}" if isinstance(second, str) else first - second
+
+
+def _same_questions(first: list[Any], second: list[Any]) -> None:
+    apart = sorted(set(first) ^ set(second), key=str)
+    if apart:
+        shown = ", ".join(repr(question) for question in apart[:5])
+        raise ValueError(
+            f"{len(apart)} questions stand in one run only ({shown}); compare the shared ones"
+        )
+
+
+def _figure(
+    value: float | None, low: float | None, high: float | None, n: int, reason: str | None
+) -> Figure:
+    return {"value": value, "low": low, "high": high, "n": n, "reason": reason}

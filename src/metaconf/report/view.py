@@ -1,0 +1,250 @@
+"""What the page says, as plain values for the template: cells, tables and the verdict.
+
+Unknown is never zero: a number that is not there becomes a dash with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from metaconf.report.load import Figure, Row, Run, System, number
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How a figure is shown. `share`: as a percentage. `better`: "higher", "lower" or ""."""
+
+    key: str
+    name: str
+    share: bool
+    better: str
+    meaning: str
+
+
+MEASURES = (
+    Measure(
+        "ece",
+        "Calibration error",
+        False,
+        "lower",
+        "mean gap between confidence and share right (ECE)",
+    ),
+    Measure(
+        "auroc",
+        "AUROC",
+        False,
+        "higher",
+        "share of pairs where the right answer has more confidence",
+    ),
+    Measure(
+        "brier", "Brier score", False, "lower", "mean squared distance between confidence and truth"
+    ),
+    Measure("accuracy", "Accuracy", True, "higher", "share of answers that are right"),
+    Measure(
+        "mean_confidence", "Mean confidence", True, "", "what it claims to be right on average"
+    ),
+    Measure(
+        "parse_rate",
+        "Well-formed",
+        True,
+        "higher",
+        "replies with answer, reflection and confidence",
+    ),
+)
+_MAIN = {measure.key: measure for measure in MEASURES}
+_GROUP = ("accuracy", "mean_confidence", "ece", "auroc", "brier")
+SURE = 0.8
+"""Confidence from which a wrong answer counts as confidently wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number as text and its interval as text; `reason`: why it is missing, or its null band."""
+
+    text: str
+    interval: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells. `head`: (name, direction, meaning) a column; `links`: hash by row name."""
+
+    head: list[tuple[str, str, str]]
+    rows: list[tuple[str, str, list[Cell]]]
+
+
+def measure(key: str) -> Measure:
+    """The named figure's presentation; figures without one are shown as plain numbers."""
+    return _MAIN.get(key) or Measure(key, key.replace("_", " "), False, "", "")
+
+
+def cell(key: str, figure: Figure | None) -> Cell:
+    if figure is None:
+        return Cell("–", reason="not recorded")
+    share = measure(key).share
+    if figure.value is None:
+        return Cell("–", reason=figure.reason or "not recorded")
+    known = figure.low is not None and figure.high is not None
+    low, high = _number(figure.low or 0.0, share), _number(figure.high or 0.0, share)
+    unit = "\N{NO-BREAK SPACE}%" if share else ""
+    band = "–".join(_number(end, share) for end in figure.null or ())
+    chance = f"{band} by chance alone" if band else ""
+    return Cell(_number(figure.value, share) + unit, f"{low}–{high}" if known else "", chance)
+
+
+def systems_table(systems: Sequence[System], *, main: bool) -> Table:
+    """One row a system: the main figures, or all that are not among them."""
+    keys = [m.key for m in MEASURES] if main else _other_keys(systems)
+    rows = [
+        (
+            s.name,
+            s.description,
+            [_count(s.figures)] * main + [cell(k, s.figures.get(k)) for k in keys],
+        )
+        for s in systems
+    ]
+    return Table([("Questions", "", "")] * main + [_head(key) for key in keys], rows)
+
+
+def groups(system: System) -> dict[str, Table]:
+    """A table for each kind of group ("family", "cause", "domain"), in the file's order."""
+    tables: dict[str, Table] = {}
+    for name, figures in system.groups.items():
+        kind, _, value = name.partition("=")
+        head = [("Questions", "", ""), *(_head(key) for key in _GROUP)]
+        table = tables.setdefault(kind, Table(head, []))
+        link = "#" + urlencode({"system": system.key, kind: value})
+        link = link if kind in {"family", "cause"} else ""
+        cells = [_count(figures), *(cell(key, figures.get(key)) for key in _GROUP)]
+        table.rows.append((value or kind, link, cells))
+    return tables
+
+
+def gap_rows(system: System) -> list[tuple[str, Figure, Figure]]:
+    """("kind=group", accuracy, mean confidence) of the groups where either is known."""
+    rows = [
+        (name, f.get("accuracy", Figure()), f.get("mean_confidence", Figure()))
+        for name, f in system.groups.items()
+    ]
+    return [row for row in rows if row[1].value is not None or row[2].value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A figure before and after. `before` None where there is only one system."""
+
+    measure: Measure
+    before: Cell | None
+    after: Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The first screen: a sentence, what it rests on, and the main figures before → after."""
+
+    headline: str
+    lines: list[str]
+    sure: list[tuple[str, str, str]]
+    changes: list[Change]
+
+
+def verdict(run: Run) -> Verdict:
+    """Compare the first system with the last; says so where that cannot be done."""
+    if not run.systems:
+        return Verdict("No figures in this run, only its replies.", [], [], [])
+    before, after = run.systems[0], run.systems[-1]
+    alone = before is after
+    changes = [
+        Change(m, None if alone else cell(m.key, before.figures.get(m.key)), _cell(after, m.key))
+        for m in MEASURES[:4]
+    ]
+    pair = [after] if alone else [before, after]
+    return Verdict(
+        _headline(None if alone else before, after),
+        [line for system in pair if (line := _claims(system))],
+        [part for system in pair if (part := _sure(run.replies, system))],
+        changes,
+    )
+
+
+def _cell(system: System, key: str) -> Cell:
+    return cell(key, system.figures.get(key))
+
+
+def _headline(before: System | None, after: System) -> str:
+    new = after.figures.get("ece", Figure())
+    if new.value is None:
+        return f"How well {after.name} is calibrated is not known: {_cell(after, 'ece').reason}."
+    off = f"{_start(after.name)}: confidence is off by {_points(new.value)} on average"
+    old = Figure() if before is None else before.figures.get("ece", Figure())
+    if before is None or old.value is None:
+        return f"{off}."
+    return f"{off}, {_trend(old, new)} {100 * old.value:.1f} ({before.name})."
+
+
+def _trend(old: Figure, new: Figure) -> str:
+    """Says "down" or "up" only where the two intervals are apart."""
+    if new.high is not None and old.low is not None and new.high < old.low:
+        return "down from"
+    if old.high is not None and new.low is not None and new.low > old.high:
+        return "up from"
+    return "not clearly different from"
+
+
+def _start(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f} points"
+
+
+def _claims(system: System) -> str:
+    claim, right = (system.figures.get(k, Figure()).value for k in ("mean_confidence", "accuracy"))
+    if claim is None or right is None:
+        return ""
+    claim, right = (_number(value, True) + "\N{NO-BREAK SPACE}%" for value in (claim, right))
+    return f"{_start(system.name)}: claims {claim}, is right {right}."
+
+
+def _sure(rows: Sequence[Row], system: System) -> tuple[str, str, str] | None:
+    """(name, "12 of 400", link) of wrong answers among those given with confidence ≥ SURE."""
+    stated = [
+        wrong
+        for row in rows
+        if row.get("system") in (system.key, system.name)
+        and (confidence := number(row.get("confidence"))) is not None
+        and confidence >= SURE
+        and (wrong := number(row.get("correctness"))) is not None
+    ]
+    if not stated:
+        return None
+    wrong = sum(correctness == 0 for correctness in stated)
+    link = "#" + urlencode({"system": system.key, "outcome": "wrong", "min": SURE})
+    return system.name, f"{wrong:,} of {len(stated):,}", link
+
+
+def _other_keys(systems: Sequence[System]) -> list[str]:
+    keys = dict.fromkeys(key for system in systems for key in system.figures)
+    return [key for key in keys if key not in _MAIN and key != "n"]
+
+
+def _head(key: str) -> tuple[str, str, str]:
+    shown = measure(key)
+    return shown.name, {"higher": "↑", "lower": "↓"}.get(shown.better, ""), shown.meaning
+
+
+def _count(figures: dict[str, Figure]) -> Cell:
+    """Number of questions: the largest n of the figures, for each may leave some out."""
+    own = figures.get("n", Figure()).value
+    known = [figure.n for figure in figures.values() if figure.n is not None]
+    if own is None and not known:
+        return Cell("–", reason="not recorded")
+    return Cell(f"{max([*known, *([] if own is None else [own])]):,.0f}")
+
+
+def _number(value: float, share: bool) -> str:
+    return f"{100 * value:.1f}" if share else f"{value:.3f}"

@@ -1,0 +1,184 @@
+"""Puts a run's report together: draws, packs, renders, and writes it in one step."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import matplotlib
+from markupsafe import Markup
+from matplotlib.figure import Figure as Canvas
+
+from metaconf.report import charts, view
+from metaconf.report.load import Run, System, load_run
+from metaconf.report.pack import Packed, pack
+from metaconf.report.svg import inline
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn figure: its element for the page, what it is called, and its file's stem."""
+
+    svg: Markup
+    title: str
+    stem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """All drawn figures of a run, by their place in the page; absent ones are empty."""
+
+    overlay: Chart | None
+    reliability: dict[str, Chart]
+    risk: Chart | None
+    gaps: Chart | None
+    curves: dict[str, list[Chart]]
+
+
+def write_report(run: Path) -> Path:
+    """Write `run`/report.html and `run`/figures/*.svg and *.png; return the report's path.
+
+    Reads metrics.json, replies.jsonl and curves.json, of which one of the first two must be there.
+    The same files give the same bytes. Raises UserError for a broken or missing file.
+    """
+    content = load_run(run)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rc("svg", hashsalt="metaconf")
+        matplotlib.rc("font", size=8)
+        matplotlib.rc("lines", linewidth=1.6)
+        drawn = _draw(content, run / "figures")
+    packed = pack(content.replies, {system.key: system.name for system in content.systems})
+    return _write(run / "report.html", _render(content, drawn, packed))
+
+
+def _draw(run: Run, folder: Path) -> Charts:
+    folder.mkdir(parents=True, exist_ok=True)
+    palette = charts.colours(run.systems)
+    stems = dict(zip((s.key for s in run.systems), _stems(s.key for s in run.systems), strict=True))
+    shown = [system for system in run.systems if system.reliability]
+    gaps = view.gap_rows(run.systems[-1]) if run.systems else []
+    return Charts(
+        overlay=_overlay(run.systems, palette, folder),
+        reliability={
+            system.key: _save(
+                charts.reliability([system], palette),
+                folder,
+                f"reliability-{stems[system.key]}",
+                f"Reliability diagram, {system.name}",
+            )
+            for system in shown
+        },
+        risk=_risk(run.systems, palette, folder),
+        gaps=_save(charts.gaps(gaps), folder, "groups", "Confidence and truth by group")
+        if gaps
+        else None,
+        curves={stage: list(_curves(stage, rows, folder)) for stage, rows in run.curves.items()},
+    )
+
+
+def _overlay(systems: Sequence[System], palette: dict[str, str], folder: Path) -> Chart | None:
+    pair = [systems[0], systems[-1]] if len(systems) > 1 else list(systems)
+    pair = [system for system in pair if system.reliability]
+    if not pair:
+        return None
+    title = "Reliability, " + " and ".join(system.name for system in pair)
+    return _save(charts.reliability(pair, palette), folder, "reliability", title)
+
+
+def _risk(systems: Sequence[System], palette: dict[str, str], folder: Path) -> Chart | None:
+    if not any(system.risk_coverage for system in systems):
+        return None
+    canvas = charts.risk_coverage(systems, palette)
+    return _save(canvas, folder, "risk-coverage", "Risk–coverage curves")
+
+
+def _curves(stage: str, rows: Sequence[dict[str, float]], folder: Path) -> Iterator[Chart]:
+    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "step"]
+    for name, stem in zip(names, _stems(names), strict=True):
+        points = [
+            (row.get("step", float(i)), row[name]) for i, row in enumerate(rows, 1) if name in row
+        ]
+        steps, values = [step for step, _ in points], [value for _, value in points]
+        title = f"{name} over {stage}, from {values[0]:.3g} to {values[-1]:.3g}"
+        canvas = charts.curve(steps, values, name)
+        yield _save(canvas, folder, f"curve-{_stem(stage)}-{stem}", title)
+
+
+def _save(canvas: Canvas, folder: Path, stem: str, title: str) -> Chart:
+    """Write <stem>.svg (outlined text) and <stem>.png; return the chart for the page."""
+    metadata = {"Date": None, "Creator": None}
+    canvas.savefig(folder / f"{stem}.svg", metadata=metadata)
+    canvas.savefig(folder / f"{stem}.png", dpi=200, facecolor="white", metadata={"Software": None})
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        canvas.savefig(text, format="svg", metadata=metadata)
+    return Chart(Markup(inline(text.getvalue(), stem, charts.label(title, 200))), title, stem)
+
+
+def _stem(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "x"
+
+
+def _stems(names: Iterable[str]) -> list[str]:
+    """File stems that are safe on every system and differ wherever the names do."""
+    stems: list[str] = []
+    for name in names:
+        stem = _stem(name)
+        stems.append(stem if stem not in stems else f"{stem}-{len(stems)}")
+    return stems
+
+
+def _render(run: Run, drawn: Charts, packed: Packed) -> str:
+    style = _asset("report.css")
+    script = '"use strict";\n' + _asset("store.js") + _asset("report.js")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_asset("template.html")).render(
+        run=run,
+        charts=drawn,
+        verdict=view.verdict(run),
+        main=view.systems_table(run.systems, main=True),
+        others=view.systems_table(run.systems, main=False),
+        groups=[(system, view.groups(system)) for system in reversed(run.systems)],
+        sure=view.SURE,
+        limit=packed.limit,
+        head=Markup(packed.head),
+        blocks=[Markup(block) for block in packed.blocks],
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """Only this style and this script; no network, no form target, no other base."""
+    return (
+        f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _asset(name: str) -> str:
+    return files("metaconf.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _write(path: Path, page: str) -> Path:
+    """Write in one step. A lone surrogate becomes its JSON escape, which is what it came from."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(page.encode("utf-8", "backslashreplace"))
+    partial.replace(path)
+    return path

@@ -1,0 +1,226 @@
+"""Imports point down, torch is imported late, and `metaconf --help` answers at once.
+
+The first part reads the source (no module is imported), so that it sees imports inside functions
+as well. A room is a module or package directly under `metaconf`.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import metaconf
+
+ROOT = Path(metaconf.__file__).parent
+
+# From the bottom up; a room imports only from lower rows. What stands in no row is a command
+# (cli and the like): it may import everything and nothing below may import it.
+ROWS = (
+    {"errors"},
+    {"records"},
+    {"reply", "config", "config_blocks", "config_values", "config_keys", "prompts", "embedded"},
+    {"client", "questions"},
+    {"engines", "graders", "rewards"},
+    {"train"},
+)
+# Rooms on the side of the training line, with all that they may import of metaconf.
+SIDES = {
+    "metrics": set(),
+    "report": {"metrics", "records", "errors"},
+    "decide": {"metrics", "records", "errors"},
+}
+WITHIN_ROW = {  # one concern in several files
+    "config": {"config_blocks", "config_values"},
+    "config_keys": {"config_values"},
+}
+METRICS_MAY = {"numpy", "sklearn"}
+HEAVY = {"torch", "transformers", "trl", "vllm", "peft"}
+HEAVY_ROOMS = {"train", "engines", "embedded", "config_keys"}  # config_keys: reads TRL's keys
+
+
+class Import(NamedTuple):
+    """One import: of which dotted name, in which line, and whether importing the file runs it."""
+
+    name: str
+    line: int
+    at_import: bool
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name → file of every module of the package."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def room(module: str) -> str:
+    """`metaconf.report.write` → `report`; the package itself → ""."""
+    return module.split(".")[1] if "." in module else ""
+
+
+@cache
+def imports(module: str) -> tuple[Import, ...]:
+    path = modules()[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return tuple(_imports(ast.parse(path.read_text(encoding="utf-8")), package, True))
+
+
+def _imports(node: ast.AST, package: str, at_import: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(alias.name, child.lineno, at_import) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            source = _source(child, package)
+            yield from (
+                Import(f"{source}.{alias.name}", child.lineno, at_import) for alias in child.names
+            )
+        else:
+            late = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            yield from _imports(child, package, at_import and not late and not typing_only)
+
+
+def _source(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")
+    return ".".join(parts[: len(parts) - node.level + 1] + ([node.module] if node.module else []))
+
+
+def rank(name: str) -> int:
+    return next((number for number, row in enumerate(ROWS) if name in row), len(ROWS))
+
+
+def may_import(user: str, used: str) -> bool:
+    """Whether code in the room `user` may import from the room `used`."""
+    if used in (user, "") or used in WITHIN_ROW.get(user, ()):
+        return True  # "": the bare package, which holds the version and imports nothing
+    if user in SIDES:
+        return used in SIDES[user]
+    if used in SIDES:
+        return rank(user) >= rank("train")
+    return rank(used) < rank(user) or rank(user) == len(ROWS)
+
+
+def test_the_reader_of_imports_sees_all_kinds() -> None:
+    source = (
+        "import a.b, c\nfrom .d import e\nfrom .. import f\n"
+        "if TYPE_CHECKING:\n    import g\n"
+        "try:\n    import h\nexcept ImportError:\n    h = None\n"
+        "class K:\n    import i\n    def m(self):\n        from j import k\n"
+    )
+    found = {item.name: item.at_import for item in _imports(ast.parse(source), "metaconf.x", True)}
+    at_import = {"a.b", "c", "metaconf.x.d.e", "metaconf.f", "h", "i"}
+    assert found == dict.fromkeys(at_import, True) | {"g": False, "j.k": False}
+
+
+@pytest.mark.parametrize(
+    ("user", "used", "allowed"),
+    [
+        ("records", "errors", True),
+        ("records", "reply", False),
+        ("reply", "config", False),
+        ("config", "config_blocks", True),
+        ("questions", "embedded", True),
+        ("embedded", "questions", False),
+        ("graders", "rewards", False),
+        ("train", "graders", True),
+        ("graders", "train", False),
+        ("metrics", "records", False),
+        ("graders", "metrics", False),
+        ("report", "metrics", True),
+        ("report", "graders", False),
+        ("cli", "report", True),
+        ("train", "cli", False),
+        ("report", "cli", False),
+    ],
+)
+def test_the_rule_itself(user: str, used: str, allowed: bool) -> None:
+    assert may_import(user, used) is allowed
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_down(module: str) -> None:
+    wrong = [
+        f"{modules()[module].relative_to(ROOT.parent)}:{item.line} imports {item.name}"
+        for item in imports(module)
+        if item.name.split(".")[0] == "metaconf" and not may_import(room(module), room(item.name))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", modules())
+def test_only_the_heavy_rooms_import_torch(module: str) -> None:
+    if room(module) not in HEAVY_ROOMS:
+        wrong = [item for item in imports(module) if item.name.split(".")[0] in HEAVY]
+        assert not wrong
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if room(name) == "metrics"])
+def test_metrics_need_numpy_and_scikit_learn_only(module: str) -> None:
+    outside = {item.name.split(".")[0] for item in imports(module)} - sys.stdlib_module_names
+    assert outside - METRICS_MAY <= {"metaconf"}
+
+
+def loaded_with(module: str) -> set[str]:
+    """Modules of metaconf, and packages, that importing `module` imports (read, not run)."""
+    loaded: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in loaded:
+            loaded.add(name)
+            waiting += _loads(name)
+    return loaded
+
+
+def _loads(module: str) -> list[str]:
+    """What importing `module` imports directly: packages above it, modules, top-level packages."""
+    if module not in modules():
+        return []
+    found = [module.rpartition(".")[0]] if "." in module else []
+    for item in imports(module):
+        if item.at_import and item.name.startswith("metaconf"):
+            found += [
+                name for name in (item.name, item.name.rpartition(".")[0]) if name in modules()
+            ]
+        elif item.at_import:
+            found.append(item.name.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("module", ["metaconf.cli", "metaconf.config", "metaconf.questions"])
+def test_the_command_line_imports_torch_late(module: str) -> None:
+    assert module in modules()
+    assert not loaded_with(module) & HEAVY
+
+
+def test_importing_the_command_line_does_not_load_torch() -> None:
+    program = f"import sys, metaconf.cli; print(*({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == []
+
+
+def test_help_answers_at_once() -> None:
+    """The aim is 0.3 s warm; twice that, at the best of three, is left for a busy machine."""
+    program = "import sys; sys.argv = ['metaconf', '--help']; from metaconf.cli import main; main()"
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "usage: metaconf" in done.stdout
+    assert min(seconds) < 0.6
