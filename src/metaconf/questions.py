@@ -102,7 +102,7 @@ def _from_file(path: Path) -> list[Question]:
     lines: dict[str, int] = {}
     try:
         for number, row in read_jsonl(path):
-            question = _question(row, f"{path}:{number}", f"{path.stem}:{number}")
+            question = question_from_row(row, f"{path}:{number}", f"{path.stem}:{number}")
             if question.id in lines:
                 raise UserError(
                     f"{path}:{number}: id {question.id!r} was used in line {lines[question.id]};"
@@ -127,7 +127,11 @@ def _bad_line(path: Path) -> str:
     return ""
 
 
-def _question(row: Mapping[str, Any], where: str, default_id: str) -> Question:
+def question_from_row(row: Mapping[str, Any], where: str, default_id: str) -> Question:
+    """One row, in either form that `load_questions` takes; `where` opens the message of an error.
+
+    Raises UserError.
+    """
     if "targets" in row:
         return _own(row, where)
     for key in ("question", "answer"):

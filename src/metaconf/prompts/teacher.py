@@ -21,13 +21,14 @@ MAX_ALTERNATIVES = 2
 class Evidence:
     """What is known about one answer without its grade.
 
-    `agreement` is the share of samples that gave the same answer, in [0, 1]; `alternatives` are
-    the other answers that the model sampled, the most frequent first.
+    `certainty` in [0, 1] says how firm the wording is to be: what the answer's samples, or a
+    cross-fitted probe, say of it. `alternatives` are the other answers that the model sampled, the
+    most frequent first.
     """
 
     question: str
     answer: str
-    agreement: float
+    certainty: float
     alternatives: tuple[str, ...]
     cause: str
 
@@ -100,13 +101,13 @@ _NONE = ("", "; no other answer comes to mind", "; I see no other answer")
 
 def reflect(evidence: Evidence, rng: random.Random) -> str:
     """One or two clauses, one sentence, ending in a full stop."""
-    openings = _OPENINGS[evidence.cause][_level(evidence.agreement)]
+    openings = _OPENINGS[evidence.cause][_level(evidence.certainty)]
     opening = rng.choice(openings).replace("{s}", subject(evidence.question))
     return opening + _others(evidence.alternatives[:MAX_ALTERNATIVES], rng) + "."
 
 
-def _level(agreement: float) -> str:
-    return "high" if agreement >= 0.75 else "middle" if agreement >= 0.4 else "low"
+def _level(certainty: float) -> str:
+    return "high" if certainty >= 0.65 else "middle" if certainty >= 0.3 else "low"
 
 
 def _others(alternatives: Sequence[str], rng: random.Random) -> str:

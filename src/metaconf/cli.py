@@ -1,0 +1,259 @@
+"""The command line. Each command checks what it was given, then imports what it runs.
+
+`metaconf --help` answers at once and bad input is refused in a second, because nothing heavy is
+imported before a command's checks have passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metaconf import __version__
+from metaconf.errors import UserError
+
+QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "DATASETS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}
+"""What other libraries would print between our lines; a value that is set already stays."""
+MODEL = "hub id, model folder, or `embedded`"
+QUESTIONS = "JSONL file with question and answer, or `embedded`"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, 2 for bad input (one line on stderr) or 130 when interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = _read(words)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        args.run(args)
+    except UserError as error:
+        print("metaconf: error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nmetaconf: stopped; {_how_to_go_on(args, words)}", file=sys.stderr)
+        return 130
+    return 0
+
+
+# Commands
+
+
+def _model(args: argparse.Namespace) -> None:
+    from metaconf.embedded.model import embedded_model
+
+    print(embedded_model())
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from metaconf.preflight import check_output_dir, stage_config
+
+    args.run_dir = args.output_dir
+    overrides = [*_overrides(args), "--output_dir", str(args.output_dir)]
+    config = stage_config(args.config, "sft", overrides)
+    check_output_dir(args.output_dir, args.resume)
+
+    from metaconf.train import prepare
+
+    prepare.run(config, resume=args.resume)
+
+
+def _sft(args: argparse.Namespace) -> None:
+    from metaconf.preflight import stage_config
+
+    config = stage_config(args.config, "sft", _overrides(args), args.resume)
+    args.run_dir = Path(config.output_dir)
+
+    from metaconf.train import stage1
+
+    stage1.run(config)
+
+
+def _grpo(args: argparse.Namespace) -> None:
+    from metaconf.preflight import stage_config
+
+    config = stage_config(args.config, "grpo", _overrides(args), args.resume)
+    args.run_dir = Path(config.output_dir)
+
+    from metaconf.train import stage2
+
+    stage2.run(config)
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from metaconf.preflight import check_run
+
+    check_run(args.model, args.questions, args.output_dir, args.resume)
+    args.run_dir = args.output_dir
+
+    from metaconf.evaluation import run as evaluation
+
+    evaluation.run(
+        model=args.model,
+        questions=args.questions,
+        output_dir=args.output_dir,
+        limit=args.limit,
+        seed=args.seed,
+        resume=args.resume,
+        baselines=args.baselines,
+    )
+
+
+def _report(args: argparse.Namespace) -> None:
+    if not args.folder.is_dir():
+        raise UserError(f"{args.folder}: no such folder; give the folder of a run")
+
+    from metaconf.report import write_report
+
+    print(write_report(args.folder))
+
+
+def _ask(args: argparse.Namespace) -> None:
+    from metaconf import ask
+
+    ask.run(args.question, args.model)
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from metaconf.preflight import check_run
+
+    check_run("embedded", "embedded", args.output_dir, args.resume)
+    args.run_dir = args.output_dir
+
+    from metaconf import demo
+
+    demo.run(args.output_dir, args.seed, resume=args.resume)
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    """The `--key value` words of a training command, its shorthands written out."""
+    model = ["--model_name_or_path", args.model] if args.model is not None else []
+    questions = ["--questions.path", args.questions] if args.questions is not None else []
+    return [*args.rest, *model, *questions]
+
+
+def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
+    from metaconf.preflight import resumable
+
+    command = shlex.join(["metaconf", *words])
+    if not (folder := getattr(args, "run_dir", None)):
+        return f"nothing was begun: {command}"
+    if resumable(folder, trains=args.run in (_sft, _grpo)):
+        return f"go on with: {command}{'' if args.resume else ' --resume'}"
+    return f"nothing was saved yet: remove {folder} if it is there, then: {command}"
+
+
+# Arguments
+
+
+def _read(words: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    args, rest = parser.parse_known_args(words)
+    if rest and args.run not in (_prepare, _sft, _grpo):
+        parser.error(f"unknown argument {rest[0]}; see metaconf {words[0]} --help")
+    args.rest = rest
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "metaconf",
+        description="Language models that state a calibrated confidence and explain it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"metaconf {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    _add_model(commands)
+    _add_stage(commands, "prepare", _prepare, "sample answers and write the stage-1 set")
+    _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
+    _add_stage(commands, "grpo", _grpo, "stage 2: learn from rewards on one's own replies")
+    _add_evaluate(commands)
+    report = _add(commands, "report", _report, "write report.html of a run")
+    report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
+    ask = _add(commands, "ask", _ask, "ask the trained model one question")
+    ask.add_argument("question", metavar="QUESTION")
+    ask.add_argument("--model", help=f"{MODEL} (default: the newest of the demo)")
+    demo = _add(commands, "demo", _demo, "everything, on the embedded model and questions")
+    _add_run(demo, "runs/demo")
+    demo.add_argument("--seed", type=int, default=42, help="of everything random (default 42)")
+    return parser
+
+
+def _add(commands: Any, name: str, run: Any, text: str, **more: Any) -> argparse.ArgumentParser:
+    one = commands.add_parser(name, help=text, description=text, allow_abbrev=False, **more)
+    one.set_defaults(run=run)
+    return one
+
+
+def _add_model(commands: Any) -> None:
+    model = _add(commands, "model", _model, "the embedded model")
+    model.add_argument("action", choices=["get"], help="convert it once and print its folder")
+
+
+def _add_stage(commands: Any, name: str, run: Any, text: str) -> None:
+    stage = "grpo" if name == "grpo" else "sft"
+    one = _add(
+        commands, name, run, text, add_help=False,
+        usage=f"metaconf {name} [--config FILE] [--model X] [--questions Y] [--resume] [--key value …]",
+    )  # fmt: skip
+    one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
+    required = name != "prepare"
+    one.add_argument("--config", type=Path, metavar="FILE", required=required, help="YAML file")
+    one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
+    one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
+    one.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    if name == "prepare":
+        one.add_argument("--output_dir", type=Path, default=Path("runs/prepare"), help="new folder")
+    one.epilog = stage
+
+
+class _Help(argparse.Action):
+    """Help with the configuration's keys below; they are looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from metaconf.config import help_lines
+
+        parser.epilog = None
+        parser.print_help()
+        print("\nAny key of the YAML can be given as --key value; the keys that are not TRL's:")
+        print("\n".join(f"  {line}" for line in help_lines()))
+        parser.exit()
+
+
+def _add_evaluate(commands: Any) -> None:
+    one = _add(commands, "evaluate", _evaluate, "ask a model held-out questions and measure it")
+    one.add_argument("--model", default="embedded", help=f"{MODEL} (default: embedded)")
+    one.add_argument(
+        "--questions", default="embedded:heldout", help=f"{QUESTIONS} (default: embedded:heldout)"
+    )
+    _add_run(one, "runs/evaluate")
+    one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
+    one.add_argument("--seed", type=int, default=42, help="of everything random (default 42)")
+    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
+
+
+def _add_run(one: argparse.ArgumentParser, default: str) -> None:
+    one.add_argument(
+        "--output_dir", type=Path, default=Path(default), help=f"a new folder (default: {default})"
+    )
+    one.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on; give one like 200")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

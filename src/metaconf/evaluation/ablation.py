@@ -1,0 +1,82 @@
+"""What the confidence owes to the reflection: the same model, forced to say it without, or after
+another question's.
+
+The answer stays the model's own; the text up to "Confidence:" is given, and the level is read from
+the model's distribution over the levels, not parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from metaconf.engines.local import LocalModel
+from metaconf.evaluation.reflections import partners
+from metaconf.evaluation.systems import Row
+from metaconf.train.forced import confidence_given
+
+
+def without_reflection(local: LocalModel, rows: Sequence[Row]) -> list[Row]:
+    """Rows of `local`'s replies with the confidence that it says straight after its answer.
+
+    `confidence` is the level spoken, `expected` the mean of the model's distribution, both in
+    [0, 1]; both None where the reply holds no answer. The system is "…_without_reflection".
+    """
+    starts = {
+        row["question_id"]: f"Answer: {row['answer']}\nConfidence:"
+        for row in rows
+        if row["answer"] is not None
+    }
+    return _forced(local, rows, starts, {}, "without_reflection")
+
+
+def with_other_reflection(local: LocalModel, rows: Sequence[Row], seed: int = 0) -> list[Row]:
+    """The same with the reflection of another question of the family (`reflections.partners`).
+
+    Rows without a partner of their own have no confidence. The system is "…_swapped_reflection".
+    """
+    others = {key: row["reflection"] for key, row in partners(rows, seed).items()}
+    starts = {
+        row["question_id"]: reply_start(row["answer"], others[row["question_id"]])
+        for row in rows
+        if row["answer"] is not None and row["question_id"] in others
+    }
+    return _forced(local, rows, starts, others, "swapped_reflection")
+
+
+def reply_start(answer: str, reflection: str) -> str:
+    """A reply up to where its confidence is said."""
+    return f"Answer: {answer}\nSelf-reflection: {reflection}\nConfidence:"
+
+
+def _forced(
+    local: LocalModel,
+    rows: Sequence[Row],
+    starts: Mapping[str, str],
+    reflections: Mapping[str, str],
+    suffix: str,
+) -> list[Row]:
+    asked = [row for row in rows if row["question_id"] in starts]
+    prompts = [local.reply_prompt(row["prompt"]) for row in asked]
+    given = confidence_given(local, prompts, [starts[row["question_id"]] for row in asked])
+    said = {
+        row["question_id"]: (float(spoken), float(expected))
+        for row, (spoken, expected) in zip(asked, given, strict=True)
+    }
+    return [
+        {
+            **row,
+            "system": f"{row['system']}_{suffix}",
+            "kind": suffix,
+            "reflection": reflections.get(row["question_id"]),
+            "text": starts.get(row["question_id"], ""),
+            "problems": [],
+            **dict(zip(("confidence", "expected"), _said(said, row), strict=True)),
+        }
+        for row in rows
+    ]
+
+
+def _said(
+    said: Mapping[str, tuple[float, float]], row: Row
+) -> tuple[float, float] | tuple[None, None]:
+    return said.get(row["question_id"], (None, None))

@@ -1,0 +1,152 @@
+"""From rows to the figures of metrics.json, each with its 95 % interval by question.
+
+The headline is over in-domain questions alone; those of a family that was kept out of training
+come as the group domain=ood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metaconf.evaluation.systems import Row
+from metaconf.metrics import Figure, reliability_bins, risk_coverage, summarise, wilson
+
+POINTS = 200
+"""At most so many points of a risk-coverage curve are stored."""
+GROUP_FIGURES = (
+    "n", "accuracy", "parse_rate", "mean_confidence", "ece", "brier", "auroc", "format_rate",
+)  # fmt: skip
+DESCRIPTIONS = {
+    "asked": "the untrained model, asked for its confidence in words",
+    "probability": "confidence is the probability of the answer's tokens",
+    "samples8": "confidence is the share of 8 samples that agree with the answer",
+    "reply": "the trained model's own reply",
+}
+_FULL = ("asked", "reply")
+
+
+def tables(
+    rows_by_system: Mapping[str, Sequence[Row]],
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    extra: Mapping[str, Mapping[str, Figure]] | None = None,
+    replicates: int = 1000,
+) -> dict[str, Any]:
+    """The content of metrics.json: {"systems": [...]}, in the given order.
+
+    `names` gives what readers see in place of a system's key; `extra` adds figures to a system's
+    own (those of `reflections.reflection_figures`). Same rows and seed, same figures.
+    """
+    shown, more = names or {}, extra or {}
+    return {
+        "systems": [
+            {
+                "key": key,
+                "name": shown.get(key, key),
+                "description": DESCRIPTIONS.get(rows[0].get("kind", ""), "") if rows else "",
+                **_system(rows, seed, replicates, more.get(key, {})),
+            }
+            for key, rows in rows_by_system.items()
+        ]
+    }
+
+
+def share(
+    values: Sequence[float | None], ids: Sequence[str], seed: int = 0, replicates: int = 1000
+) -> Figure:
+    """Mean of values in [0, 1] over the rows that have one, resampled by question."""
+    found = summarise([None] * len(values), values, ids, seed=seed, replicates=replicates)
+    figure = found["accuracy"]
+    value = figure["value"]
+    if value is not None and figure["low"] is None and len(set(ids)) > 1:
+        # All alike: the bootstrap sees no spread, but n questions bound it all the same.
+        asked = {i for i, v in zip(ids, values, strict=True) if v is not None}
+        low, high = wilson(value, len(asked))
+        return {**figure, "low": low, "high": high, "reason": None}
+    return figure
+
+
+def in_domain(rows: Sequence[Row]) -> list[Row]:
+    """Rows of families that were trained on (or all, where none was kept out)."""
+    return [row for row in rows if row["split"] != "ood"]
+
+
+def _system(
+    rows: Sequence[Row], seed: int, replicates: int, extra: Mapping[str, Figure]
+) -> dict[str, Any]:
+    headline = in_domain(rows)
+    curves = _complete(headline)
+    return {
+        "figures": {**_figures(headline, seed, replicates), **extra},
+        "groups": {
+            name: _chosen(_figures(group, seed, replicates)) for name, group in _groups(rows)
+        },
+        "reliability": _reliability(curves),
+        "risk_coverage": _risk_coverage(curves),
+    }
+
+
+def _groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """(name, rows) of each family, of each cause in domain, and of the two domains."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["family"]:
+            groups.setdefault(f"family={row['family']}", []).append(row)
+    for row in in_domain(rows):
+        if row["cause"]:
+            groups.setdefault(f"cause={row['cause']}", []).append(row)
+    domains = {"in": in_domain(rows), "ood": [row for row in rows if row["split"] == "ood"]}
+    kinds = ("family", "cause")
+    ordered = sorted(groups.items(), key=lambda item: kinds.index(item[0].partition("=")[0]))
+    return [*ordered, *((f"domain={name}", group) for name, group in domains.items() if group)]
+
+
+def _figures(rows: Sequence[Row], seed: int, replicates: int) -> dict[str, Any]:
+    ids = [row["question_id"] for row in rows]
+    confidence = [row["confidence"] for row in rows]
+    correctness = [row["correctness"] for row in rows]
+    figures: dict[str, Any] = dict(
+        summarise(confidence, correctness, ids, seed=seed, replicates=replicates)
+    )
+    band = figures["ece_null_band"]
+    if band["low"] is not None:
+        figures["ece"] = {**figures["ece"], "null": [band["low"], band["high"]]}
+    if rows and rows[0].get("kind") in _FULL:
+        well_formed = [float(not row["problems"]) for row in rows]
+        figures["format_rate"] = share(well_formed, ids, seed, replicates)
+    return figures
+
+
+def _chosen(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: figures[name] for name in GROUP_FIGURES if name in figures}
+
+
+def _complete(rows: Sequence[Row]) -> list[Row]:
+    return [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
+
+
+def _pair(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    columns = ([row[name] for row in rows] for name in ("confidence", "correctness"))
+    confidence, correctness = (np.array(column, float) for column in columns)
+    return confidence, correctness
+
+
+def _reliability(rows: Sequence[Row]) -> list[dict[str, float]]:
+    if not rows:
+        return []
+    names = ("low", "high", "n", "confidence", "accuracy", "accuracy_low", "accuracy_high")
+    bins = reliability_bins(*_pair(rows), [row["question_id"] for row in rows])
+    return [dict(zip(names, one, strict=True)) for one in bins]
+
+
+def _risk_coverage(rows: Sequence[Row]) -> list[list[float]]:
+    """(coverage, risk) from the surest reply to all of them, thinned to POINTS."""
+    if not rows:
+        return []
+    curve = risk_coverage(*_pair(rows))
+    count = len(curve.coverage)
+    kept = np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
+    return [[float(curve.coverage[i]), float(curve.risk[i])] for i in kept]

@@ -1,0 +1,44 @@
+"""Replies as token rows for training: which token belongs to which segment, where the level is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metaconf.records import Span
+from metaconf.reply import parse_reply, token_spans
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Tokens of a reply (the end token included), token spans of its segments, and the place of
+    the first token of the confidence's value (None where there is none)."""
+
+    tokens: list[int]
+    spans: dict[str, Span]
+    level_at: int | None
+
+
+def encode_reply(tokenizer: Any, text: str) -> Encoded:
+    """Tokenize a reply by itself, as generation would write it after the prompt.
+
+    Prompt and reply are never tokenized together: a token merged over their border would shift
+    the loss mask (the end of a chat prompt is a template's own token anyway).
+    """
+    coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    tokens: list[int] = list(coded["input_ids"])
+    spans = token_spans(parse_reply(text), list(coded["offset_mapping"]))
+    return Encoded([*tokens, tokenizer.eos_token_id], spans, _level_at(spans))
+
+
+def locate(tokenizer: Any, tokens: list[int]) -> Encoded:
+    """The same for tokens that a model wrote: their own pieces, not a new tokenization."""
+    pieces = [tokenizer.decode(tokens[:i]) for i in range(len(tokens) + 1)]
+    offsets = [(len(a), len(b)) for a, b in zip(pieces, pieces[1:], strict=False)]
+    text = tokenizer.decode(tokens, skip_special_tokens=True)
+    spans = token_spans(parse_reply(text), offsets)
+    return Encoded(tokens, spans, _level_at(spans))
+
+
+def _level_at(spans: dict[str, Span]) -> int | None:
+    return spans["confidence"][0] if "confidence" in spans else None

@@ -1,0 +1,116 @@
+"""From sampled short answers to stage-1 rows: answer, reflection, confidence target."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metaconf.graders import grade_answer, group_answers, same_answer
+from metaconf.prompts.teacher import Evidence, likely_cause, reflect
+from metaconf.records import Question, Reply
+from metaconf.train.probe import cross_fitted
+
+COPIES = 10
+MIN_SHARE = 0.2
+"""An answer given by at least this share of the samples is one that the model might also give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One question with the model's answer to it and what its samples say about that answer.
+
+    `right` is the answer's correctness (None: not graded), `agreement` the share of samples that
+    gave the same answer, `share_right` the samples' mean correctness; all in [0, 1].
+    """
+
+    question: Question
+    answer: str
+    probability: float | None
+    right: float | None
+    agreement: float
+    share_right: float | None
+    alternatives: tuple[str, ...]
+
+
+def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
+    """Grade and group one question's answers. The greedy reply gives the answer."""
+    texts = [s.text for s in samples if s.text]
+    same = [same_answer(greedy.text, text, question.task) for text in texts]
+    grades = [grade_answer(question, text)[0] for text in texts]
+    graded = [g for g in grades if g is not None]
+    others = [text for text, agrees in zip(texts, same, strict=True) if not agrees]
+    return Answered(
+        question,
+        greedy.text,
+        greedy.probability,
+        grade_answer(question, greedy.text)[0],
+        float(np.mean(same)) if same else 0.0,
+        float(np.mean(graded)) if graded else None,
+        _alternatives(others, len(texts)),
+    )
+
+
+def _alternatives(others: list[str], total: int) -> tuple[str, ...]:
+    """Other answers, the most frequent first, each given by at least MIN_SHARE of the samples."""
+    groups = sorted(group_answers(others), key=len, reverse=True)
+    return tuple(others[g[0]] for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]]))
+
+
+def speakable(answer: str) -> bool:
+    """Whether an answer can stand in a sentence: short, one line, with a letter or digit."""
+    one_line = "\n" not in answer and len(answer) <= 40
+    return one_line and any(ch.isalnum() for ch in answer)
+
+
+def reflection_for(row: Answered, certainty: float, seed: int) -> str:
+    """The offline teacher's reflection on an answer, the same for the same seed and question."""
+    question = row.question
+    evidence = Evidence(
+        question.prompt,
+        row.answer,
+        certainty,
+        row.alternatives,
+        likely_cause(question.task, question.cause),
+    )
+    return reflect(evidence, random.Random(f"{seed}:{question.id}"))
+
+
+def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:
+    """(n, D + 3·COPIES) probe features: hidden states, and what sampling has shown already: the
+    answer's log-probability and log-odds, and the agreement.
+
+    The three columns are repeated so that the penalty, shared with D hidden dimensions, does not
+    drown them (COPIES = 10 was best of 1, 3, 10 on held-out questions).
+    """
+    chance = np.array([min(max(r.probability or 0.0, 1e-6), 1 - 1e-4) for r in rows])
+    seen = np.stack([np.log(chance), np.log(chance / (1 - chance)), [r.agreement for r in rows]], 1)
+    return np.hstack([states, np.repeat(seen, COPIES, axis=1)])
+
+
+def targets(rows: Sequence[Answered], kind: str, states: np.ndarray | None = None) -> np.ndarray:
+    """The confidence (n,) that each answer is taught, in [0, 1]; NaN where it was not graded.
+
+    "share": samples that agree with the answer. "right": share of samples that are right.
+    "mixture": mean of the answer's own correctness and the agreement. "hidden": cross-fitted
+    prediction of a linear probe on the hidden states (n, D). "probe": the same with the answer's
+    probability and agreement beside them, which is better than each alone.
+    """
+    agreement = np.array([r.agreement for r in rows])
+    right = np.array([np.nan if r.right is None else r.right for r in rows], float)
+    if kind == "share":
+        return agreement
+    if kind == "right":
+        return np.array([np.nan if r.share_right is None else r.share_right for r in rows], float)
+    if kind == "mixture":
+        return (right + agreement) / 2
+    if states is None:
+        raise ValueError(f"the target {kind!r} needs hidden states")
+    columns = states if kind == "hidden" else features(rows, states)
+    known = ~np.isnan(right)
+    result = np.full(len(rows), np.nan)
+    groups = [r.question.id for r, k in zip(rows, known, strict=True) if k]
+    result[known] = cross_fitted(columns[known], right[known], groups)
+    return result

@@ -1,0 +1,128 @@
+"""One forward pass of a batch whose rows begin alike, and what training reads from it.
+
+Every prompt starts with the same instruction: it is run for one row, with gradients, and its keys
+and values serve all rows. On top: log-probabilities of the reply tokens, and the exact
+distribution over the confidence levels, "10" included, which takes one more token a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from metaconf.engines.prefill import common_prefix
+from metaconf.train.levels import LevelTokens, level_probabilities
+
+CHUNK = 1024
+"""Reply tokens whose logits over the vocabulary are held at once."""
+
+
+@dataclass
+class Pass:
+    """Hidden states (B, T, D) that predict the T reply tokens of each row, with the cache behind
+    them: `mask` (B, S) of its real tokens, `starts` (B,) where each row's reply starts in it."""
+
+    hidden: torch.Tensor
+    cache: Any
+    mask: torch.Tensor
+    starts: torch.Tensor
+
+
+def decoder_of(model: Any) -> tuple[Any, Any]:
+    """(decoder, output matrix) of a causal model, seen through a PEFT wrapper."""
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return causal.get_decoder(), causal.get_output_embeddings().weight
+
+
+def run_after_prefix(
+    decoder: Any, prefix: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, Any, torch.Tensor]:
+    """Run `ids` (B, T) after `prefix` (1, P), which is run for one row.
+
+    Returns hidden states (B, T, D), the cache, and the mask (B, P + T).
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=decoder.config)
+    if prefix.shape[1]:
+        decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(ids))
+        mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
+    out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
+    return out.last_hidden_state, cache, mask
+
+
+def run_replies(
+    decoder: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, length: int
+) -> Pass:
+    """Run prompts (left-padded) with replies (right-padded, T = `length`), as TRL lays them out."""
+    prompt_width = input_ids.shape[1] - length
+    rows = [row[m.bool()].tolist() for row, m in zip(input_ids, attention_mask, strict=True)]
+    prompts = [int(m[:prompt_width].sum()) for m in attention_mask]
+    # At least one prompt token stays in each row: it predicts the first reply token.
+    shared = min(common_prefix(rows), min(prompts) - 1)
+    rest = [row[shared:] for row in rows]
+    # Every row gets room for T reply tokens, so that positions start … start + T − 1 exist.
+    width = max(p - shared for p in prompts) + length
+    device = input_ids.device
+    ids = torch.tensor([r + [0] * (width - len(r)) for r in rest], device=device)
+    mask = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest], device=device)
+    prefix = input_ids.new_tensor([rows[0][:shared]])
+    hidden, cache, full_mask = run_after_prefix(decoder, prefix, ids, mask)
+    begins = torch.tensor([p - shared for p in prompts], device=device)
+    places = begins[:, None] - 1 + torch.arange(length, device=device)
+    picked = hidden[torch.arange(len(rows), device=device)[:, None], places]
+    return Pass(picked, cache, full_mask, begins + shared)
+
+
+def token_scores(
+    hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each target and entropy there: hidden (N, D), targets (N,) → (N,), (N,).
+
+    Logits live a chunk at a time and are computed again in the backward pass.
+    """
+    pairs = [
+        checkpoint(_scores, h, head, t, temperature, use_reentrant=False)
+        for h, t in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
+    ]
+    return torch.cat([p[0] for p in pairs]), torch.cat([p[1] for p in pairs])  # pyright: ignore
+
+
+def _scores(
+    hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    logprobs = torch.log_softmax((hidden @ head.T).float() / temperature, -1)
+    with torch.no_grad():
+        entropy = -(logprobs.exp() * logprobs).sum(-1)
+    return logprobs.gather(1, targets[:, None])[:, 0], entropy
+
+
+def levels_after(
+    done: Pass, decoder: Any, head: torch.Tensor, rows: torch.Tensor, at: torch.Tensor, tokens: LevelTokens
+) -> torch.Tensor:
+    """Probabilities (n, 11) of the levels where row `rows[i]` of the pass writes its confidence
+    (`at[i]`, counted from the reply's first token). Adds one token to the pass's cache."""
+    ten = torch.zeros(len(rows), device=at.device)
+    if tokens.ten_next is not None:
+        ten = _ten(done, decoder, head, rows, at, tokens)
+    return level_probabilities(done.hidden[rows, at], head, tokens, ten)
+
+
+def _ten(
+    done: Pass, decoder: Any, head: torch.Tensor, rows: torch.Tensor, at: torch.Tensor, tokens: LevelTokens
+) -> torch.Tensor:
+    """Probability (n,) that a "1" in the confidence's place goes on to "10"."""
+    places = done.starts[rows] + at
+    open_ = torch.arange(done.mask.shape[1], device=at.device)[None] < places[:, None]
+    mask = torch.cat([done.mask[rows] * open_, done.mask.new_ones(len(rows), 1)], 1)
+    done.cache.batch_select_indices(rows)
+    one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
+    out = decoder(
+        input_ids=one, attention_mask=mask, position_ids=places[:, None],
+        past_key_values=done.cache, use_cache=True,
+    )
+    return torch.softmax((out.last_hidden_state[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]

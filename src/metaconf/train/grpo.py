@@ -1,0 +1,154 @@
+"""Stage 2: TRL's GRPOTrainer with replies drawn by our sampler and an exact score of confidence.
+
+What differs from TRL's trainer, and why:
+* replies come from `rollout_func`: adapter merged, shared prompt computed once, random numbers
+  keyed by (step, question, sample), so that a resumed run draws the same replies;
+* the confidence is not credited with a sampled advantage: its tokens get the gradient of a proper
+  score over the model's own distribution on the levels, exact and in the same forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from metaconf.engines.local import LocalModel
+from metaconf.engines.sampler import Draw, Sampling, draw
+from metaconf.errors import UserError
+from metaconf.prompts.chat import render
+from metaconf.train.encode import locate
+from metaconf.train.forward import Pass, decoder_of, levels_after, run_replies, token_scores
+from metaconf.train.levels import LEVELS, level_tokens
+from metaconf.train.merged import merged
+from metaconf.train.score import confidence_loss
+
+IGNORE = -1
+"""The place of the level in a reply that states none: it takes no part in the confidence loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The exact confidence term: its weight in the loss, and how far a target moves the model's
+    expectation towards the outcome (see `confidence_loss`)."""
+
+    weight: float
+    step: float
+
+
+class ConfidenceGRPOTrainer(GRPOTrainer):
+    """GRPOTrainer whose confidence tokens are taught by an exact expected score.
+
+    `outcomes(inputs, completions)` gives each reply's correctness in [0, 1], or NaN.
+    """
+
+    def __init__(self, *args: Any, exact: Exact, outcomes: Callable[..., list[float]], **kwargs: Any):
+        super().__init__(*args, rollout_func=rollout, **kwargs)
+        self.exact, self.outcomes = exact, outcomes
+        self.levels = level_tokens(self.processing_class)
+        self._pass: Pass | None = None
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super()._generate_and_score_completions(inputs)
+        ids, mask = batch["completion_ids"], batch["completion_mask"]
+        tokens = [row[m.bool()].tolist() for row, m in zip(ids, mask, strict=True)]
+        found = [locate(self.processing_class, row) for row in tokens]
+        batch["level_at"] = ids.new_tensor([IGNORE if f.level_at is None else f.level_at for f in found])
+        texts = self.processing_class.batch_decode(tokens, skip_special_tokens=True)
+        outcomes = self.outcomes(inputs, texts)
+        batch["outcome"] = torch.tensor(outcomes, dtype=torch.float32, device=ids.device)
+        if self.exact.weight:
+            batch["advantages"] = _without_confidence(batch["advantages"], found, ids.shape[1])
+        return batch
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, **kwargs: Any
+    ) -> tuple[Any, Any, Any]:
+        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
+        done = run_replies(decoder, input_ids, attention_mask, logits_to_keep)
+        real = attention_mask[:, -logits_to_keep:].bool()
+        targets = input_ids[:, -logits_to_keep:]
+        scores, entropy = token_scores(done.hidden[real], head, targets[real], self.temperature)
+        logps = torch.zeros(real.shape, device=real.device).masked_scatter(real, scores)
+        entropies = torch.zeros(real.shape, device=real.device).masked_scatter(real, entropy)
+        self._pass = done
+        return logps, entropies if kwargs.get("compute_entropy") else None, None
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        loss = super()._compute_loss(model, inputs)
+        if self.exact.weight:
+            loss = loss + self.exact.weight * self._confidence_loss(model, inputs)
+        self._pass = None
+        return loss
+
+    def _confidence_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        known = (inputs["level_at"] != IGNORE) & ~inputs["outcome"].isnan()
+        rows = known.nonzero()[:, 0]
+        if not len(rows) or self._pass is None:
+            return inputs["outcome"].new_zeros(())
+        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
+        levels = levels_after(self._pass, decoder, head, rows, inputs["level_at"][rows], self.levels)
+        outcome = inputs["outcome"][rows]
+        mode = "train" if self.model.training else "eval"
+        expected = levels.detach() @ torch.linspace(0, 1, LEVELS, device=levels.device)
+        self._metrics[mode]["confidence/expected"].append(expected.mean().item())
+        self._metrics[mode]["confidence/brier"].append((expected - outcome).square().mean().item())
+        loss = confidence_loss(levels, outcome, self.exact.step)
+        return loss / self.current_gradient_accumulation_steps if self.model.training else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        if not math.isfinite(loss.item()):
+            raise UserError(
+                f"the loss is {loss.item()} at step {self.state.global_step}; training stopped. "
+                f"Last good checkpoint: {last_checkpoint(self.args.output_dir)}. "
+                "Lower learning_rate or max_grad_norm and resume from it"
+            )
+        return loss
+
+
+def last_checkpoint(folder: str | None) -> str:
+    """The newest checkpoint folder, or a sentence that there is none."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    return (get_last_checkpoint(folder) if folder else None) or "none was saved yet"
+
+
+def _without_confidence(advantages: torch.Tensor, found: list[Any], width: int) -> torch.Tensor:
+    """(B,) advantages → (B, T), zero on the tokens of the confidence's value and beyond."""
+    spread = advantages[:, None].repeat(1, width)
+    for row, reply in enumerate(found):
+        if "confidence" in reply.spans:
+            start, end = reply.spans["confidence"]
+            spread[row, start:end] = 0
+    return spread
+
+
+def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
+    """TRL's rollout function: draw the replies of one generation batch with our sampler."""
+    args, tokenizer = trainer.args, trainer.processing_class
+    texts = [prompt[-1]["content"] for prompt in prompts]
+    unique = {text: prompt for text, prompt in zip(texts, prompts, strict=True)}
+    counts = {text: texts.count(text) for text in unique}
+    step = trainer.state.global_step
+    draws = [
+        Draw(tuple(render(tokenizer, prompt)), f"{step}:{text}", tuple(range(counts[text])))
+        for text, prompt in unique.items()
+    ]
+    with merged(trainer.accelerator.unwrap_model(trainer.model)) as model:
+        local = LocalModel(model, tokenizer)
+        how = Sampling(args.max_completion_length, local.end_tokens, args.temperature, args.seed)
+        drawn = draw(model, draws, how)
+    rows = iter(drawn)
+    by_text = {text: [next(rows) for _ in range(counts[text])] for text in unique}
+    ordered = [by_text[text].pop(0) for text in texts]
+    prompt_tokens = {text: list(d.prompt) for text, d in zip(unique, draws, strict=True)}
+    return {
+        "prompt_ids": [prompt_tokens[text] for text in texts],
+        "completion_ids": [row.tokens for row in ordered],
+        "logprobs": None,
+    }

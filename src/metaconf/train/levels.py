@@ -1,0 +1,74 @@
+"""The confidence as a distribution over the model's own tokens: the levels 0 to 10.
+
+Most tokenizers write a level as one digit token, and 10 as "1" followed by "0"; some have a token
+for "10" or for " 7". Everything here is found by asking the tokenizer, nothing is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+LEVELS = 11
+
+
+@dataclass(frozen=True, slots=True)
+class LevelTokens:
+    """`first[k]` is the first token that tells level k from others; `ten_next` is the token that
+    makes "10" of a shared first token "1" (None where 10 has a first token of its own)."""
+
+    first: tuple[int, ...]
+    ten_next: int | None
+
+
+def level_tokens(tokenizer: Any) -> LevelTokens:
+    """Find the tokens of the levels in "Confidence: k".
+
+    Raises ValueError where two levels (but 1 and 10) share their first token.
+    """
+    coded = [tokenizer.encode(f"Confidence: {k}", add_special_tokens=False) for k in range(LEVELS)]
+    start = next(i for i in range(len(coded[0])) if len({c[i] for c in coded[:10]}) > 1)
+    first = [c[start] for c in coded]
+    if len(set(first[:10])) != 10:
+        raise ValueError(f"the tokenizer does not tell the levels 0 to 9 apart by one token: {first}")
+    shared = first[10] == first[1]
+    return LevelTokens(tuple(first), coded[10][start + 1] if shared else None)
+
+
+def soften(target: np.ndarray) -> np.ndarray:
+    """Targets in [0, 1] (n,) → weights on the levels (n, 11): the two neighbours of 10·target,
+    so that the mean level is the target exactly."""
+    scaled = np.clip(np.asarray(target, float), 0, 1) * (LEVELS - 1)
+    low = np.minimum(np.floor(scaled).astype(int), LEVELS - 2)
+    weights = np.zeros((len(scaled), LEVELS))
+    rows = np.arange(len(scaled))
+    weights[rows, low + 1] = scaled - low
+    weights[rows, low] = 1 - weights[rows, low + 1]
+    return weights
+
+
+def first_token_weights(levels: torch.Tensor) -> torch.Tensor:
+    """Weights on levels (n, 11) → on the ten first tokens (n, 10), 10 joining 1."""
+    joined = levels[:, :10].clone()
+    joined[:, 1] += levels[:, 10]
+    return joined
+
+
+def level_probabilities(
+    hidden: torch.Tensor, head: torch.Tensor, tokens: LevelTokens, ten: torch.Tensor
+) -> torch.Tensor:
+    """Probabilities (n, 11) of the levels among themselves.
+
+    `hidden` (n, D) stands where the level's first token is predicted, `head` (V, D) is the output
+    matrix; only the rows of the levels are multiplied. `ten` (n,) is the probability that a "1"
+    goes on to "10"; it is not used where 10 has a token of its own.
+    """
+    logits = (hidden @ head[list(tokens.first)].T).float()
+    if tokens.ten_next is None:
+        return torch.softmax(logits, -1)
+    first = torch.softmax(logits[:, :10], -1)
+    whole = torch.cat([first, (first[:, 1] * ten)[:, None]], 1)
+    return whole - torch.nn.functional.pad((first[:, 1] * ten)[:, None], (1, LEVELS - 2))

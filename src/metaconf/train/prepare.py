@@ -1,0 +1,128 @@
+"""Preparation of stage 1: sample short answers, grade them, write the reflections, set targets.
+
+Writes into the run directory: `answers.jsonl` (every sampled answer), `sft.jsonl` (sharegpt rows,
+which LLaMA-Factory reads as they are, with the exact target beside them), `dataset_info.json`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from metaconf.engines.local import LocalModel, sample_answers
+from metaconf.engines.sampler import GREEDY, Sampling
+from metaconf.prompts.chat import INSTRUCTION
+from metaconf.records import Question, write_jsonl
+from metaconf.reply import format_reply
+from metaconf.store import ReplyStore
+from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
+from metaconf.train.levels import LEVELS, soften
+from metaconf.train.probe import answer_states
+
+ANSWER_TOKENS = 12
+ROWS = 640
+
+
+def sample(
+    local: LocalModel, questions: Sequence[Question], path: Path, k: int, seed: int
+) -> dict[tuple[str, int], Any]:
+    """Greedy answer and k sampled ones for each question, kept in `path`; asks only for missing."""
+    store, wanted = ReplyStore(path), (GREEDY, *range(k))
+    missing = [q for q in questions if not store.has(q.id, wanted)]
+    with tqdm(total=len(missing), desc="sample answers", unit="question") as bar:
+
+        def keep(batch: list[Any]) -> None:
+            store.add(batch)
+            bar.update(len(batch) // len(wanted))
+
+        how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS)
+        if missing:
+            sample_answers(local, missing, wanted, how, keep)
+    return dict(store.replies)
+
+
+def collect(
+    questions: Sequence[Question], replies: dict[tuple[str, int], Any], k: int
+) -> list[Answered]:
+    """Grade and group what was sampled; questions without a usable greedy answer are left out."""
+    rows = [
+        answered(q, replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions
+    ]
+    return [row for row in rows if row.answer and speakable(row.answer)]
+
+
+def build_rows(
+    local: LocalModel, rows: Sequence[Answered], kind: str, layer: int | None, seed: int
+) -> list[dict[str, Any]]:
+    """Sharegpt rows with `target` (0–1) and `levels` (11 weights); ungraded answers are left out."""
+    states = None
+    if kind in ("probe", "hidden"):
+        prompts = [local.answer_prompt(row.question.prompt) for row in rows]
+        depth = layer or probe_layer(local.model.config.num_hidden_layers)
+        states = answer_states(local, prompts, [row.answer for row in rows], depth)
+    goals = targets(rows, kind, states)
+    known = [(r, g) for r, g in zip(rows, goals, strict=True) if not np.isnan(g)]
+    return [_row(r, g, seed) for r, g in known]
+
+
+def probe_layer(layers: int) -> int:
+    """Just below the middle: certainty is settled there (layer 14 of 30 in the embedded model)."""
+    return max(1, round(layers * 0.47))
+
+
+def _row(row: Answered, goal: float, seed: int) -> dict[str, Any]:
+    weights = soften(np.array([goal]))[0]
+    # The level that is written is drawn, so that hard-label training sees the same mean.
+    rng = random.Random(f"level:{seed}:{row.question.id}")
+    level = rng.choices(range(LEVELS), weights)[0]
+    reply = format_reply(row.answer, reflection_for(row, goal, seed), level / (LEVELS - 1))
+    return {
+        "conversations": [
+            {"from": "human", "value": row.question.prompt},
+            {"from": "gpt", "value": reply},
+        ],
+        "system": INSTRUCTION,
+        "id": row.question.id,
+        "target": round(float(goal), 6),
+        "levels": [round(float(w), 6) for w in weights],
+    }
+
+
+DATASET_INFO = {
+    "metaconf_sft": {
+        "file_name": "sft.jsonl",
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations", "system": "system"},
+        "tags": {
+            "role_tag": "from",
+            "content_tag": "value",
+            "user_tag": "human",
+            "assistant_tag": "gpt",
+        },
+    }
+}
+
+
+def prepare(
+    local: LocalModel,
+    questions: Sequence[Question],
+    folder: Path,
+    *,
+    samples: int = 8,
+    target: str = "probe",
+    layer: int | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Do it all and write the files; returns the rows. Asks again only for what is missing."""
+    import json
+
+    replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
+    rows = build_rows(local, collect(questions, replies, samples), target, layer, seed)
+    write_jsonl(folder / "sft.jsonl", rows)
+    (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
+    return rows

@@ -1,0 +1,92 @@
+"""A linear probe on the model's own hidden state: what the model knows about its answer.
+
+Logistic regression on the hidden state of one layer at the last token of the answer, label: was
+the answer right. Predictions for questions that the probe was fitted on come from folds that left
+them out (cross-fitting), so that they carry no label of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from metaconf.engines.prefill import common_prefix
+from metaconf.train.forward import run_after_prefix
+
+FOLDS = 5
+
+
+@torch.inference_mode()
+def answer_states(
+    local: Any, prompts: Sequence[tuple[int, ...]], answers: Sequence[str], layer: int, rows: int = 64
+) -> np.ndarray:
+    """Hidden states (n, D) of `layer` at the last token of each answer, given after its prompt."""
+    model, tokenizer = local.model, local.tokenizer
+    coded = [tokenizer.encode(f" {a}" if a else " ", add_special_tokens=False) for a in answers]
+    decoder = _first_layers(model.model, layer)
+    states = np.zeros((len(prompts), model.config.hidden_size), np.float32)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(coded[i]))
+    for start in range(0, len(order), rows):
+        batch = order[start : start + rows]
+        whole = [[*prompts[i], *coded[i]] for i in batch]
+        shared = min(common_prefix(whole), min(len(prompts[i]) for i in batch))
+        rest = [w[shared:] for w in whole]
+        width = max(map(len, rest))
+        ids = torch.tensor([r + [0] * (width - len(r)) for r in rest], device=model.device)
+        mask = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest], device=model.device)
+        prefix = torch.tensor([whole[0][:shared]], device=model.device)
+        hidden, _, _ = run_after_prefix(decoder, prefix, ids, mask)
+        last = mask.sum(1) - 1
+        states[batch] = hidden[torch.arange(len(batch)), last].float().cpu().numpy()
+    return states
+
+
+class _first_layers:
+    """The decoder cut after `layer` layers, without its final norm: no more is computed."""
+
+    def __init__(self, decoder: Any, layer: int):
+        self.decoder, self.layer, self.config = decoder, layer, decoder.config
+
+    def __call__(self, **inputs: Any) -> Any:
+        decoder, layers, norm = self.decoder, self.decoder.layers, self.decoder.norm
+        decoder.layers, decoder.norm = layers[: self.layer], torch.nn.Identity()
+        try:
+            return decoder(**inputs)
+        finally:
+            decoder.layers, decoder.norm = layers, norm
+
+
+def cross_fitted(
+    features: np.ndarray, labels: np.ndarray, groups: Sequence[str], c: float = 0.01
+) -> np.ndarray:
+    """Out-of-fold probabilities (n,) that each answer is right; rows of a group share a fold.
+
+    `labels` in [0, 1] may be graded: a graded label counts as that share of a right answer.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    predictions = np.zeros(len(labels))
+    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(features, groups=groups):
+        predictions[test] = fit(features[train], labels[train], c)(features[test])
+    return predictions
+
+
+def fit(features: np.ndarray, labels: np.ndarray, c: float = 0.01) -> Any:
+    """A function from features (m, D) to probabilities (m,)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    hard = np.concatenate([np.ones(len(labels)), np.zeros(len(labels))])
+    weight = np.concatenate([labels, 1 - labels])
+    kept = weight > 0
+    twice = np.concatenate([features, features])
+    if len(set(hard[kept])) < 2:
+        constant = float(labels.mean())
+        return lambda rows: np.full(len(rows), constant)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500))
+    probe.fit(twice[kept], hard[kept], logisticregression__sample_weight=weight[kept])
+    return lambda rows: probe.predict_proba(rows)[:, 1]

@@ -1,0 +1,129 @@
+"""Stage 1 as one call: rows of `prepare` in, an ordinary model folder out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import LoraConfig
+
+from metaconf.config_blocks import Config
+from metaconf.engines.local import LocalModel, load_local
+from metaconf.errors import UserError
+from metaconf.prompts.chat import messages, render
+from metaconf.records import read_jsonl
+from metaconf.train.encode import encode_reply
+from metaconf.train.sft import ConfidenceSFTTrainer, Row, collate, sft_config
+
+DEFAULTS: dict[str, Any] = {
+    "num_train_epochs": 1,
+    "per_device_train_batch_size": 8,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 5,
+    "logging_steps": 5,
+    "save_strategy": "no",
+    "gradient_checkpointing": False,
+}
+"""Ours where the configuration is silent."""
+
+
+def train_rows(local: LocalModel, rows: Sequence[dict[str, Any]]) -> list[Row]:
+    """Sharegpt rows → token rows. Rows whose reply states no level are refused by their id."""
+    return [_train_row(local, row) for row in rows]
+
+
+def _train_row(local: LocalModel, row: dict[str, Any]) -> Row:
+    question, reply = (turn["value"] for turn in row["conversations"])
+    prompt = render(local.tokenizer, messages(question, row["system"]))
+    encoded = encode_reply(local.tokenizer, reply)
+    if encoded.level_at is None:
+        raise UserError(f"row {row.get('id')}: the reply states no confidence; write one or drop it")
+    return Row(prompt, encoded.tokens, encoded.level_at, row["levels"])
+
+
+def lora(config: Config) -> LoraConfig | None:
+    """The adapter that the configuration asks for; None trains all weights."""
+    block = config.lora
+    if block.r == 0:
+        return None
+    modules = block.target_modules
+    return LoraConfig(
+        r=block.r,
+        lora_alpha=block.alpha,  # pyright: ignore[reportArgumentType]
+        lora_dropout=block.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        task_type="CAUSAL_LM",
+    )
+
+
+def hardware() -> dict[str, Any]:
+    """Trainer settings that follow from the machine: number format and device."""
+    import torch
+
+    from metaconf.engines.local import default_dtype
+
+    cuda = torch.cuda.is_available()
+    # Weights are loaded in the machine's own format; autocast is for GPUs.
+    return {"use_cpu": not cuda, "bf16": cuda and default_dtype() == torch.bfloat16}
+
+
+def train(local: LocalModel, rows: Sequence[dict[str, Any]], config: Config, out: Path) -> LocalModel:
+    """Train on `rows`, save the merged model under `out`, return it ready to reply."""
+    tokens = train_rows(local, rows)
+    pad = local.tokenizer.pad_token_id
+    settings = {**DEFAULTS, **hardware(), **config.trainer}
+    settings |= {"output_dir": str(out / "checkpoints"), "seed": config.seed, "disable_tqdm": False}
+    # Eager attention trains 1.6 times faster than sdpa on a CPU at these lengths.
+    local.model.set_attn_implementation("eager" if settings["use_cpu"] else "sdpa")
+    trainer = ConfidenceSFTTrainer(
+        model=local.model,
+        args=sft_config(settings),
+        train_dataset=Dataset.from_list([row.columns() for row in tokens]),
+        processing_class=local.tokenizer,
+        peft_config=lora(config),
+        data_collator=lambda batch: collate(batch, pad),
+        text_weight=1.0,
+        confidence_weight=config.confidence.weight,
+    )
+    trainer.train()
+    write_curve(out / "curve.json", trainer.state.log_history)
+    return finish(trainer.model, local.tokenizer, out)
+
+
+def finish(model: Any, tokenizer: Any, out: Path) -> LocalModel:
+    """Merge an adapter, save model and tokenizer as an ordinary folder, ready for every tool."""
+    whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    whole.set_attn_implementation("sdpa")
+    whole.config.use_cache = True
+    whole.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return LocalModel(whole.eval(), tokenizer)
+
+
+def write_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
+    """The trainer's log as JSON: one object a logged step; numbers that are not finite are left out."""
+    rows = [{k: v for k, v in _numbers(row).items() if abs(v) < float("inf")} for row in history]
+    path.write_text(json.dumps([row for row in rows if "loss" in row]) + "\n")
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for key, value in row.items():
+        try:
+            numbers[key] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers
+
+
+def run(config: Config) -> Path:
+    """`metaconf sft`: train on the prepared rows that `questions.path` names."""
+    out = Path(config.output_dir)
+    source = Path(config.questions.path)
+    rows = [row for _, row in read_jsonl(source / "sft.jsonl" if source.is_dir() else source)]
+    train(load_local(config.model_name_or_path), rows, config, out)
+    return out

@@ -1,0 +1,141 @@
+"""Stage 2 as one call: questions and a stage-1 model in, an ordinary model folder out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import GRPOConfig
+
+from metaconf.config_blocks import Config
+from metaconf.engines.local import LocalModel, load_local
+from metaconf.errors import UserError
+from metaconf.prompts.chat import messages
+from metaconf.questions import load_questions, pick
+from metaconf.records import Question
+from metaconf.train.grpo import ConfidenceGRPOTrainer, Exact
+from metaconf.train.payment import PARTS, Payment, keep_before
+from metaconf.train.stage1 import finish, hardware, lora, write_curve
+
+log = logging.getLogger("metaconf")
+
+DEFAULTS: dict[str, Any] = {
+    "max_steps": 40,
+    "num_generations": 8,
+    "max_completion_length": 128,
+    "beta": 0.0,
+    "scale_rewards": "none",
+    "loss_type": "dapo",
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "gradient_checkpointing": False,
+    "report_to": "none",
+}
+"""Ours where the configuration is silent. Scaling by the group's standard deviation pushes towards
+overconfidence on chancy questions (peers.md), so it is off."""
+
+
+def check_save_interval(args: GRPOConfig) -> None:
+    """Refuse checkpoints that cannot be resumed identically.
+
+    A checkpoint must fall where a generation batch has been used up. Raises UserError.
+    """
+    batches = (args.steps_per_generation or 1) * args.num_iterations
+    if args.save_strategy == "no" or args.save_steps * args.gradient_accumulation_steps % batches == 0:
+        return
+    raise UserError(
+        f"save_steps {args.save_steps} × gradient_accumulation_steps "
+        f"{args.gradient_accumulation_steps} is no multiple of steps_per_generation × "
+        f"num_iterations = {batches}: a run resumed there would not be identical; choose a multiple"
+    )
+
+
+class Watch(TrainerCallback):
+    """Warns when a step cannot teach anything: equal rewards, or every reply cut."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        logs = logs or {}
+        equal, cut = logs.get("frac_reward_zero_std"), logs.get("completions/clipped_ratio")
+        if equal == 1:
+            log.warning(
+                "step %d: the rewards are equal within every group (zero-variance share 100 %%): "
+                "nothing is learnt from them; raise num_generations or temperature",
+                state.global_step,
+            )
+        if cut == 1:
+            log.warning(
+                "step %d: every reply was cut at max_completion_length (cut share 100 %%): "
+                "raise max_completion_length",
+                state.global_step,
+            )
+
+
+def question_rows(
+    local: LocalModel, questions: Sequence[Question], longest: int
+) -> list[dict[str, Any]]:
+    """TRL rows; prompts of more than `longest` tokens are left out, and that is said."""
+    kept = [q for q in questions if len(local.reply_prompt(q.prompt)) <= longest]
+    if len(kept) < len(questions):
+        log.warning(
+            "%d of %d prompts are longer than max_prompt_length %d and were left out",
+            len(questions) - len(kept), len(questions), longest,
+        )
+    if not kept:
+        raise UserError(f"no prompt has at most max_prompt_length {longest} tokens; raise it")
+    return [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in kept]
+
+
+def settings(config: Config, out: Path) -> GRPOConfig:
+    """TRL's configuration; the generation batch defaults to one update's replies."""
+    whole = {**DEFAULTS, **hardware(), **config.trainer, "seed": config.seed}
+    whole |= {
+        "output_dir": str(out / "checkpoints"),
+        "reward_weights": [asdict(config.reward)[part] for part in PARTS],
+        "remove_unused_columns": False,
+    }
+    return GRPOConfig(**whole)
+
+
+def train(
+    local: LocalModel, questions: Sequence[Question], config: Config, out: Path, resume: bool = False
+) -> LocalModel:
+    """Train, save the merged model under `out`, return it ready to reply."""
+    args = settings(config, out)
+    check_save_interval(args)
+    payment = Payment(config.reward, out / "replies.jsonl")
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = get_last_checkpoint(args.output_dir) if resume and Path(args.output_dir).is_dir() else None
+    keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+    rows = question_rows(local, questions, config.max_prompt_length)
+    local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")
+    trainer = ConfidenceGRPOTrainer(
+        model=local.model,
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=local.tokenizer,
+        reward_funcs=payment.functions(),
+        peft_config=lora(config),
+        callbacks=[Watch()],
+        exact=Exact(config.confidence.exact, config.confidence.step),
+        outcomes=payment.outcomes,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    write_curve(out / "curve.json", trainer.state.log_history)
+    return finish(trainer.model, local.tokenizer, out)
+
+
+def run(config: Config, resume: bool = False) -> Path:
+    """`metaconf grpo`: stage 2 on the questions that the configuration names."""
+    out = Path(config.output_dir)
+    source = config.questions.path
+    chosen = load_questions("embedded:stage2" if source == "embedded" else source)
+    questions = pick(chosen, config.questions.limit, config.seed)
+    train(load_local(config.model_name_or_path), questions, config, out, resume)
+    return out
