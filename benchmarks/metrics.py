@@ -1,6 +1,6 @@
 """How fast the metrics are, beside the libraries that others use, and how far they agree.
 
-    PYTHONPATH=src OMP_NUM_THREADS=1 python benchmarks/metrics.py
+    OMP_NUM_THREADS=1 python benchmarks/metrics.py
 
 Writes benchmarks/results/metrics.json. Seconds are process time of one core, the median of three
 runs; netcal and torchmetrics are timed where they are installed and otherwise left out.
@@ -8,27 +8,25 @@ runs; netcal and torchmetrics are timed where they are installed and otherwise l
 
 from __future__ import annotations
 
-import datetime
 import importlib
-import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from types import ModuleType
-from typing import Any
 
 import numpy as np
+import record
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from metaconf import metrics
 from metaconf.metrics.scores import NLL_CLIP
 
-RESULTS = Path(__file__).parent / "results" / "metrics.json"
+COMMAND = "OMP_NUM_THREADS=1 python benchmarks/metrics.py"
+NOTES = (
+    "Process time of one core. Ours covers the whole table of metrics; scikit-learn AUROC, two "
+    "average precisions, Brier and log loss; netcal and torchmetrics their ECE with 15 bins. All "
+    "on 1e6 replies with confidences in tenths, except where a name says 1e5 or untied."
+)
 SEED = 0
 MANY, SOME = 1_000_000, 100_000
 Replies = tuple[np.ndarray, np.ndarray]
@@ -117,44 +115,18 @@ def greatest_difference() -> float:
 
 
 def main() -> None:
-    figures: dict[str, dict[str, Any]] = {}
+    figures: dict[str, record.Figure] = {}
     for name, replies in (("", tied), ("_untied", untied)):
-        figures[f"seconds_1e6{name}"] = _figure(ours(replies(MANY), 0), "s", "<= 1.5")
-        figures[f"seconds_bootstrap_1e5{name}"] = _figure(ours(replies(SOME), 1000), "s", "<= 3")
-    figures |= {name: _figure(taken, "s") for name, taken in theirs(tied(MANY)).items()}
-    figures["max_difference_to_references"] = _figure(greatest_difference(), "", "<= 1e-9")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(_record(figures), indent=1, allow_nan=False) + "\n")
-    print(RESULTS.read_text())
-
-
-def _figure(value: float, unit: str, target: str | None = None) -> dict[str, Any]:
-    figure: dict[str, Any] = {"value": value, "unit": unit}
-    return figure if target is None else figure | {"target": target}
-
-
-def _record(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        all_metrics, resampled = ours(replies(MANY), 0), ours(replies(SOME), 1000)
+        figures[f"seconds_1e6{name}"] = record.figure(all_metrics, None, "s", "<= 1.5")
+        figures[f"seconds_bootstrap_1e5{name}"] = record.figure(resampled, None, "s", "<= 3")
+    for name, taken in theirs(tied(MANY)).items():
+        figures[name] = record.figure(taken, None, "s")
+    figures["max_difference_to_references"] = record.figure(
+        greatest_difference(), None, "", "<= 1e-9"
+    )
     packages = ("numpy", "scikit-learn", *reference_eces())
-    return {
-        "name": "metrics",
-        "command": "PYTHONPATH=src OMP_NUM_THREADS=1 python benchmarks/metrics.py",
-        "commit": _commit(),
-        "date": datetime.date.today().isoformat(),
-        "machine": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(memory, 1),
-            "gpu": None,
-        },
-        "versions": {name: version(name) for name in packages},
-        "seeds": [SEED],
-        "figures": figures,
-        "notes": "Process time of one core. Ours covers the whole table of metrics; scikit-learn "
-        "AUROC, two average precisions, Brier and log loss; netcal and torchmetrics their ECE "
-        "with 15 bins. All on 1e6 replies with confidences in tenths, except where a name says "
-        "1e5 or untied.",
-    }
+    print(record.write("metrics", COMMAND, figures, [SEED], NOTES, packages).read_text())
 
 
 def _optional(name: str) -> ModuleType | None:
@@ -162,22 +134,6 @@ def _optional(name: str) -> ModuleType | None:
         return importlib.import_module(name)
     except ImportError:
         return None
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _commit() -> str | None:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How the report holds up with 100,000 replies: seconds to open, to filter, and its size.
 
-    PYTHONPATH=src python benchmarks/report.py
+    python benchmarks/report.py
 
 Writes benchmarks/results/report.json. The replies are made up, of the length that the default
 model writes; nothing is trained. Needs a Chromium-like browser.
@@ -9,24 +9,29 @@ model writes; nothing is trained. Needs a Chromium-like browser.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import random
-import subprocess
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import record
 from chromium import Chromium, find_chromium
 
 from metaconf.records import write_jsonl
 from metaconf.report import write_report
 
-RESULTS = Path(__file__).parent / "results" / "report.json"
+COMMAND = "python benchmarks/report.py"
+NOTES = (
+    "Made-up replies of 400 characters, one run; the slowest of six filters, to the next painted "
+    "frame. A search right after opening, before its text is prepared, took COLD ms."
+)
+TARGETS = {
+    "open_seconds_100k": ("s", "<= 3"),
+    "filter_ms_100k": ("ms", "<= 300"),
+    "megabytes_100k": ("MB", "<= 60"),
+}
 SYSTEMS = (
     ("asked", "base, asked in words", 0.82, 0.06),
     ("probability", "base, answer's probability", 0.49, 0.8),
@@ -221,7 +226,6 @@ def _timed(change: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replies", type=int, default=100_000)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
@@ -232,43 +236,13 @@ def main() -> None:
         print(f"written in {time.monotonic() - start:.1f} s")
         figures = measure(page, Path(name))
         figures["megabytes_100k"] = page.stat().st_size / 1e6
-    print(json.dumps(figures, indent=1))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(_record(figures), indent=1) + "\n", encoding="utf-8")
-
-
-def _record(figures: dict[str, float]) -> dict[str, Any]:
-    targets = {
-        "open_seconds_100k": ("s", "<= 3"),
-        "filter_ms_100k": ("ms", "<= 300"),
-        "megabytes_100k": ("MB", "<= 60"),
+    found = {
+        name: record.figure(round(figures[name], 2), None, unit, target)
+        for name, (unit, target) in TARGETS.items()
     }
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "name": "report",
-        "command": "python benchmarks/report.py",
-        "commit": "" if commit.returncode else commit.stdout.strip(),
-        "date": datetime.date.today().isoformat(),
-        "machine": {
-            "cpu": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(memory),
-            "gpu": None,
-        },
-        "versions": {"matplotlib": version("matplotlib"), "jinja2": version("jinja2")},
-        "seeds": [0],
-        "figures": {
-            name: {"value": round(value, 2), "unit": targets[name][0], "target": targets[name][1]}
-            for name, value in figures.items()
-            if name in targets
-        },
-        "notes": "Made-up replies of 400 characters, one run; the slowest of six filters, to the "
-        "next painted frame. A search right after opening, before its text is prepared, took "
-        f"{figures['cold_search_ms']:.0f} ms.",
-    }
+    notes = NOTES.replace("COLD", f"{figures['cold_search_ms']:.0f}")
+    path = record.write("report", COMMAND, found, [0], notes, ("matplotlib", "jinja2"))
+    print(path.read_text())
 
 
 if __name__ == "__main__":

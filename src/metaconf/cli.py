@@ -12,10 +12,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metaconf import __version__
 from metaconf.errors import UserError
+
+if TYPE_CHECKING:
+    from metaconf.config_blocks import Config, Stage
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -56,38 +59,45 @@ def _model(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from metaconf.preflight import check_output_dir, stage_config
+    from metaconf.preflight import check_run, check_target, mark_run
 
+    check_target(args.target)
+    check_run(args.model, args.questions, args.output_dir, args.resume)
+    names = ("model", "questions", "limit", "seed", "samples", "target")
+    asked = {name: getattr(args, name) for name in names}
+    mark_run(args.output_dir, {"command": "prepare", **asked}, args.resume)
     args.run_dir = args.output_dir
-    overrides = [*_overrides(args), "--output_dir", str(args.output_dir)]
-    config = stage_config(args.config, "sft", overrides)
-    check_output_dir(args.output_dir, args.resume)
 
     from metaconf.train import prepare
 
-    prepare.run(config, resume=args.resume)
+    print(prepare.run(output_dir=args.output_dir, **asked))
 
 
 def _sft(args: argparse.Namespace) -> None:
-    from metaconf.preflight import stage_config
-
-    config = stage_config(args.config, "sft", _overrides(args), args.resume)
-    args.run_dir = Path(config.output_dir)
+    config = _begin(args, "sft")
 
     from metaconf.train import stage1
 
-    stage1.run(config)
+    print(stage1.run(config))
 
 
 def _grpo(args: argparse.Namespace) -> None:
-    from metaconf.preflight import stage_config
-
-    config = stage_config(args.config, "grpo", _overrides(args), args.resume)
-    args.run_dir = Path(config.output_dir)
+    config = _begin(args, "grpo")
 
     from metaconf.train import stage2
 
-    stage2.run(config)
+    print(stage2.run(config, args.resume))
+
+
+def _begin(args: argparse.Namespace, stage: Stage) -> Config:
+    from metaconf.preflight import asked_of, mark_run, stage_config
+
+    model = ["--model_name_or_path", args.model] if args.model is not None else []
+    questions = ["--questions.path", args.questions] if args.questions is not None else []
+    config = stage_config(args.config, stage, [*args.rest, *model, *questions], args.resume)
+    args.run_dir = Path(config.output_dir)
+    mark_run(args.run_dir, asked_of(config), args.resume)
+    return config
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -98,15 +108,16 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     from metaconf.evaluation import run as evaluation
 
-    evaluation.run(
-        model=args.model,
-        questions=args.questions,
-        output_dir=args.output_dir,
+    report = evaluation.run(
+        args.model,
+        args.questions,
+        args.output_dir,
         limit=args.limit,
         seed=args.seed,
         resume=args.resume,
         baselines=args.baselines,
     )
+    print(report)
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -125,32 +136,27 @@ def _ask(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from metaconf.preflight import check_run
+    from metaconf.preflight import RUN_MARKER, check_run
 
-    check_run("embedded", "embedded", args.output_dir, args.resume)
+    begun = (args.output_dir / RUN_MARKER).is_file()  # a demo goes on where it was
+    check_run("embedded", "embedded", args.output_dir, resume=begun)
     args.run_dir = args.output_dir
 
     from metaconf import demo
 
-    demo.run(args.output_dir, args.seed, resume=args.resume)
-
-
-def _overrides(args: argparse.Namespace) -> list[str]:
-    """The `--key value` words of a training command, its shorthands written out."""
-    model = ["--model_name_or_path", args.model] if args.model is not None else []
-    questions = ["--questions.path", args.questions] if args.questions is not None else []
-    return [*args.rest, *model, *questions]
+    demo.run(args.output_dir, args.seed)
 
 
 def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
-    from metaconf.preflight import resumable
+    """What an interrupted user types next: --resume where a run was begun that can be resumed."""
+    from metaconf.preflight import RUN_MARKER
 
-    command = shlex.join(["metaconf", *words])
-    if not (folder := getattr(args, "run_dir", None)):
-        return f"nothing was begun: {command}"
-    if resumable(folder, trains=args.run in (_sft, _grpo)):
-        return f"go on with: {command}{'' if args.resume else ' --resume'}"
-    return f"nothing was saved yet: remove {folder} if it is there, then: {command}"
+    folder = getattr(args, "run_dir", None)
+    begun = folder is not None and (folder / RUN_MARKER).is_file()
+    if begun and args.run is _sft:
+        return f"remove {folder}, then start again: {shlex.join(['metaconf', *words])}"
+    again = ["--resume"] if begun and getattr(args, "resume", None) is False else []
+    return f"go on with: {shlex.join(['metaconf', *words, *again])}"
 
 
 # Arguments
@@ -159,7 +165,7 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
 def _read(words: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     args, rest = parser.parse_known_args(words)
-    if rest and args.run not in (_prepare, _sft, _grpo):
+    if rest and args.run not in (_sft, _grpo):
         parser.error(f"unknown argument {rest[0]}; see metaconf {words[0]} --help")
     args.rest = rest
     return args
@@ -174,9 +180,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"metaconf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     _add_model(commands)
-    _add_stage(commands, "prepare", _prepare, "sample answers and write the stage-1 set")
-    _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
-    _add_stage(commands, "grpo", _grpo, "stage 2: learn from rewards on one's own replies")
+    _add_prepare(commands)
+    sft = _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
+    sft.add_argument("--questions", help="folder of `prepare`: short for --questions.path")
+    grpo = _add_stage(commands, "grpo", _grpo, "stage 2: learn from rewards for one's own replies")
+    grpo.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
+    _add_resume(grpo)
     _add_evaluate(commands)
     report = _add(commands, "report", _report, "write report.html of a run")
     report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
@@ -184,8 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("question", metavar="QUESTION")
     ask.add_argument("--model", help=f"{MODEL} (default: the newest of the demo)")
     demo = _add(commands, "demo", _demo, "everything, on the embedded model and questions")
-    _add_run(demo, "runs/demo")
-    demo.add_argument("--seed", type=int, default=42, help="of everything random (default 42)")
+    _add_output_dir(demo, "runs/demo")
+    _add_seed(demo)
     return parser
 
 
@@ -200,21 +209,34 @@ def _add_model(commands: Any) -> None:
     model.add_argument("action", choices=["get"], help="convert it once and print its folder")
 
 
-def _add_stage(commands: Any, name: str, run: Any, text: str) -> None:
-    stage = "grpo" if name == "grpo" else "sft"
-    one = _add(
-        commands, name, run, text, add_help=False,
-        usage=f"metaconf {name} [--config FILE] [--model X] [--questions Y] [--resume] [--key value …]",
-    )  # fmt: skip
+def _add_prepare(commands: Any) -> None:
+    one = _add(commands, "prepare", _prepare, "sample answers and write the rows for stage 1")
+    _add_asking(one, "runs/prepare")
+    one.add_argument("--samples", type=_count, default=8, help="answers drawn a question")
+    one.add_argument("--target", default="probe", help="what confidence is taught from (probe)")
+
+
+def _add_evaluate(commands: Any) -> None:
+    one = _add(commands, "evaluate", _evaluate, "ask a model held-out questions and measure it")
+    _add_asking(one, "runs/evaluate")
+    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
+
+
+def _add_asking(one: argparse.ArgumentParser, folder: str) -> None:
+    one.add_argument("--model", default="embedded", help=f"{MODEL} (default: embedded)")
+    one.add_argument("--questions", default="embedded", help=f"{QUESTIONS} (default: embedded)")
+    _add_output_dir(one, folder)
+    _add_resume(one)
+    one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
+    _add_seed(one)
+
+
+def _add_stage(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    one = _add(commands, name, run, text, add_help=False)
     one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
-    required = name != "prepare"
-    one.add_argument("--config", type=Path, metavar="FILE", required=required, help="YAML file")
+    one.add_argument("--config", type=Path, metavar="FILE", required=True, help="YAML file")
     one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
-    one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
-    one.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    if name == "prepare":
-        one.add_argument("--output_dir", type=Path, default=Path("runs/prepare"), help="new folder")
-    one.epilog = stage
+    return one
 
 
 class _Help(argparse.Action):
@@ -223,36 +245,36 @@ class _Help(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from metaconf.config import help_lines
 
-        parser.epilog = None
         parser.print_help()
         print("\nAny key of the YAML can be given as --key value; the keys that are not TRL's:")
         print("\n".join(f"  {line}" for line in help_lines()))
         parser.exit()
 
 
-def _add_evaluate(commands: Any) -> None:
-    one = _add(commands, "evaluate", _evaluate, "ask a model held-out questions and measure it")
-    one.add_argument("--model", default="embedded", help=f"{MODEL} (default: embedded)")
-    one.add_argument(
-        "--questions", default="embedded:heldout", help=f"{QUESTIONS} (default: embedded:heldout)"
-    )
-    _add_run(one, "runs/evaluate")
-    one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
-    one.add_argument("--seed", type=int, default=42, help="of everything random (default 42)")
-    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
-
-
-def _add_run(one: argparse.ArgumentParser, default: str) -> None:
+def _add_output_dir(one: argparse.ArgumentParser, default: str) -> None:
     one.add_argument(
         "--output_dir", type=Path, default=Path(default), help=f"a new folder (default: {default})"
     )
+
+
+def _add_resume(one: argparse.ArgumentParser) -> None:
     one.add_argument("--resume", action="store_true", help="go on with an interrupted run")
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on; give one like 200")
+def _add_seed(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--seed", type=_whole, default=42, help="of everything random (default: 42)")
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; give one like 42")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not (number := _whole(text)):
+        raise argparse.ArgumentTypeError("0 is too small; give at least 1")
+    return number
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ class Config:
     trainer: dict[str, Any]
     model_name_or_path: str = option(EMBEDDED, "hub id, model folder, or `embedded`")
     output_dir: str = option("", "the run directory (default: runs/STAGE)")
+    train_file: str = option("runs/prepare/sft.jsonl", "stage 1: the rows that `prepare` wrote")
     max_prompt_length: int = option(256, "longer prompts (tokens) are left out and counted", low=1)
     seed: int = option(42, "seed of everything random", low=0)
     questions: Questions = field(default_factory=Questions)

@@ -1,49 +1,53 @@
 """`metaconf demo`: the main job on the embedded model, from nothing to an open-able report.
 
-sample → stage 1 → stage 2 → evaluate → report, each part timed; every part leaves files, and a
-part whose files are there is not done again, so that a killed demo goes on where it was.
+sample → stage 1 → stage 2 → evaluate → report, each part timed. Every part leaves files, and what
+is there is not done again, so that a demo that was killed goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metaconf.errors import UserError
+from metaconf.config import RUN_MARKER
+from metaconf.config_blocks import Confidence, Config
+from metaconf.records import Question
 
-MARKER = "run.json"
+STAGE1: dict[str, Any] = {}
+STAGE2: dict[str, Any] = {}
+CONFIDENCE = Confidence()
+"""What the demo and its benchmark train with; measured in docs/lab-notebook.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything the demo does; sized for two cores and ten minutes."""
+    """How much of everything the demo does, sized for two cores and about ten minutes."""
 
     stage1_questions: int = 1000
     stage2_steps: int = 12
     heldout: int = 240
     out_of_domain: int = 60
     samples: int = 8
-    sft: tuple[str, ...] = ()
-    grpo: tuple[str, ...] = ()
 
 
 @dataclass
 class Clock:
-    """Seconds and peak memory of each part, kept in a file so that a resumed run adds up."""
+    """Seconds of each part and peak memory, kept in a file."""
 
     path: Path
     parts: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        say(f"\n■ {name}")
+        print(f"\n■ {name}", flush=True)
         start = time.monotonic()
         yield
         self.parts[name] = round(time.monotonic() - start, 1)
@@ -51,10 +55,151 @@ class Clock:
 
 
 def peak_gib() -> float:
-    """Peak resident memory of this process, GiB (ru_maxrss counts KiB on Linux, bytes on macOS)."""
+    """Peak resident memory of this process in GiB (Linux counts KiB, macOS bytes)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)
 
 
-def say(text: str) -> None:
-    print(text, flush=True)
+def run(output_dir: Path, seed: int, resume: bool = False, plan: Plan | None = None) -> Path:
+    """Do it all; returns the report's path. `resume` is for symmetry: done parts are kept."""
+    del resume
+    plan = plan or Plan()
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / RUN_MARKER).write_text(json.dumps({"stage": "demo", "seed": seed}) + "\n")
+    clock = Clock(output_dir / "clock.json")
+    asked = heldout(plan.heldout, plan.out_of_domain)
+    rows = base_systems(output_dir, asked, plan, seed, clock)
+    for stage in ("stage1", "stage2"):
+        rows |= stage_system(output_dir, stage, asked, plan, seed, clock)
+    with clock.part("report"):
+        report = write(output_dir, rows, seed)
+    print(table(output_dir), f"\n{spent(clock)}\nReport: {report}", sep="\n")
+    return report
+
+
+def heldout(in_domain: int, out_of_domain: int) -> list[Question]:
+    """Held-out questions, the same for every seed of training."""
+    from metaconf.questions import embedded_questions, pick
+
+    chosen = pick(embedded_questions("heldout"), in_domain, 0)
+    return [*chosen, *pick(embedded_questions("ood"), out_of_domain, 0)]
+
+
+def base_systems(
+    out: Path, asked: Sequence[Question], plan: Plan, seed: int, clock: Clock
+) -> dict[str, Any]:
+    """Load the base, sample for stage 1, and measure what it says before any training."""
+    with clock.part("load"):
+        from metaconf.engines.local import load_local
+        from metaconf.evaluation.systems import evaluate
+        from metaconf.questions import embedded_questions, pick
+        from metaconf.train.prepare import prepare
+
+        base = load_local("embedded")
+    if not (out / "prepare" / "sft.jsonl").exists():
+        with clock.part("sample"):
+            questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
+            target = CONFIDENCE.target
+            prepare(
+                base, questions, out / "prepare", samples=plan.samples, target=target, seed=seed
+            )
+    with clock.part("evaluate the base"):
+        folder = out / "base"
+        return {
+            kind: evaluate(base, asked, kind, folder / file)
+            for kind, file in (
+                ("asked", "asked.jsonl"),
+                ("samples8", "answers.jsonl"),
+                ("probability", "answers.jsonl"),
+            )
+        }
+
+
+def stage_system(
+    out: Path, stage: str, asked: Sequence[Question], plan: Plan, seed: int, clock: Clock
+) -> dict[str, Any]:
+    """Train one stage (unless its model is there) and measure it."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+
+    folder = out / stage
+    if (folder / "config.json").exists():
+        model = load_local(str(folder))
+    else:
+        with clock.part(stage):
+            model = (train_stage1 if stage == "stage1" else train_stage2)(out, plan, seed)
+    with clock.part(f"evaluate {stage}"):
+        return {stage: evaluate(model, asked, "reply", folder / "heldout.jsonl", stage)}
+
+
+def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
+    """Stage 1 from the embedded model on the prepared rows."""
+    from metaconf.engines.local import load_local
+    from metaconf.records import read_jsonl
+    from metaconf.train import stage1
+
+    rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
+    config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE)
+    return stage1.train(load_local("embedded"), rows, config, out / "stage1")
+
+
+def train_stage2(out: Path, plan: Plan, seed: int) -> Any:
+    """Stage 2 from the stage-1 model on fresh questions."""
+    from metaconf.engines.local import load_local
+    from metaconf.questions import embedded_questions, pick
+    from metaconf.train import stage2
+
+    questions = pick(embedded_questions("stage2"), None, seed)
+    trainer = {**STAGE2, "max_steps": plan.stage2_steps}
+    config = Config("grpo", trainer, seed=seed, confidence=CONFIDENCE)
+    return stage2.train(load_local(str(out / "stage1")), questions, config, out / "stage2")
+
+
+NAMES = {
+    "asked": "base, asked in words",
+    "probability": "base, its answer's probability",
+    "samples8": "base, agreement of 8 samples",
+    "stage1": "after stage 1",
+    "stage2": "after stage 2",
+}
+
+
+def write(out: Path, rows: Mapping[str, Any], seed: int) -> Path:
+    """Tables, curves and the report of what was measured."""
+    from metaconf.evaluation.run import write_json, write_results
+
+    curves = {
+        name: json.loads((out / stage / "curve.json").read_text())
+        for name, stage in (("stage 1", "stage1"), ("stage 2", "stage2"))
+    }
+    write_json(out / "curves.json", curves)
+    ordered = {key: rows[key] for key in NAMES}
+    return write_results(out, "MetaConf on the embedded model", ordered, seed, NAMES)
+
+
+COLUMNS = {
+    "accuracy": "accuracy",
+    "mean_confidence": "confidence",
+    "ece": "ECE",
+    "brier": "Brier",
+    "auroc": "AUROC",
+    "format_rate": "format",
+}
+
+
+def table(out: Path) -> str:
+    """The small table that the demo ends with."""
+    systems = json.loads((out / "metrics.json").read_text())["systems"]
+    lines = ["", f"{'held-out questions':32}" + "".join(f"{c:>12}" for c in COLUMNS.values())]
+    for system in systems:
+        cells = (system["figures"].get(key, {}).get("value") for key in COLUMNS)
+        shown = (f"{'–' if c is None else format(c, '.3f'):>12}" for c in cells)
+        lines.append(f"{system['name']:32}" + "".join(shown))
+    return "\n".join(lines)
+
+
+def spent(clock: Clock) -> str:
+    """Time by part and peak memory, in words."""
+    parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in clock.parts.items())
+    return f"{sum(clock.parts.values()):.0f} s ({parts}); peak memory {peak_gib()} GiB"

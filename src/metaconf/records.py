@@ -62,7 +62,9 @@ class Question(_Json):
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
-        targets = tuple(Target(tuple(t["texts"]), float(t.get("credit", 1.0))) for t in row["targets"])
+        targets = tuple(
+            Target(tuple(t["texts"]), float(t.get("credit", 1.0))) for t in row["targets"]
+        )
         known = {f.name for f in fields(cls)} - {"targets"}
         return cls(targets=targets, **{k: v for k, v in row.items() if k in known})
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from metaconf.embedded.model import resolve_model
-from metaconf.engines.sampler import GREEDY, Draw, Drawn, Sampling, draw
+from metaconf.engines.sampler import Draw, Drawn, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.prompts.chat import ANSWER_ONLY, INSTRUCTION, answer_turns, messages, render
 from metaconf.records import Question, Reply
@@ -54,9 +54,7 @@ class LocalModel:
         start = self.tokenizer.encode(ANSWER_START, add_special_tokens=False)
         return (*render(self.tokenizer, chat), *start)
 
-    def reply_prompt(
-        self, question: str, turns: Sequence[tuple[str, str]] = ()
-    ) -> tuple[int, ...]:
+    def reply_prompt(self, question: str, turns: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
         """Tokens that ask for answer, reflection and confidence."""
         return tuple(render(self.tokenizer, messages(question, INSTRUCTION, turns)))
 
@@ -103,12 +101,18 @@ def sample_answers(
     samples: Iterable[int],
     sampling: Sampling,
     on_batch: Callable[[list[Reply]], None],
+    prompt: Callable[[str], tuple[int, ...]] | None = None,
 ) -> None:
     """Ask for short answers: sample GREEDY is greedy, the others are drawn. Results go to
-    `on_batch` as they come; `Reply.probability` is that of the answer's tokens."""
+    `on_batch` as they come; `Reply.probability` is that of the answer's tokens.
+
+    `prompt` makes tokens of a question (default: `local.answer_prompt`, with worked examples; a
+    trained model is asked with `local.policy_prompt`).
+    """
     wanted = tuple(samples)
+    ask = prompt or local.answer_prompt
     ends = local.end_tokens | local.newline_tokens
-    draws = [Draw(local.answer_prompt(q.prompt), q.id, wanted) for q in questions]
+    draws = [Draw(ask(q.prompt), q.id, wanted) for q in questions]
     how = replace(sampling, stop=ends)
     draw(local.model, draws, how, lambda rows: on_batch([_answer(local, ends, r) for r in rows]))
 

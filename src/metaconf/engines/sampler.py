@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ import torch
 from metaconf.engines.prefill import prefilled
 
 if TYPE_CHECKING:
-    from transformers import Cache, PreTrainedModel
+    from transformers import PreTrainedModel
 
 
 GREEDY = -1
@@ -117,7 +117,9 @@ def _draw_batch(model: PreTrainedModel, draws: list[Draw], how: Sampling) -> lis
             if not going or step + 1 == how.max_new_tokens:
                 break
             ways: dict[tuple[int, int], int] = {}
-            lines = [ways.setdefault((lines[i], rows[alive[i]].tokens[-1]), len(ways)) for i in going]
+            lines = [
+                ways.setdefault((lines[i], rows[alive[i]].tokens[-1]), len(ways)) for i in going
+            ]
             alive = [alive[i] for i in going]
             state.advance([line for line, _ in ways], [token for _, token in ways])
     return rows
@@ -154,7 +156,11 @@ def _choose(
         who = (heat == temperature).nonzero()[:, 0].to(logits.device)
         edges = torch.softmax(logprobs / temperature, -1).cumsum(-1)
         # Replies that share a line share its edges: look up line by line, padded to one table.
-        targets = numbers[who].to(edges.dtype) * edges[owner[who], -1]
+        top = edges[owner[who], -1]
+        # Rounding may lift a number to 1: kept below the top edge, it still finds a likely token.
+        targets = torch.minimum(
+            numbers[who].to(edges.dtype) * top, torch.nextafter(top, torch.zeros_like(top))
+        )
         tokens[who] = _lookup(edges, owner[who], targets)
     return tokens.tolist(), logprobs[owner, tokens].tolist()
 
@@ -163,7 +169,9 @@ def _lookup(edges: torch.Tensor, owner: torch.Tensor, targets: torch.Tensor) -> 
     """First place in row `owner[i]` of `edges` (L, V, ascending) that lies above `targets[i]`."""
     order = owner.argsort(stable=True)
     counts = torch.bincount(owner, minlength=edges.shape[0])
-    column = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner[order]]
+    column = (
+        torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner[order]]
+    )
     table = edges.new_zeros(edges.shape[0], int(counts.max()))
     table[owner[order], column] = targets[order]
     found = torch.searchsorted(edges, table, right=True)[owner[order], column]

@@ -24,8 +24,10 @@ _prefix: ContextVar[list[tuple[torch.Tensor, torch.Tensor]] | None] = ContextVar
 def supports(config: Any) -> bool:
     """Whether every layer is plain causal attention (no window, no soft cap)."""
     layers = getattr(config, "layer_types", None) or ["full_attention"]
-    capped = getattr(config, "attn_logit_softcapping", None)
-    return set(layers) == {"full_attention"} and capped is None and _rotary(config)
+    # Mistral lists no layer types: its window is this one number.
+    limits = ("sliding_window", "attn_logit_softcapping")
+    plain = all(getattr(config, limit, None) is None for limit in limits)
+    return set(layers) == {"full_attention"} and plain and _rotary(config)
 
 
 def _rotary(config: Any) -> bool:
@@ -49,11 +51,17 @@ def attention(
     rows = query.reshape(batch, kv_heads, -1, width)  # (B, K, G·T, D)
     own = rows @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
-        own = (own.view(batch, kv_heads, -1, length, key.shape[2]) + attention_mask[:, :, None]).view_as(own)
+        own = (
+            own.view(batch, kv_heads, -1, length, key.shape[2]) + attention_mask[:, :, None]
+        ).view_as(own)
     shared_key, shared_value = (_prefix.get() or [])[module.layer_idx]  # pyright: ignore
     flat = rows.transpose(0, 1).reshape(kv_heads, -1, width)
-    shared = (flat @ shared_key.transpose(1, 2) * scaling).view(kv_heads, batch, -1, shared_key.shape[1])
-    weights = torch.softmax(torch.cat([shared.transpose(0, 1), own], -1).float(), -1).to(value.dtype)
+    shared = (flat @ shared_key.transpose(1, 2) * scaling).view(
+        kv_heads, batch, -1, shared_key.shape[1]
+    )
+    weights = torch.softmax(torch.cat([shared.transpose(0, 1), own], -1).float(), -1).to(
+        value.dtype
+    )
     over_shared, over_own = weights.split([shared_key.shape[1], key.shape[2]], -1)
     mixed = over_own @ value
     flat_weights = over_shared.transpose(0, 1).reshape(kv_heads, -1, shared_key.shape[1])
@@ -62,9 +70,7 @@ def attention(
 
 
 @contextmanager
-def shared_prefix(
-    model: Any, layers: list[tuple[torch.Tensor, torch.Tensor]]
-) -> Iterator[None]:
+def shared_prefix(model: Any, layers: list[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[None]:
     """Within: `model` attends to `layers` (keys and values (K, P, D) a layer) before its own cache."""
     from transformers import AttentionInterface
 

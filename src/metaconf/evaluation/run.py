@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaconf.config import EMBEDDED, RUN_MARKER, check_model, check_output_dir
-from metaconf.errors import UserError
+from metaconf.config import EMBEDDED, check_model, check_output_dir
 from metaconf.graders import grade_answer
+from metaconf.preflight import mark_run
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question, write_jsonl
 
 if TYPE_CHECKING:
-    from metaconf.evaluation.systems import Row
+    from metaconf.evaluation.systems import Kind, Row
     from metaconf.metrics import Figure
 
-BASELINES = ("asked", "samples8", "probability")
+BASELINES: tuple[Kind, ...] = ("asked", "samples8", "probability")
 """In this order, so that the greedy answer and its 8 samples share one pass over the prompt."""
 NAMES = {
     "asked": "asked in words",
@@ -59,11 +59,10 @@ def run(
         "seed": seed,
         "baselines": baselines,
     }
-    _mark(output_dir, asked, resume)
+    mark_run(output_dir, asked, resume)
     rows = _ask(model, questions, output_dir, seed, BASELINES if baselines else ())
-    return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra=(
-        _reflections(rows, questions, output_dir, seed) if baselines else None
-    ))  # fmt: skip
+    extra = _reflections(rows, questions, output_dir, seed) if baselines else None
+    return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
 
 
 def write_results(
@@ -107,28 +106,8 @@ def _digest(questions: Sequence[Question]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _mark(output_dir: Path, asked: Mapping[str, Any], resume: bool) -> None:
-    """Write the marker of a new run, or check that the run to resume was asked the same."""
-    marker = output_dir / RUN_MARKER
-    if not resume:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        write_json(marker, asked)
-        return
-    try:
-        before = json.loads(marker.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{marker}: not JSON ({error}); start again in another folder") from error
-    if before != asked:
-        known = before if isinstance(before, dict) else {}
-        apart = ", ".join(name for name in asked if known.get(name) != asked[name])
-        raise UserError(
-            f"{output_dir}: its run had another {apart or 'form'}; "
-            "resume with the same arguments, or give another output_dir"
-        )
-
-
 def _ask(
-    model: str, questions: list[Question], output_dir: Path, seed: int, baselines: Sequence[str]
+    model: str, questions: list[Question], output_dir: Path, seed: int, baselines: tuple[Kind, ...]
 ) -> dict[str, list[Row]]:
     from metaconf.engines.local import load_local
     from metaconf.evaluation.systems import Settings, evaluate
@@ -136,9 +115,9 @@ def _ask(
     local = load_local(model)
     settings = Settings(seed=seed)
     stored = _stored(output_dir)
+    kinds: tuple[Kind, ...] = (*baselines, "reply")
     return {
-        kind: evaluate(local, questions, kind, stored[kind], settings=settings)
-        for kind in (*baselines, "reply")
+        kind: evaluate(local, questions, kind, stored[kind], settings=settings) for kind in kinds
     }
 
 
@@ -157,7 +136,8 @@ def _reflections(
 
     samples: dict[str, list[str]] = {}
     for reply in read_replies(_stored(output_dir)["samples8"]).values():
-        samples.setdefault(reply.question_id, []).append(reply.text)
+        if reply.sample >= 0:  # the greedy answer is no sample
+            samples.setdefault(reply.question_id, []).append(reply.text)
     agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
     return {
         kind: reflection_figures(rows[kind], questions, samples, agreement, seed)

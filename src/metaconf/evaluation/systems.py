@@ -78,14 +78,19 @@ def short_answers(
     out: Path,
     label: str = "short answers",
     settings: Settings = DEFAULT,
+    trained: bool = False,
 ) -> dict[Key, Reply]:
-    """Short answers by (question id, sample), from `out` where they stand there already."""
+    """Short answers by (question id, sample), from `out` where they stand there already.
+
+    A `trained` model is asked as for a reply, and stopped after its answer's line.
+    """
     how = Sampling(settings.answer_tokens, seed=settings.seed, rows=settings.rows)
 
     def ask(
         asked: Sequence[Question], wanted: tuple[int, ...], keep: Callable[[list[Reply]], None]
     ) -> None:
-        sample_answers(local, asked, wanted, how, keep)
+        prompt = local.policy_prompt if trained else local.answer_prompt
+        sample_answers(local, asked, wanted, how, keep, prompt)
 
     return collect(out, questions, samples, ask, label)
 

@@ -6,19 +6,18 @@ come as the group domain=ood.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from metaconf.evaluation.systems import Row
-from metaconf.metrics import Figure, reliability_bins, risk_coverage, summarise, wilson
+from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
 
 POINTS = 200
 """At most so many points of a risk-coverage curve are stored."""
-GROUP_FIGURES = (
-    "n", "accuracy", "parse_rate", "mean_confidence", "ece", "brier", "auroc", "format_rate",
-)  # fmt: skip
+GROUP_FIGURES = ("accuracy", "parse_rate", "mean_confidence", "ece", "brier", "auroc")
+"""Metrics of each group; the headline has all of them."""
 DESCRIPTIONS = {
     "asked": "the untrained model, asked for its confidence in words",
     "probability": "confidence is the probability of the answer's tokens",
@@ -58,15 +57,15 @@ def share(
     values: Sequence[float | None], ids: Sequence[str], seed: int = 0, replicates: int = 1000
 ) -> Figure:
     """Mean of values in [0, 1] over the rows that have one, resampled by question."""
-    found = summarise([None] * len(values), values, ids, seed=seed, replicates=replicates)
+    nothing = [None] * len(values)
+    found = summarise(nothing, values, ids, ["accuracy"], seed=seed, replicates=replicates)
     figure = found["accuracy"]
-    value = figure["value"]
-    if value is not None and figure["low"] is None and len(set(ids)) > 1:
-        # All alike: the bootstrap sees no spread, but n questions bound it all the same.
-        asked = {i for i, v in zip(ids, values, strict=True) if v is not None}
-        low, high = wilson(value, len(asked))
-        return {**figure, "low": low, "high": high, "reason": None}
-    return figure
+    known = [(i, v) for i, v in zip(ids, values, strict=True) if v is not None]
+    if len({v for _, v in known}) != 1:
+        return figure
+    # All alike: the bootstrap sees no spread, but n questions bound the share all the same.
+    low, high = wilson(known[0][1], len({i for i, _ in known}))
+    return {**figure, "low": low, "high": high, "reason": None}
 
 
 def in_domain(rows: Sequence[Row]) -> list[Row]:
@@ -80,9 +79,9 @@ def _system(
     headline = in_domain(rows)
     curves = _complete(headline)
     return {
-        "figures": {**_figures(headline, seed, replicates), **extra},
+        "figures": {**_figures(headline, METRICS, seed, replicates), **extra},
         "groups": {
-            name: _chosen(_figures(group, seed, replicates)) for name, group in _groups(rows)
+            name: _figures(group, GROUP_FIGURES, seed, replicates) for name, group in _groups(rows)
         },
         "reliability": _reliability(curves),
         "risk_coverage": _risk_coverage(curves),
@@ -104,12 +103,14 @@ def _groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [*ordered, *((f"domain={name}", group) for name, group in domains.items() if group)]
 
 
-def _figures(rows: Sequence[Row], seed: int, replicates: int) -> dict[str, Any]:
+def _figures(
+    rows: Sequence[Row], names: Iterable[str], seed: int, replicates: int
+) -> dict[str, Any]:
     ids = [row["question_id"] for row in rows]
     confidence = [row["confidence"] for row in rows]
     correctness = [row["correctness"] for row in rows]
     figures: dict[str, Any] = dict(
-        summarise(confidence, correctness, ids, seed=seed, replicates=replicates)
+        summarise(confidence, correctness, ids, names, seed=seed, replicates=replicates)
     )
     band = figures["ece_null_band"]
     if band["low"] is not None:
@@ -118,10 +119,6 @@ def _figures(rows: Sequence[Row], seed: int, replicates: int) -> dict[str, Any]:
         well_formed = [float(not row["problems"]) for row in rows]
         figures["format_rate"] = share(well_formed, ids, seed, replicates)
     return figures
-
-
-def _chosen(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: figures[name] for name in GROUP_FIGURES if name in figures}
 
 
 def _complete(rows: Sequence[Row]) -> list[Row]:

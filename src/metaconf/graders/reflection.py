@@ -5,7 +5,7 @@
 * answers: of the other answers that it names, the share that the model itself gives; where it
   names none, 1 if the model's samples hold no other answer, else 0.
 * agrees: 1 − |decisiveness of the wording − stated confidence| (hedge match, arXiv 2510.12587).
-* specific: it mentions what the question is about.
+* specific: it mentions what the question is about (not scored where no name or sum tells that).
 """
 
 from __future__ import annotations
@@ -40,10 +40,9 @@ def score_reflection(
     if parsed.reflection is None or parsed.answer is None:
         return None, {}
     reflection, answer = parsed.reflection, parsed.answer
-    parts = {
-        "answers": _answers(question, answer, reflection, samples),
-        "specific": float(_mentions(reflection, subject(question.prompt))),
-    }
+    parts = {"answers": _answers(question, answer, reflection, samples)}
+    if (about := subject(question.prompt)) != "this":
+        parts["specific"] = float(about.casefold() in reflection.casefold())
     if question.cause is not None:
         parts["cause"] = float(question.cause in named_causes(reflection))
     if parsed.confidence is not None:
@@ -57,9 +56,7 @@ def decisiveness(reflection: str) -> float:
     return firm / (firm + hedged) if firm + hedged else 0.5
 
 
-def named_share(
-    question: Question, named: Sequence[str], samples: Sequence[str]
-) -> float | None:
+def named_share(question: Question, named: Sequence[str], samples: Sequence[str]) -> float | None:
     """Share of the named answers that stand among `samples`; None where none is named."""
     if not named:
         return None
@@ -76,7 +73,3 @@ def _answers(question: Question, answer: str, reflection: str, samples: Sequence
     if share is not None:
         return share
     return float(all(same_answer(answer, s, question.task) for s in samples))
-
-
-def _mentions(reflection: str, about: str) -> bool:
-    return about != "this" and about.casefold() in reflection.casefold()

@@ -38,10 +38,10 @@ def named_causes(reflection: str) -> frozenset[str]:
 
 
 _CAPITAL_OR_NUMBER = re.compile(
-    r"(?:[A-ZÀ-Þ][\w'’.-]*(?: (?:(?:of|the|and|de|del|da) )*[A-ZÀ-Þ][\w'’.-]*)*)"
+    r"(?:[A-ZÀ-ÖØ-ÞĀ-ſ][\w'’.-]*(?: (?:(?:of|the|and|de|del|da) )*[A-ZÀ-ÖØ-ÞĀ-ſ][\w'’.-]*)*)"
     r"|(?<![\w.])-?\d(?:[\d.,]*\d)?"
 )
-_FILLER = frozenset("I I'm I'd I've A An The It My".split())
+_FILLER = frozenset(["I", "I'm", "I'd", "I've", "A", "An", "The", "It", "My"])
 
 
 def named_answers(reflection: str, question: str, answer: str) -> list[str]:
@@ -57,6 +57,11 @@ def named_answers(reflection: str, question: str, answer: str) -> list[str]:
         for match in re.finditer(_CAPITAL_OR_NUMBER, sentence):
             name = match.group().rstrip(".,'’-")
             starts = match.start() == 0 and not name[:1].isdigit()
-            if not starts and name not in _FILLER and name.casefold() not in known:
+            if not starts and name not in _FILLER and not _holds(known, name.casefold()):
                 found[name] = None
     return list(found)
+
+
+def _holds(text: str, name: str) -> bool:
+    """Whether the name stands in the text as whole words: "12" does not stand in "112"."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None

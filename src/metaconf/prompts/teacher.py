@@ -130,7 +130,9 @@ def subject(question: str) -> str:
     return "this"
 
 
-_PROPER_NAME = re.compile(r"(?<=[a-z,] )[A-ZÀ-ÞĀ-ſ][^\s?]*(?: (?:(?:of|the|de|del|da|do|la) )*[A-ZÀ-ÞĀ-ſ0-9][^\s?]*)*")
+_PROPER_NAME = re.compile(
+    r"(?<=[a-z,] )[A-ZÀ-ÞĀ-ſ][^\s?]*(?: (?:(?:of|the|de|del|da|do|la) )*[A-ZÀ-ÞĀ-ſ0-9][^\s?]*)*"
+)
 
 
 def likely_cause(task: str, cause: str | None) -> str:

@@ -26,7 +26,9 @@ def well_formed(parsed: Parsed) -> float:
 
 def reward(parsed: Parsed, grade: Grade, weights: Mapping[str, float]) -> Reward:
     """Weighted sum of calibration, reflection, accuracy and format; weights by those names."""
-    quality = 0.0 if parsed.reflection is None else grade.quality
+    # Without an answer or a reflection the reflection earns nothing, and that is known too.
+    spoken = parsed.answer is not None and parsed.reflection is not None
+    quality = grade.quality if spoken else 0.0
     parts = {
         "calibration": calibration(grade.correctness, parsed.confidence),
         "reflection": quality,

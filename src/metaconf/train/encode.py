@@ -27,18 +27,21 @@ def encode_reply(tokenizer: Any, text: str) -> Encoded:
     """
     coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     tokens: list[int] = list(coded["input_ids"])
-    spans = token_spans(parse_reply(text), list(coded["offset_mapping"]))
-    return Encoded([*tokens, tokenizer.eos_token_id], spans, _level_at(spans))
+    return _encoded([*tokens, tokenizer.eos_token_id], text, list(coded["offset_mapping"]))
 
 
 def locate(tokenizer: Any, tokens: list[int]) -> Encoded:
     """The same for tokens that a model wrote: their own pieces, not a new tokenization."""
-    pieces = [tokenizer.decode(tokens[:i]) for i in range(len(tokens) + 1)]
+    pieces = [
+        tokenizer.decode(tokens[:i], skip_special_tokens=True) for i in range(len(tokens) + 1)
+    ]
     offsets = [(len(a), len(b)) for a, b in zip(pieces, pieces[1:], strict=False)]
-    text = tokenizer.decode(tokens, skip_special_tokens=True)
-    spans = token_spans(parse_reply(text), offsets)
-    return Encoded(tokens, spans, _level_at(spans))
+    return _encoded(tokens, pieces[-1], offsets)
 
 
-def _level_at(spans: dict[str, Span]) -> int | None:
-    return spans["confidence"][0] if "confidence" in spans else None
+def _encoded(tokens: list[int], text: str, offsets: list[Span]) -> Encoded:
+    parsed = parse_reply(text)
+    spans = token_spans(parsed, offsets)
+    # A refused confidence ("85%") has a span but no level: it stays ordinary text.
+    stated = parsed.confidence is not None and "confidence" in spans
+    return Encoded(tokens, spans, spans["confidence"][0] if stated else None)

@@ -37,7 +37,8 @@ class Answered:
 
 def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
     """Grade and group one question's answers. The greedy reply gives the answer."""
-    texts = [s.text for s in samples if s.text]
+    # An empty answer is an answer that agrees with nothing; only failed requests are unknown.
+    texts = [s.text for s in samples if s.status != "failed"]
     same = [same_answer(greedy.text, text, question.task) for text in texts]
     grades = [grade_answer(question, text)[0] for text in texts]
     graded = [g for g in grades if g is not None]
@@ -56,7 +57,9 @@ def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Ans
 def _alternatives(others: list[str], total: int) -> tuple[str, ...]:
     """Other answers, the most frequent first, each given by at least MIN_SHARE of the samples."""
     groups = sorted(group_answers(others), key=len, reverse=True)
-    return tuple(others[g[0]] for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]]))
+    return tuple(
+        others[g[0]] for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]])
+    )
 
 
 def speakable(answer: str) -> bool:

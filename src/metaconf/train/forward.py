@@ -14,10 +14,12 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from metaconf.engines.prefill import common_prefix
+from metaconf.errors import UserError
 from metaconf.train.levels import LevelTokens, level_probabilities
 
 CHUNK = 1024
 """Reply tokens whose logits over the vocabulary are held at once."""
+_RESHAPED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 @dataclass
@@ -34,7 +36,15 @@ class Pass:
 def decoder_of(model: Any) -> tuple[Any, Any]:
     """(decoder, output matrix) of a causal model, seen through a PEFT wrapper."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return causal.get_decoder(), causal.get_output_embeddings().weight
+    head = causal.get_output_embeddings()
+    reshaped = [n for n in _RESHAPED if getattr(causal.config, n, None) not in (None, 1, 1.0)]
+    if reshaped or getattr(head, "bias", None) is not None or hasattr(head, "base_layer"):
+        raise UserError(
+            f"{causal.config.model_type}: its logits are not hidden state × output matrix "
+            f"({', '.join(reshaped) or 'a bias or an adapter on the output layer'}), which training "
+            "computes; choose another model, or leave the output layer out of lora.target_modules"
+        )
+    return causal.get_decoder(), head.weight
 
 
 def run_after_prefix(
@@ -42,10 +52,16 @@ def run_after_prefix(
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """Run `ids` (B, T) after `prefix` (1, P), which is run for one row.
 
-    Returns hidden states (B, T, D), the cache, and the mask (B, P + T).
+    Returns hidden states (B, T, D), the cache, and the mask (B, P + T). Raises UserError under
+    gradient checkpointing, which drops the cache in silence, and the prefix with it.
     """
     from transformers import DynamicCache
 
+    if getattr(decoder, "is_gradient_checkpointing", False) and decoder.training:
+        raise UserError(
+            "gradient_checkpointing true: training reads the shared prompt from a cache, which "
+            "checkpointing drops; set it to false and lower per_device_train_batch_size instead"
+        )
     cache = DynamicCache(config=decoder.config)
     if prefix.shape[1]:
         decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
@@ -102,7 +118,12 @@ def _scores(
 
 
 def levels_after(
-    done: Pass, decoder: Any, head: torch.Tensor, rows: torch.Tensor, at: torch.Tensor, tokens: LevelTokens
+    done: Pass,
+    decoder: Any,
+    head: torch.Tensor,
+    rows: torch.Tensor,
+    at: torch.Tensor,
+    tokens: LevelTokens,
 ) -> torch.Tensor:
     """Probabilities (n, 11) of the levels where row `rows[i]` of the pass writes its confidence
     (`at[i]`, counted from the reply's first token). Adds one token to the pass's cache."""
@@ -113,7 +134,12 @@ def levels_after(
 
 
 def _ten(
-    done: Pass, decoder: Any, head: torch.Tensor, rows: torch.Tensor, at: torch.Tensor, tokens: LevelTokens
+    done: Pass,
+    decoder: Any,
+    head: torch.Tensor,
+    rows: torch.Tensor,
+    at: torch.Tensor,
+    tokens: LevelTokens,
 ) -> torch.Tensor:
     """Probability (n,) that a "1" in the confidence's place goes on to "10"."""
     places = done.starts[rows] + at
@@ -122,7 +148,10 @@ def _ten(
     done.cache.batch_select_indices(rows)
     one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
     out = decoder(
-        input_ids=one, attention_mask=mask, position_ids=places[:, None],
-        past_key_values=done.cache, use_cache=True,
+        input_ids=one,
+        attention_mask=mask,
+        position_ids=places[:, None],
+        past_key_values=done.cache,
+        use_cache=True,
     )
     return torch.softmax((out.last_hidden_state[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]

@@ -46,7 +46,9 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
     `outcomes(inputs, completions)` gives each reply's correctness in [0, 1], or NaN.
     """
 
-    def __init__(self, *args: Any, exact: Exact, outcomes: Callable[..., list[float]], **kwargs: Any):
+    def __init__(
+        self, *args: Any, exact: Exact, outcomes: Callable[..., list[float]], **kwargs: Any
+    ):
         super().__init__(*args, rollout_func=rollout, **kwargs)
         self.exact, self.outcomes = exact, outcomes
         self.levels = level_tokens(self.processing_class)
@@ -57,7 +59,9 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         ids, mask = batch["completion_ids"], batch["completion_mask"]
         tokens = [row[m.bool()].tolist() for row, m in zip(ids, mask, strict=True)]
         found = [locate(self.processing_class, row) for row in tokens]
-        batch["level_at"] = ids.new_tensor([IGNORE if f.level_at is None else f.level_at for f in found])
+        batch["level_at"] = ids.new_tensor(
+            [IGNORE if f.level_at is None else f.level_at for f in found]
+        )
         texts = self.processing_class.batch_decode(tokens, skip_special_tokens=True)
         outcomes = self.outcomes(inputs, texts)
         batch["outcome"] = torch.tensor(outcomes, dtype=torch.float32, device=ids.device)
@@ -91,7 +95,9 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         if not len(rows) or self._pass is None:
             return inputs["outcome"].new_zeros(())
         decoder, head = decoder_of(self.accelerator.unwrap_model(model))
-        levels = levels_after(self._pass, decoder, head, rows, inputs["level_at"][rows], self.levels)
+        levels = levels_after(
+            self._pass, decoder, head, rows, inputs["level_at"][rows], self.levels
+        )
         outcome = inputs["outcome"][rows]
         mode = "train" if self.model.training else "eval"
         expected = levels.detach() @ torch.linspace(0, 1, LEVELS, device=levels.device)
@@ -119,10 +125,10 @@ def last_checkpoint(folder: str | None) -> str:
 
 
 def _without_confidence(advantages: torch.Tensor, found: list[Any], width: int) -> torch.Tensor:
-    """(B,) advantages → (B, T), zero on the tokens of the confidence's value and beyond."""
+    """(B,) advantages → (B, T), zero on the tokens of the confidence's value where it is one."""
     spread = advantages[:, None].repeat(1, width)
     for row, reply in enumerate(found):
-        if "confidence" in reply.spans:
+        if reply.level_at is not None:
             start, end = reply.spans["confidence"]
             spread[row, start:end] = 0
     return spread

@@ -30,10 +30,13 @@ def level_tokens(tokenizer: Any) -> LevelTokens:
     Raises ValueError where two levels (but 1 and 10) share their first token.
     """
     coded = [tokenizer.encode(f"Confidence: {k}", add_special_tokens=False) for k in range(LEVELS)]
-    start = next(i for i in range(len(coded[0])) if len({c[i] for c in coded[:10]}) > 1)
+    places = range(min(len(c) for c in coded))
+    start = next((i for i in places if len({c[i] for c in coded[:10]}) > 1), 0)
     first = [c[start] for c in coded]
     if len(set(first[:10])) != 10:
-        raise ValueError(f"the tokenizer does not tell the levels 0 to 9 apart by one token: {first}")
+        raise ValueError(
+            f"the tokenizer does not tell the levels 0 to 9 apart by one token: {first}"
+        )
     shared = first[10] == first[1]
     return LevelTokens(tuple(first), coded[10][start + 1] if shared else None)
 

@@ -30,7 +30,7 @@ class Payment:
     def __init__(self, weights: Weights, path: Path):
         self.weights: dict[str, float] = asdict(weights)
         self.path = path
-        self._texts: tuple[str, ...] = ()
+        self._asked: tuple[tuple[str, str], ...] = ()
         self._scored: list[Scored] = []
 
     def functions(self) -> list[Callable[..., list[float | None]]]:
@@ -40,10 +40,13 @@ class Payment:
     def batch(self, questions: Sequence[str], texts: Sequence[str]) -> list[Scored]:
         """Score replies; consecutive replies to one question form its group."""
         if len(questions) != len(texts):
-            raise UserError(f"{len(questions)} questions for {len(texts)} replies; one each is needed")
-        if tuple(texts) != self._texts:
+            raise UserError(
+                f"{len(questions)} questions for {len(texts)} replies; one each is needed"
+            )
+        asked = tuple(zip(questions, texts, strict=True))
+        if asked != self._asked:
             self._scored = _score(questions, texts, self.weights)
-            self._texts = tuple(texts)
+            self._asked = asked
         return self._scored
 
     def outcomes(self, inputs: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[float]:
@@ -101,9 +104,7 @@ def _named(part: str, payment: Payment) -> Callable[..., list[float | None]]:
             unscored = sum(reward.total is None for _, _, reward in scored)
             if log_metric:
                 log_metric("unscored", unscored / len(scored))
-        return [
-            None if reward.total is None else reward.parts[part] for _, _, reward in scored
-        ]
+        return [None if reward.total is None else reward.parts[part] for _, _, reward in scored]
 
     function.__name__ = part
     return function

@@ -6,23 +6,27 @@ which LLaMA-Factory reads as they are, with the exact target beside them), `data
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from metaconf.engines.local import LocalModel, sample_answers
+from metaconf.config_blocks import EMBEDDED, Config
+from metaconf.engines import store
+from metaconf.engines.local import LocalModel, load_local, sample_answers
 from metaconf.engines.sampler import GREEDY, Sampling
+from metaconf.engines.store import Key
 from metaconf.prompts.chat import INSTRUCTION
-from metaconf.records import Question, write_jsonl
+from metaconf.questions import load_questions, pick
+from metaconf.records import Question, Reply, write_jsonl
 from metaconf.reply import format_reply
-from metaconf.store import ReplyStore
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states
+from metaconf.train.rundir import begin
 
 ANSWER_TOKENS = 12
 ROWS = 640
@@ -30,25 +34,17 @@ ROWS = 640
 
 def sample(
     local: LocalModel, questions: Sequence[Question], path: Path, k: int, seed: int
-) -> dict[tuple[str, int], Any]:
+) -> dict[Key, Reply]:
     """Greedy answer and k sampled ones for each question, kept in `path`; asks only for missing."""
-    store, wanted = ReplyStore(path), (GREEDY, *range(k))
-    missing = [q for q in questions if not store.has(q.id, wanted)]
-    with tqdm(total=len(missing), desc="sample answers", unit="question") as bar:
+    how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS)
 
-        def keep(batch: list[Any]) -> None:
-            store.add(batch)
-            bar.update(len(batch) // len(wanted))
+    def ask(asked: Any, wanted: tuple[int, ...], keep: Any) -> None:
+        sample_answers(local, asked, wanted, how, keep)
 
-        how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS)
-        if missing:
-            sample_answers(local, missing, wanted, how, keep)
-    return dict(store.replies)
+    return store.collect(path, questions, (GREEDY, *range(k)), ask, "sample answers")
 
 
-def collect(
-    questions: Sequence[Question], replies: dict[tuple[str, int], Any], k: int
-) -> list[Answered]:
+def collect(questions: Sequence[Question], replies: dict[Key, Reply], k: int) -> list[Answered]:
     """Grade and group what was sampled; questions without a usable greedy answer are left out."""
     rows = [
         answered(q, replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions
@@ -119,10 +115,22 @@ def prepare(
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Do it all and write the files; returns the rows. Asks again only for what is missing."""
-    import json
-
     replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
     rows = build_rows(local, collect(questions, replies, samples), target, layer, seed)
     write_jsonl(folder / "sft.jsonl", rows)
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
     return rows
+
+
+def run(config: Config, resume: bool = False) -> Path:
+    """`metaconf prepare`: from questions to `sft.jsonl` in the run directory."""
+    del resume  # what is stored is never asked for again
+    out = begin(config)
+    source = config.questions.path
+    chosen = load_questions("embedded:stage1" if source == EMBEDDED else source)
+    questions = pick(chosen, config.questions.limit, config.seed)
+    local = load_local(config.model_name_or_path)
+    target, seed = config.confidence.target, config.seed
+    rows = prepare(local, questions, out, target=target, seed=seed)
+    print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
+    return out

@@ -21,7 +21,11 @@ FOLDS = 5
 
 @torch.inference_mode()
 def answer_states(
-    local: Any, prompts: Sequence[tuple[int, ...]], answers: Sequence[str], layer: int, rows: int = 64
+    local: Any,
+    prompts: Sequence[tuple[int, ...]],
+    answers: Sequence[str],
+    layer: int,
+    rows: int = 64,
 ) -> np.ndarray:
     """Hidden states (n, D) of `layer` at the last token of each answer, given after its prompt."""
     model, tokenizer = local.model, local.tokenizer
@@ -36,7 +40,9 @@ def answer_states(
         rest = [w[shared:] for w in whole]
         width = max(map(len, rest))
         ids = torch.tensor([r + [0] * (width - len(r)) for r in rest], device=model.device)
-        mask = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest], device=model.device)
+        mask = torch.tensor(
+            [[1] * len(r) + [0] * (width - len(r)) for r in rest], device=model.device
+        )
         prefix = torch.tensor([whole[0][:shared]], device=model.device)
         hidden, _, _ = run_after_prefix(decoder, prefix, ids, mask)
         last = mask.sum(1) - 1
@@ -69,7 +75,9 @@ def cross_fitted(
     from sklearn.model_selection import GroupKFold
 
     predictions = np.zeros(len(labels))
-    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(features, groups=groups):
+    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(
+        features, groups=groups
+    ):
         predictions[test] = fit(features[train], labels[train], c)(features[test])
     return predictions
 
@@ -85,7 +93,7 @@ def fit(features: np.ndarray, labels: np.ndarray, c: float = 0.01) -> Any:
     kept = weight > 0
     twice = np.concatenate([features, features])
     if len(set(hard[kept])) < 2:
-        constant = float(labels.mean())
+        constant = float(np.nanmean(labels))
         return lambda rows: np.full(len(rows), constant)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500))
     probe.fit(twice[kept], hard[kept], logisticregression__sample_weight=weight[kept])

@@ -44,7 +44,10 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
     width = max(map(len, rest))
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in rest])
     labels = torch.tensor(
-        [[-100] * b + row[b:] + [-100] * (width - len(row)) for b, row in zip(begins, rest, strict=True)]
+        [
+            [-100] * b + row[b:] + [-100] * (width - len(row))
+            for b, row in zip(begins, rest, strict=True)
+        ]
     )
     return {
         "prefix": torch.tensor([rows[0]["prompt"][:shared]], dtype=torch.long),
@@ -59,13 +62,20 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
 class ConfidenceSFTTrainer(SFTTrainer):
     """SFTTrainer with the two losses; their weights are `text_weight` and `confidence_weight`."""
 
+    # Ours are means of a micro-batch: the Trainer divides them by the accumulation steps.
+    loss_is_scaled_for_ga = False
+
     def __init__(self, *args: Any, text_weight: float, confidence_weight: float, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.text_weight, self.confidence_weight = text_weight, confidence_weight
         self.tokens: LevelTokens = level_tokens(self.processing_class)
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
     ) -> Any:
         decoder, head = decoder_of(self.accelerator.unwrap_model(model))
         hidden, _, _ = run_after_prefix(

@@ -11,10 +11,9 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig
 
-from metaconf.config_blocks import Config
+from metaconf.config_blocks import EMBEDDED, Config
 from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
@@ -22,6 +21,7 @@ from metaconf.questions import load_questions, pick
 from metaconf.records import Question
 from metaconf.train.grpo import ConfidenceGRPOTrainer, Exact
 from metaconf.train.payment import PARTS, Payment, keep_before
+from metaconf.train.rundir import begin
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
 
 log = logging.getLogger("metaconf")
@@ -48,7 +48,10 @@ def check_save_interval(args: GRPOConfig) -> None:
     A checkpoint must fall where a generation batch has been used up. Raises UserError.
     """
     batches = (args.steps_per_generation or 1) * args.num_iterations
-    if args.save_strategy == "no" or args.save_steps * args.gradient_accumulation_steps % batches == 0:
+    if (
+        args.save_strategy == "no"
+        or args.save_steps * args.gradient_accumulation_steps % batches == 0
+    ):
         return
     raise UserError(
         f"save_steps {args.save_steps} × gradient_accumulation_steps "
@@ -85,7 +88,9 @@ def question_rows(
     if len(kept) < len(questions):
         log.warning(
             "%d of %d prompts are longer than max_prompt_length %d and were left out",
-            len(questions) - len(kept), len(questions), longest,
+            len(questions) - len(kept),
+            len(questions),
+            longest,
         )
     if not kept:
         raise UserError(f"no prompt has at most max_prompt_length {longest} tokens; raise it")
@@ -95,8 +100,9 @@ def question_rows(
 def settings(config: Config, out: Path) -> GRPOConfig:
     """TRL's configuration; the generation batch defaults to one update's replies."""
     whole = {**DEFAULTS, **hardware(), **config.trainer, "seed": config.seed}
+    whole.pop("resume_from_checkpoint", None)
     whole |= {
-        "output_dir": str(out / "checkpoints"),
+        "output_dir": str(out),
         "reward_weights": [asdict(config.reward)[part] for part in PARTS],
         "remove_unused_columns": False,
     }
@@ -104,14 +110,14 @@ def settings(config: Config, out: Path) -> GRPOConfig:
 
 
 def train(
-    local: LocalModel, questions: Sequence[Question], config: Config, out: Path, resume: bool = False
+    local: LocalModel, questions: Sequence[Question], config: Config, out: Path
 ) -> LocalModel:
     """Train, save the merged model under `out`, return it ready to reply."""
     args = settings(config, out)
     check_save_interval(args)
     payment = Payment(config.reward, out / "replies.jsonl")
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = get_last_checkpoint(args.output_dir) if resume and Path(args.output_dir).is_dir() else None
+    checkpoint = config.trainer.get("resume_from_checkpoint")
     keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
     rows = question_rows(local, questions, config.max_prompt_length)
     local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")
@@ -131,11 +137,11 @@ def train(
     return finish(trainer.model, local.tokenizer, out)
 
 
-def run(config: Config, resume: bool = False) -> Path:
+def run(config: Config) -> Path:
     """`metaconf grpo`: stage 2 on the questions that the configuration names."""
-    out = Path(config.output_dir)
+    out = begin(config)
     source = config.questions.path
-    chosen = load_questions("embedded:stage2" if source == "embedded" else source)
+    chosen = load_questions("embedded:stage2" if source == EMBEDDED else source)
     questions = pick(chosen, config.questions.limit, config.seed)
-    train(load_local(config.model_name_or_path), questions, config, out, resume)
+    train(load_local(config.model_name_or_path), questions, config, out)
     return out

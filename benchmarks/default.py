@@ -1,0 +1,357 @@
+"""What the embedded default reaches: the demo, three seeds, more held-out questions.
+
+    python benchmarks/default.py --seeds 0 1 2 [--unknowable nq_open_dev.jsonl]
+
+Goes on where it was interrupted (runs/bench-default). Writes benchmarks/results/default.json.
+Values are means over the seeds; intervals are 95 % by resampling questions and seeds together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+from metaconf import demo, metrics
+from metaconf.evaluation.systems import Row
+
+COMMAND = "make bench-default"
+PLAN = demo.Plan(heldout=1500, out_of_domain=500)
+REPLICATES = 1000
+Score = Callable[[np.ndarray, np.ndarray], float]
+
+
+def pairs(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """Question id → (confidence, correctness) of rows that have both."""
+    return {
+        row["question_id"]: (row["confidence"], row["correctness"])
+        for row in rows
+        if row["confidence"] is not None and row["correctness"] is not None
+    }
+
+
+def over_seeds(runs: Sequence[dict[str, tuple[float, float]]], score: Score) -> record.Figure:
+    """Mean of `score(confidence, correctness)` over seeds with its interval."""
+    ids = sorted(set.intersection(*(set(run) for run in runs)))
+    table = np.array([[run[i] for i in ids] for run in runs])  # (seeds, questions, 2)
+    rng = np.random.default_rng(0)
+    value = float(np.mean([score(run[:, 0], run[:, 1]) for run in table]))
+    drawn = [_resampled(table, score, rng) for _ in range(REPLICATES)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    # ECE is biased upward under resampling: shift the interval to the value, as metaconf.metrics.
+    shift = value - float(np.mean(drawn))
+    return record.figure(round(value, 4), (min(low + shift, value), max(high + shift, value)))
+
+
+def _resampled(table: np.ndarray, score: Score, rng: np.random.Generator) -> float:
+    seeds = rng.integers(0, len(table), len(table))
+    questions = rng.integers(0, table.shape[1], table.shape[1])
+    return float(np.mean([score(*table[s][questions].T) for s in seeds]))
+
+
+def mean_right(_: np.ndarray, correctness: np.ndarray) -> float:
+    return float(correctness.mean())
+
+
+def mean_confidence(confidence: np.ndarray, _: np.ndarray) -> float:
+    return float(confidence.mean())
+
+
+SCORES: dict[str, Score] = {"ece": metrics.ece, "brier": metrics.brier, "auroc": metrics.auroc}
+
+
+def in_domain(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["split"] != "ood"]
+
+
+def seed_run(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
+    """Everything measured with one seed; its results are kept in `folder`/bench.json."""
+    kept = folder / "bench.json"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(_measure(folder, seed, unknowable), allow_nan=False))
+    return json.loads(kept.read_text())
+
+
+def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.ablation import with_other_reflection, without_reflection
+    from metaconf.evaluation.systems import evaluate
+
+    _share_base(folder)
+    demo.run(folder, seed, plan=PLAN)
+    calibrated = _recalibrated(folder)
+    asked = demo.heldout(PLAN.heldout, PLAN.out_of_domain)
+    model = load_local(str(folder / "stage2"))
+    clock = demo.Clock(folder / "bench-clock.json")
+    rows = demo.base_systems(folder, asked, PLAN, seed, clock)
+    for stage in ("stage1", "stage2"):
+        rows |= demo.stage_system(folder, stage, asked, PLAN, seed, clock)
+    told = in_domain(rows["stage2"])
+    with clock.part("ablations"):
+        rows["without_reflection"] = without_reflection(model, told)
+        rows["swapped_reflection"] = with_other_reflection(model, told)
+    if unknowable is not None:
+        with clock.part("unknowable"):
+            strange = _unknowable(unknowable)
+            rows["unknowable"] = evaluate(model, strange, "reply", folder / "unknowable.jsonl")
+    with clock.part("reflections"):
+        found = _reflections(folder, model, rows, asked)
+    with clock.part("probe"):
+        probes = _probes(folder, rows, asked)
+    rows["probability_calibrated"] = calibrated(rows["probability"])
+    return {"rows": {key: _slim(value) for key, value in rows.items()}, **found, "probes": probes}
+
+
+def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
+    """The isotonic map of the base's answer probability, fitted on the calibration split."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+    from metaconf.questions import embedded_questions, pick
+
+    asked = pick(embedded_questions("calibration"), CALIBRATION, 0)
+    path = folder / "base" / "calibration.jsonl"
+    known = pairs(evaluate(load_local("embedded"), asked, "probability", path)).values()
+    fitted = metrics.fit_isotonic(*map(np.array, zip(*known, strict=True)))
+
+    def apply(rows: list[Row]) -> list[Row]:
+        raw = np.array([row["confidence"] or 0.0 for row in rows])
+        mapped = metrics.apply_isotonic(fitted, raw)
+        return [{**row, "confidence": float(c)} for row, c in zip(rows, mapped, strict=True)]
+
+    return apply
+
+
+CALIBRATION = 500
+"""Calibration questions that the isotonic map of the answer's probability is fitted on."""
+
+
+def _slim(rows: Sequence[Row]) -> list[Row]:
+    names = ("question_id", "confidence", "correctness", "split", "problems")
+    return [{name: row[name] for name in names} for row in rows]
+
+
+def _share_base(folder: Path) -> None:
+    """The base does not depend on the seed: its replies are asked for once."""
+    shared = folder.parent / "base"
+    shared.mkdir(parents=True, exist_ok=True)
+    if not (folder / "base").exists():
+        (folder / "base").symlink_to(shared.resolve(), target_is_directory=True)
+
+
+def _unknowable(path: Path) -> list[Any]:
+    from metaconf.questions import load_questions, pick
+
+    return pick(load_questions(str(path)), 200, 0)
+
+
+def _reflections(
+    folder: Path, model: Any, rows: dict[str, list[Row]], asked: Sequence[Any]
+) -> dict[str, Any]:
+    """Figures of stage 2's reflections, against 20 answers sampled from the same model."""
+    from metaconf.evaluation.reflections import reflection_figures
+    from metaconf.evaluation.systems import short_answers
+
+    some = [question for question in asked if question.split != "ood"][:SAMPLED]
+    path = folder / "stage2" / "policy.jsonl"
+    drawn = short_answers(model, some, range(20), path, "20 answers", trained=True)
+    samples = {q.id: [drawn[q.id, i].text for i in range(20)] for q in some}
+    agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
+    return {"reflections": reflection_figures(rows["stage2"], asked, samples, agreement)}
+
+
+SAMPLED = 500
+"""Questions of which 20 answers are drawn for the alternatives' figures."""
+
+
+def _probes(folder: Path, rows: dict[str, list[Row]], asked: Sequence[Any]) -> dict[str, Any]:
+    """Confidences of a linear probe on the base, fitted on the stage-1 labels of this seed."""
+    from metaconf.engines.local import load_local
+    from metaconf.engines.store import read_replies
+    from metaconf.questions import embedded_questions
+    from metaconf.train.evidence import features
+    from metaconf.train.prepare import collect, probe_layer
+    from metaconf.train.probe import answer_states, fit
+
+    base = load_local("embedded")
+    layer = probe_layer(base.model.config.num_hidden_layers)
+    taught = read_replies(folder / "prepare" / "answers.jsonl")
+    known = {key[0] for key in taught}
+    train = collect(
+        [q for q in embedded_questions("stage1") if q.id in known], taught, PLAN.samples
+    )
+    held = [q for q in asked if q.split != "ood"]
+    test = collect(held, read_replies(folder / "base" / "answers.jsonl"), PLAN.samples)
+    x, z = (
+        answer_states(
+            base,
+            [base.answer_prompt(r.question.prompt) for r in part],
+            [r.answer for r in part],
+            layer,
+        )
+        for part in (train, test)
+    )
+    labels = np.array([r.right for r in train], float)
+    right = [r.right for r in test]
+    hidden = fit(x, labels)(z)
+    both = fit(features(train, x), labels)(features(test, z))
+    ids = [r.question.id for r in test]
+    return {
+        name: [[i, float(c), y] for i, c, y in zip(ids, found, right, strict=True)]
+        for name, found in (("probe", hidden), ("probe_samples", both))
+    }
+
+
+def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
+    """The figures of the record, from the seeds' measurements."""
+    rows: dict[str, list[list[Row]]] = {}
+    for run in runs:
+        for key, found in run["rows"].items():
+            rows.setdefault(key, []).append(found)
+    inside = {key: [pairs(in_domain(r)) for r in found] for key, found in rows.items()}
+    outside = {
+        key: [pairs([r for r in f if r["split"] == "ood"]) for f in rows[key]] for key in STAGES
+    }
+    probes = {
+        name: [{i: (c, y) for i, c, y in run["probes"][name]} for run in runs]
+        for name in ("probe", "probe_samples")
+    }
+    found = {"format_rate": over_seeds(_formats(rows["stage2"]), mean_right)}
+    for name, key in (("base", "probability"), ("stage1", "stage1"), ("stage2", "stage2")):
+        found[f"accuracy_{name}"] = over_seeds(inside[key], mean_right)
+    for key in ("asked", "probability", "samples8", "stage1", "stage2"):
+        for name, score in SCORES.items():
+            found[f"{name}_{key}"] = over_seeds(inside[key], score)
+    for name, score in SCORES.items():
+        if name != "auroc":  # of the raw probability: isotonic ties only lose rank
+            found[f"{name}_probability"] = over_seeds(inside["probability_calibrated"], score)
+    for key, kept in probes.items():
+        for name, score in SCORES.items():
+            found[f"{name}_{key}"] = over_seeds(kept, score)
+    for key in ("without_reflection", "swapped_reflection"):
+        found[f"auroc_{key}"] = over_seeds(inside[key], metrics.auroc)
+    for key in STAGES:
+        found[f"ece_ood_{key}"] = over_seeds(outside[key], metrics.ece)
+        found[f"auroc_ood_{key}"] = over_seeds(outside[key], metrics.auroc)
+    if "unknowable" in inside:
+        found["confidence_unknowable"] = over_seeds(inside["unknowable"], mean_confidence)
+        found["accuracy_unknowable"] = over_seeds(inside["unknowable"], mean_right)
+    found |= _reflection_figures(runs)
+    found["levels_stage2"] = over_seeds(inside["stage2"], lambda c, _: metrics.levels(c))
+    return {name: value | _target(name, found) for name, value in found.items()}
+
+
+STAGES = ("stage1", "stage2")
+
+
+def _formats(runs: Sequence[Sequence[Row]]) -> list[dict[str, tuple[float, float]]]:
+    """Question id → (0, well formed): unlike `pairs`, broken replies count."""
+    return [{r["question_id"]: (0.0, float(not r["problems"])) for r in in_domain(x)} for x in runs]
+
+
+def _reflection_figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
+    """Means over seeds of the reflection figures; the interval spans the seeds' own intervals."""
+    found: dict[str, record.Figure] = {}
+    for name in runs[0]["reflections"]:
+        each = [run["reflections"][name] for run in runs]
+        if any(one["value"] is None for one in each):
+            continue
+        bounds = [np.mean([one[side] for one in each]) for side in ("low", "high")]
+        found[name] = record.figure(round(float(np.mean([o["value"] for o in each])), 4), bounds)
+    return found
+
+
+def _target(name: str, found: dict[str, record.Figure]) -> dict[str, str]:
+    """The target that issue and design set for a figure."""
+    fixed = {
+        "format_rate": ">= 0.99",
+        "accuracy_stage2": f">= {found['accuracy_base']['value'] - 0.015:.4f}",
+        "ece_stage2": "<= 0.06",
+        "auroc_stage2": ">= 0.78",
+        "cause_named": ">= 0.85",
+        "alternatives_precision_difference": "> 0",
+        "confidence_unknowable": "<= 0.2",
+    }
+    return {"target": fixed[name]} if name in fixed else {}
+
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "scikit-learn")
+
+
+def notes() -> str:
+    """What a reader of the figures must know; kept beside them."""
+    return (Path(__file__).parent / "default-notes.txt").read_text(encoding="utf-8").strip()
+
+
+def _demo_figures(folder: Path) -> dict[str, record.Figure]:
+    """Seconds and memory of `make demo`, if it has run; absent otherwise."""
+    path = folder / "clock.json"
+    if not path.exists():
+        return {}
+    clock = json.loads(path.read_text())
+    found = {
+        "demo_seconds": record.figure(sum(clock["seconds"].values()), None, "s", "<= 720"),
+        "demo_peak_gib": record.figure(clock["peak_gib"], None, "GiB", "<= 8"),
+    }
+    parts = clock["seconds"].items()
+    return found | {
+        f"demo_seconds_{name.replace(' ', '_')}": record.figure(taken, None, "s")
+        for name, taken in parts
+    }
+
+
+def _sampling(questions: int = 32, k: int = 8) -> dict[str, record.Figure]:
+    """How many times longer `generate(num_return_sequences=k)` takes than our sampler."""
+    import torch
+
+    from metaconf.engines.local import load_local, sample_answers
+    from metaconf.engines.sampler import Sampling
+    from metaconf.questions import embedded_questions, pick
+
+    local = load_local("embedded")
+    asked = pick(embedded_questions("stage1"), questions, 0)
+    prompts = [list(local.answer_prompt(q.prompt)) for q in asked]
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=local.model.device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    ends = sorted(local.end_tokens | local.newline_tokens)
+    start = time.monotonic()
+    sample_answers(local, asked, range(k), Sampling(12, rows=questions * k), lambda _: None)
+    middle = time.monotonic()
+    with torch.inference_mode():
+        local.model.generate(
+            input_ids=ids,
+            attention_mask=mask.to(ids.device),
+            max_new_tokens=12,
+            do_sample=True,
+            top_k=0,
+            num_return_sequences=k,
+            eos_token_id=ends,
+            pad_token_id=ends[0],
+        )
+    ratio = (time.monotonic() - middle) / (middle - start)
+    return {"sampling_ratio_generate": record.figure(round(ratio, 2), None, "x")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-default"))
+    parser.add_argument("--unknowable", type=Path, help="questions that the model cannot know")
+    parser.add_argument(
+        "--demo", type=Path, default=Path("runs/demo"), help="a finished demo, timed"
+    )
+    arguments = parser.parse_args()
+    runs = [
+        seed_run(arguments.output_dir / f"seed{seed}", seed, arguments.unknowable)
+        for seed in arguments.seeds
+    ]
+    found = figures(runs) | _demo_figures(arguments.demo) | _sampling()
+    path = record.write("default", COMMAND, found, arguments.seeds, notes(), PACKAGES)
+    print(path.read_text())

@@ -1,0 +1,51 @@
+"""Tiny tokenizers and models, built once a session; torch is imported only where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+from tiny import tiny_model, tiny_tokenizer
+
+MakeTokenizer = Callable[..., Any]
+MakeLocal = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def tokenizer_of() -> MakeTokenizer:
+    """`tokenizer_of(digits, system=True)`: see `tiny.tiny_tokenizer`."""
+    return cache(tiny_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def local_of(tmp_path_factory: pytest.TempPathFactory) -> MakeLocal:
+    """`local_of(architecture, digits)`: a random LocalModel in float32, shared by all tests, which
+    leave it as it is; take `fresh_local` to train one."""
+    import torch
+
+    from metaconf.engines.local import load_local
+
+    torch.set_num_threads(1)
+
+    @cache
+    def local(architecture: str = "llama", digits: str = "single") -> Any:
+        folder: Any = tiny_model(tmp_path_factory.mktemp("tiny"), architecture, digits)  # pyright: ignore
+        return load_local(str(folder), torch.float32)
+
+    return local
+
+
+@pytest.fixture
+def fresh_local(local_of: MakeLocal) -> MakeLocal:
+    """The same, but a copy of its own for a test that changes the weights."""
+    import copy
+
+    from metaconf.engines.local import LocalModel
+
+    def fresh(architecture: str = "llama", digits: str = "single") -> LocalModel:
+        local = local_of(architecture, digits)
+        return LocalModel(copy.deepcopy(local.model), local.tokenizer)
+
+    return fresh
