@@ -1,4 +1,4 @@
-"""The template by which a teacher writes reflections; the text is in metaconf.prompts.reflection."""
+"""The template by which a teacher writes reflections; its text is in metaconf.prompts."""
 
 from metaconf.prompts.reflection import REFLECTION_SYSTEM, reflection_messages
 

@@ -10,15 +10,13 @@ import argparse
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaconf import __version__
 from metaconf.errors import UserError
-
-if TYPE_CHECKING:
-    from metaconf.config_blocks import Config, Stage
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -39,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            # Libraries telling each other what they will rename: nothing that a user can act on.
+            warnings.simplefilter("ignore", FutureWarning)
+            args.run(args)
     except UserError as error:
         print("metaconf: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -59,22 +60,27 @@ def _model(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from metaconf.preflight import check_run, check_target, mark_run
+    from metaconf.preflight import prepare_config
 
-    check_target(args.target)
-    check_run(args.model, args.questions, args.output_dir, args.resume)
-    names = ("model", "questions", "limit", "seed", "samples", "target")
-    asked = {name: getattr(args, name) for name in names}
-    mark_run(args.output_dir, {"command": "prepare", **asked}, args.resume)
+    overrides = [*_overrides(args), "--output_dir", str(args.output_dir)]
+    config = prepare_config(args.config, overrides, args.resume)
     args.run_dir = args.output_dir
 
     from metaconf.train import prepare
 
-    print(prepare.run(output_dir=args.output_dir, **asked))
+    prepare.run(config, args.resume)
 
 
 def _sft(args: argparse.Namespace) -> None:
-    config = _begin(args, "sft")
+    from metaconf.preflight import stage_config
+
+    if args.questions is not None:
+        raise UserError(
+            f"--questions {args.questions}: stage 1 learns from prepared rows; run `metaconf"
+            " prepare --questions …` first, then sft with --train_file FOLDER/sft.jsonl"
+        )
+    config = stage_config(args.config, "sft", _overrides(args), args.resume)
+    args.run_dir = Path(config.output_dir)
 
     from metaconf.train import stage1
 
@@ -82,22 +88,14 @@ def _sft(args: argparse.Namespace) -> None:
 
 
 def _grpo(args: argparse.Namespace) -> None:
-    config = _begin(args, "grpo")
+    from metaconf.preflight import stage_config
+
+    config = stage_config(args.config, "grpo", _overrides(args), args.resume)
+    args.run_dir = Path(config.output_dir)
 
     from metaconf.train import stage2
 
-    print(stage2.run(config, args.resume))
-
-
-def _begin(args: argparse.Namespace, stage: Stage) -> Config:
-    from metaconf.preflight import asked_of, mark_run, stage_config
-
-    model = ["--model_name_or_path", args.model] if args.model is not None else []
-    questions = ["--questions.path", args.questions] if args.questions is not None else []
-    config = stage_config(args.config, stage, [*args.rest, *model, *questions], args.resume)
-    args.run_dir = Path(config.output_dir)
-    mark_run(args.run_dir, asked_of(config), args.resume)
-    return config
+    print(stage2.run(config))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -147,16 +145,24 @@ def _demo(args: argparse.Namespace) -> None:
     demo.run(args.output_dir, args.seed)
 
 
-def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
-    """What an interrupted user types next: --resume where a run was begun that can be resumed."""
-    from metaconf.preflight import RUN_MARKER
+def _overrides(args: argparse.Namespace) -> list[str]:
+    """The `--key value` words of a training command, its shorthands written out."""
+    model = ["--model_name_or_path", args.model] if args.model is not None else []
+    questions = ["--questions.path", args.questions] if args.questions is not None else []
+    return [*args.rest, *model, *questions]
 
+
+def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
+    """What an interrupted user types next: --resume where there is something to resume."""
+    from metaconf.preflight import RUN_MARKER, checkpoints
+
+    again = shlex.join(["metaconf", *words])
     folder = getattr(args, "run_dir", None)
-    begun = folder is not None and (folder / RUN_MARKER).is_file()
-    if begun and args.run is _sft:
-        return f"remove {folder}, then start again: {shlex.join(['metaconf', *words])}"
-    again = ["--resume"] if begun and getattr(args, "resume", None) is False else []
-    return f"go on with: {shlex.join(['metaconf', *words, *again])}"
+    if folder is None or args.run is _demo or not (folder / RUN_MARKER).is_file():
+        return f"go on with: {again}"
+    if args.run in (_sft, _grpo) and not checkpoints(folder):
+        return f"no checkpoint was saved yet; remove {folder}, then: {again}"
+    return f"go on with: {again}{'' if args.resume else ' --resume'}"
 
 
 # Arguments
@@ -165,7 +171,7 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
 def _read(words: Sequence[str]) -> argparse.Namespace:
     parser = _parser()
     args, rest = parser.parse_known_args(words)
-    if rest and args.run not in (_sft, _grpo):
+    if rest and args.run not in (_prepare, _sft, _grpo):
         parser.error(f"unknown argument {rest[0]}; see metaconf {words[0]} --help")
     args.rest = rest
     return args
@@ -180,12 +186,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"metaconf {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     _add_model(commands)
-    _add_prepare(commands)
-    sft = _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
-    sft.add_argument("--questions", help="folder of `prepare`: short for --questions.path")
-    grpo = _add_stage(commands, "grpo", _grpo, "stage 2: learn from rewards for one's own replies")
-    grpo.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
-    _add_resume(grpo)
+    prepare = _add_stage(commands, "prepare", _prepare, "sample answers, write rows for stage 1")
+    _add_output_dir(prepare, "runs/prepare")
+    _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
+    _add_stage(commands, "grpo", _grpo, "stage 2: learn from rewards for one's own replies")
     _add_evaluate(commands)
     report = _add(commands, "report", _report, "write report.html of a run")
     report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
@@ -209,34 +213,26 @@ def _add_model(commands: Any) -> None:
     model.add_argument("action", choices=["get"], help="convert it once and print its folder")
 
 
-def _add_prepare(commands: Any) -> None:
-    one = _add(commands, "prepare", _prepare, "sample answers and write the rows for stage 1")
-    _add_asking(one, "runs/prepare")
-    one.add_argument("--samples", type=_count, default=8, help="answers drawn a question")
-    one.add_argument("--target", default="probe", help="what confidence is taught from (probe)")
+def _add_stage(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    one = _add(commands, name, run, text, add_help=False)
+    one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
+    needed = name != "prepare"
+    one.add_argument("--config", type=Path, metavar="FILE", required=needed, help="YAML file")
+    one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
+    one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
+    _add_resume(one)
+    return one
 
 
 def _add_evaluate(commands: Any) -> None:
     one = _add(commands, "evaluate", _evaluate, "ask a model held-out questions and measure it")
-    _add_asking(one, "runs/evaluate")
-    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
-
-
-def _add_asking(one: argparse.ArgumentParser, folder: str) -> None:
     one.add_argument("--model", default="embedded", help=f"{MODEL} (default: embedded)")
     one.add_argument("--questions", default="embedded", help=f"{QUESTIONS} (default: embedded)")
-    _add_output_dir(one, folder)
+    _add_output_dir(one, "runs/evaluate")
     _add_resume(one)
     one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
     _add_seed(one)
-
-
-def _add_stage(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    one = _add(commands, name, run, text, add_help=False)
-    one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
-    one.add_argument("--config", type=Path, metavar="FILE", required=True, help="YAML file")
-    one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
-    return one
+    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
 
 
 class _Help(argparse.Action):

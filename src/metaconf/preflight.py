@@ -1,7 +1,7 @@
 """What can be refused before torch is imported is refused here, so that a slip costs a second.
 
-The commands that start a run call a check, then `mark_run`, and import their module after both.
-Only `mark_run` writes.
+The commands that start a run call this first and import their module after it. Only `mark_run`
+writes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +17,58 @@ from metaconf.config import (
     RUN_MARKER,
     check_model,
     check_output_dir,
-    known_keys,
     load_config,
     resolved,
 )
 from metaconf.config_blocks import EMBEDDED, Config, Stage
-from metaconf.config_values import convert
+from metaconf.config_values import read_yaml
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
 from metaconf.questions import load_questions
 from metaconf.records import read_jsonl
 
-PREPARED = "sft.jsonl"
+RESUME_KEY = "resume_from_checkpoint"
+STATE = "trainer_state.json"
+"""The last file that a checkpoint gets: without it, saving was interrupted."""
 PREPARED_KEYS = ("conversations", "system", "levels")
+
+
+def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = False) -> Config:
+    """The configuration of `prepare` (no path: the defaults), all that it names checked.
+
+    Raises UserError.
+    """
+    config = load_config(path or Path(os.devnull), "sft", overrides)
+    run = Path(config.output_dir)
+    check_run(config.model_name_or_path, config.questions.path, run, resume)
+    _check_same(config, resume)
+    return config
 
 
 def stage_config(
     path: Path, stage: Stage, overrides: Sequence[str] = (), resume: bool = False
 ) -> Config:
-    """The configuration of a training command, all that it names checked. Raises UserError."""
+    """The configuration of a training command, all that it names checked. Raises UserError.
+
+    With `resume`, `trainer["resume_from_checkpoint"]` is the newest whole checkpoint.
+    """
     config = load_config(path, stage, overrides)
-    if config.trainer.get("resume_from_checkpoint"):
+    if config.trainer.get(RESUME_KEY):
         raise UserError(
-            "resume_from_checkpoint: the newest checkpoint of output_dir is taken; leave the key"
-            " out and give --resume"
+            f"{RESUME_KEY}: the newest checkpoint in output_dir is taken; leave the key out and"
+            " give --resume"
         )
-    run = Path(config.output_dir)
-    if stage == "grpo":
-        check_run(config.model_name_or_path, config.questions.path, run, resume)
-        return config
-    check_model(config.model_name_or_path)
+    model, run = config.model_name_or_path, Path(config.output_dir)
+    check_model(model)
     check_output_dir(run, resume)
-    check_prepared(config.questions.path)
-    check_embedded(config.model_name_or_path)
-    return config
+    if stage == "sft":
+        check_prepared(Path(config.train_file))
+    elif config.questions.path != EMBEDDED:
+        load_questions(config.questions.path)
+    _check_same(config, resume)
+    checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
+    check_embedded(model)
+    return replace(config, trainer=config.trainer | checkpoint)
 
 
 def check_run(model: str, questions: str, output_dir: Path, resume: bool) -> None:
@@ -73,29 +92,51 @@ def check_embedded(model: str) -> None:
         embedded_model()
 
 
-def check_prepared(source: str) -> None:
-    """Refuse what is no set of rows by `metaconf prepare` (its folder, or the file in it)."""
-    if source == EMBEDDED:
+def check_prepared(path: Path) -> None:
+    """Refuse what is no file of rows by `metaconf prepare`, by file and line. Raises UserError."""
+    if not path.is_file():
         raise UserError(
-            f"questions.path {EMBEDDED!r}: stage 1 learns from prepared rows; run `metaconf"
-            " prepare` first, then give its folder: --questions runs/prepare"
+            f"{path}: no such file; run `metaconf prepare` first, then give the sft.jsonl that it"
+            " wrote: --train_file FILE"
         )
-    path = Path(source) / PREPARED if Path(source).is_dir() else Path(source)
     number = 0
     for number, row in read_jsonl(path):
         for key in PREPARED_KEYS:
             if key not in row:
                 raise UserError(
-                    f"{path}:{number}: no {key!r}, so not a row of `metaconf prepare`; prepare"
-                    f" the questions first: metaconf prepare --questions {path}"
+                    f"{path}:{number}: no {key!r}, so not a row of `metaconf prepare`; prepare the"
+                    f" questions first: metaconf prepare --questions {path}"
                 )
     if not number:
         raise UserError(f"{path}: holds no row; run `metaconf prepare` again")
 
 
-def check_target(target: str) -> None:
-    """Refuse a confidence target that stage 1 does not know. Raises UserError."""
-    convert(target, known_keys("sft")["confidence.target"], "command line: --target")
+def checkpoints(run: Path) -> list[Path]:
+    """The whole checkpoints of a run directory, the highest step last."""
+    steps = {
+        int(number): path
+        for path in run.glob("checkpoint-*")
+        if (number := path.name.removeprefix("checkpoint-")).isdecimal()
+        and (path / STATE).is_file()
+    }
+    return [steps[step] for step in sorted(steps)]
+
+
+def _newest(run: Path) -> Path:
+    if whole := checkpoints(run):
+        return whole[-1]
+    raise UserError(
+        f"{run}: holds no whole checkpoint to resume from; start anew with another output_dir (and"
+        " save_strategy: steps)"
+    )
+
+
+def _check_same(config: Config, resume: bool) -> None:
+    """Refuse to resume a run with other settings than the ones that it wrote down."""
+    stored = Path(config.output_dir) / "config.yaml"
+    if resume and stored.is_file():
+        before, _ = read_yaml(stored)
+        _refuse_other(Path(config.output_dir), before, resolved(config))
 
 
 def mark_run(output_dir: Path, asked: Mapping[str, Any], resume: bool) -> None:
@@ -112,25 +153,26 @@ def mark_run(output_dir: Path, asked: Mapping[str, Any], resume: bool) -> None:
         partial.replace(marker)
         return
     try:
-        before = dict(_flat(json.loads(marker.read_text(encoding="utf-8"))))
+        before = json.loads(marker.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{marker}: not JSON ({error}); start anew in another folder") from error
-    now = dict(_flat(json.loads(text)))
-    if apart := [name for name in {**before, **now} if before.get(name) != now.get(name)]:
+    _refuse_other(output_dir, before, json.loads(text))
+
+
+def _refuse_other(run: Path, before: Any, now: Any) -> None:
+    was, is_ = dict(_flat(before)), dict(_flat(now))
+    if apart := [name for name in {**was, **is_} if was.get(name) != is_.get(name)]:
         raise UserError(
-            f"{output_dir}: its run had another {', '.join(apart)}; resume with the same settings,"
-            " or give another output_dir"
+            f"{run}: its run had another {', '.join(apart)}; resume with the same settings, or give"
+            " another output_dir"
         )
 
 
-def asked_of(config: Config) -> dict[str, Any]:
-    """What `mark_run` writes for a training command: the resolved configuration."""
-    return {"command": config.stage, "config": resolved(config)}
-
-
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves by dotted name; a run's own resume point is no setting of it."""
     if not isinstance(value, dict):
         yield name or "form", value
         return
     for key, item in value.items():
-        yield from _flat(item, key if name in ("", "config") else f"{name}.{key}")
+        if key != RESUME_KEY:
+            yield from _flat(item, f"{name}.{key}" if name else key)

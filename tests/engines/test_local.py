@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from metaconf.engines.local import ANSWER_START, load_local, sample_answers, sample_replies
-from metaconf.engines.sampler import GREEDY, Sampling
+from metaconf.engines.sampler import GREEDY, Draw, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.records import Question, Reply, Target
 
@@ -32,24 +33,16 @@ def test_a_short_answer_ends_at_the_line(local_of: Callable[..., Any]) -> None:
 
 
 def test_probability_is_that_of_the_answers_tokens(local_of: Callable[..., Any]) -> None:
-    local = local_of()
+    local, how = local_of(), Sampling(6, temperature=EVEN)
     rows: list[Reply] = []
-    sample_answers(local, QUESTIONS[:1], range(8), Sampling(6, temperature=3), rows.extend)
-    prompt = local.answer_prompt(QUESTIONS[0].prompt)
+    sample_answers(local, QUESTIONS[:1], range(60), how, rows.extend)
+    ends, prompt = local.end_tokens | local.newline_tokens, local.answer_prompt(QUESTIONS[0].prompt)
     assert local.decode(prompt).endswith(ANSWER_START)
-    checked = 0
-    for row in rows:
-        tokens = local.tokenizer.encode(f" {row.text}", add_special_tokens=False)
-        kept = row.tokens - (row.status == "ok")
-        if not row.text or len(tokens) != kept:
-            continue  # the model wrote these characters in other pieces
-        with torch.no_grad():
-            logits = local.model(torch.tensor([[*prompt, *tokens]])).logits[0, len(prompt) - 1 :]
-        logprobs = torch.log_softmax(logits[:-1], -1)[range(len(tokens)), tokens]
-        if math.isclose(row.probability or 0, logprobs.sum().exp().item(), rel_tol=1e-3):
-            checked += 1
-    assert checked
-    assert all(r.probability is None or 0 <= r.probability <= 1 for r in rows)
+    drawn = draw(local.model, [Draw(prompt, "q0", tuple(range(60)))], replace(how, stop=ends))
+    assert any(row.ended and len(row.tokens) > 1 for row in drawn)
+    for row, one in zip(rows, drawn, strict=True):
+        kept = one.logprobs[:-1] if one.ended else one.logprobs
+        assert row.probability == (pytest.approx(math.exp(sum(kept))) if kept else None)
 
 
 def test_an_empty_answer_has_no_probability(local_of: Callable[..., Any]) -> None:

@@ -90,7 +90,8 @@ def test_logprobs_are_those_of_a_full_forward(
     model = local_of(architecture).model
     asked = draws((GREEDY, 0, 1))
     rows = draw(model, asked, Sampling(9, temperature=1.7))
-    for row, d in zip(rows, [d for d in asked for _ in d.samples], strict=True):
+    owners = [d for d in asked for _ in d.samples]
+    for row, d in zip(rows, owners, strict=True):
         with torch.no_grad():
             logits = model(torch.tensor([[*d.prompt, *row.tokens]])).logits[0].float()
         logprobs = torch.log_softmax(logits, -1)[len(d.prompt) - 1 : -1]

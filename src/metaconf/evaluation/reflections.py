@@ -56,10 +56,10 @@ def reflection_figures(
     figures = {"cause_named": share(named, ids, seed, replicates)}
     figures |= {name: share(values, ids, seed, replicates) for name, values in shares.items()}
     own, swapped = (Run([None] * len(ids), values, ids) for values in shares.values())
-    figures["alternatives_precision_difference"] = paired_difference(
-        "accuracy", own, swapped, seed=seed, replicates=replicates
-    )
-    return figures
+    difference = paired_difference("accuracy", own, swapped, seed=seed, replicates=replicates)
+    if difference["value"] is None:
+        difference["reason"] = "one of the two is not known"
+    return {**figures, "alternatives_precision_difference": difference}
 
 
 def partners(rows: Sequence[Row], seed: int = 0) -> dict[str, Row]:

@@ -61,6 +61,8 @@ def share(
     found = summarise(nothing, values, ids, ["accuracy"], seed=seed, replicates=replicates)
     figure = found["accuracy"]
     known = [(i, v) for i, v in zip(ids, values, strict=True) if v is not None]
+    if not known:
+        return {**figure, "reason": "no reply counts here"}
     if len({v for _, v in known}) != 1:
         return figure
     # All alike: the bootstrap sees no spread, but n questions bound the share all the same.

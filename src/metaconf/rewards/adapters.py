@@ -133,7 +133,8 @@ def _from_answer(answer: Any, text: str, task: Any, where: str) -> Question | No
         return None
     # A row needs some text as its question; the record may do without.
     row = {"question": text or "?", "answer": answer, "task": task}
-    return replace(question_from_row(row, where, text), prompt=text)
+    # The id makes the groups: one prompt with two right answers is two questions.
+    return replace(question_from_row(row, where, json.dumps([text, answer])), prompt=text)
 
 
 def _record(value: Any) -> dict[str, Any] | None:

@@ -35,8 +35,10 @@ def locate(tokenizer: Any, tokens: list[int]) -> Encoded:
     pieces = [
         tokenizer.decode(tokens[:i], skip_special_tokens=True) for i in range(len(tokens) + 1)
     ]
-    offsets = [(len(a), len(b)) for a, b in zip(pieces, pieces[1:], strict=False)]
-    return _encoded(tokens, pieces[-1], offsets)
+    whole = [len(piece.rstrip("\ufffd")) for piece in pieces]
+    # A token that ends inside a character reaches into the one after what is whole.
+    ends = [end + (end < len(piece)) for end, piece in zip(whole, pieces, strict=True)]
+    return _encoded(tokens, pieces[-1], list(zip(whole, ends[1:], strict=False)))
 
 
 def _encoded(tokens: list[int], text: str, offsets: list[Span]) -> Encoded:

@@ -57,7 +57,7 @@ def run_after_prefix(
     """
     from transformers import DynamicCache
 
-    if getattr(decoder, "is_gradient_checkpointing", False) and decoder.training:
+    if _drops_cache(decoder):
         raise UserError(
             "gradient_checkpointing true: training reads the shared prompt from a cache, which "
             "checkpointing drops; set it to false and lower per_device_train_batch_size instead"
@@ -69,6 +69,11 @@ def run_after_prefix(
         mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
     out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
     return out.last_hidden_state, cache, mask
+
+
+def _drops_cache(decoder: Any) -> bool:
+    parts = decoder.modules() if getattr(decoder, "training", False) else ()
+    return any(getattr(part, "gradient_checkpointing", False) for part in parts)
 
 
 def run_replies(

@@ -1,0 +1,91 @@
+"""Write the measured figures into README.md, from benchmarks/results/*.json.
+
+    python benchmarks/readme.py [--check]
+
+The text between `<!-- figures:NAME -->` and `<!-- end -->` is replaced; --check only compares and
+fails when the README says something else than the results.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- end -->)", re.S)
+SYSTEMS = {
+    "asked": "base, asked for a number in words",
+    "probability": "base, its answer's probability (recalibrated)",
+    "samples8": "base, agreement of 8 samples",
+    "probe": "linear probe on the base's hidden state",
+    "probe_samples": "probe with probability and agreement (our teacher)",
+    "stage1": "**MetaConf, stage 1** (one reply, in words)",
+    "stage2": "**MetaConf, stage 2** (one reply, in words)",
+}
+
+
+def shown(figure: dict[str, Any] | None) -> str:
+    """A figure with its interval, a dash where it was not measured."""
+    if figure is None:
+        return "–"
+    low, high = figure.get("interval", (None, None))
+    between = "" if low is None else f" ({low:.3f}–{high:.3f})"
+    return f"{figure['value']:.3f}{between}"
+
+
+def headline(record: dict[str, Any]) -> str:
+    """The table of systems: AUROC, Brier, ECE."""
+    figures = record["figures"]
+    lines = ["| confidence from | AUROC | Brier | ECE-15 |", "|---|---|---|---|"]
+    for key, name in SYSTEMS.items():
+        cells = [shown(figures.get(f"{metric}_{key}")) for metric in ("auroc", "brier", "ece")]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def targets(record: dict[str, Any]) -> str:
+    """Every figure that has a target, and whether it was reached."""
+    lines = ["| figure | measured | target |", "|---|---|---|"]
+    for name, figure in record["figures"].items():
+        if "target" in figure:
+            value = shown(figure) if figure["unit"] == "" else f"{figure['value']} {figure['unit']}"
+            lines.append(f"| {name} | {value} | {figure['target']} |")
+    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
+BLOCKS = {
+    "headline": ("default", headline),
+    "default": ("default", targets),
+    "metrics": ("metrics", targets),
+    "report": ("report", targets),
+}
+
+
+def filled(readme: str) -> str:
+    """README text with every block made anew; blocks without results stay as they are."""
+
+    def block(match: re.Match[str]) -> str:
+        source, make = BLOCKS[match[2]]
+        path = ROOT / "benchmarks" / "results" / f"{source}.json"
+        if not path.exists():
+            return match[0]
+        return match[1] + make(json.loads(path.read_text(encoding="utf-8"))) + match[3]
+
+    return BLOCK.sub(block, readme)
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    before = path.read_text(encoding="utf-8")
+    after = filled(before)
+    if "--check" not in sys.argv[1:]:
+        path.write_text(after, encoding="utf-8")
+    elif before != after:
+        sys.exit("README.md differs from benchmarks/results: run `make figures`")
+
+
+if __name__ == "__main__":
+    main()
