@@ -22,7 +22,7 @@ from metaconf import demo, metrics
 from metaconf.evaluation.systems import Row
 
 COMMAND = "make bench-default"
-PLAN = demo.Plan(heldout=1500, out_of_domain=500)
+PLAN = demo.Plan(heldout=1500, out_of_domain=300)
 REPLICATES = 1000
 Score = Callable[[np.ndarray, np.ndarray], float]
 

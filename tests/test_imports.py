@@ -28,7 +28,8 @@ ROWS = (
     {"records"},
     {"reply", "config", "config_blocks", "config_values", "config_keys", "prompts", "embedded"},
     {"client", "questions"},
-    {"engines", "graders", "rewards"},
+    {"engines", "graders"},
+    {"rewards"},
     {"train"},
 )
 # Rooms on the side of the training line, with all that they may import of metaconf.

@@ -21,8 +21,17 @@ from metaconf.config import RUN_MARKER
 from metaconf.config_blocks import Confidence, Config
 from metaconf.records import Question
 
-STAGE1: dict[str, Any] = {}
-STAGE2: dict[str, Any] = {}
+STAGE1: dict[str, Any] = {"save_strategy": "no"}
+STAGE2: dict[str, Any] = {
+    "num_generations": 4,
+    "per_device_train_batch_size": 8,
+    "steps_per_generation": 4,
+    "learning_rate": 2e-4,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 4,
+    "max_completion_length": 80,
+    "save_strategy": "no",
+}
 CONFIDENCE = Confidence()
 """What the demo and its benchmark train with; measured in docs/lab-notebook.md."""
 
@@ -31,8 +40,8 @@ CONFIDENCE = Confidence()
 class Plan:
     """How much of everything the demo does, sized for two cores and about ten minutes."""
 
-    stage1_questions: int = 1000
-    stage2_steps: int = 12
+    stage1_questions: int = 800
+    stage2_steps: int = 40
     heldout: int = 240
     out_of_domain: int = 60
     samples: int = 8

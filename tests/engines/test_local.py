@@ -26,7 +26,9 @@ def test_a_short_answer_ends_at_the_line(local_of: Callable[..., Any]) -> None:
     rows: list[Reply] = []
     wanted = (GREEDY, *range(40))
     sample_answers(local, QUESTIONS, wanted, Sampling(12, temperature=EVEN), rows.extend)
-    assert {(r.question_id, r.sample) for r in rows} == {(q.id, s) for q in QUESTIONS for s in wanted}
+    assert {(r.question_id, r.sample) for r in rows} == {
+        (q.id, s) for q in QUESTIONS for s in wanted
+    }
     assert {r.status for r in rows} == {"ok", "cut"}
     assert all("\n" not in r.text and r.text == r.text.strip() for r in rows)
     assert all(r.tokens == 12 for r in rows if r.status == "cut")

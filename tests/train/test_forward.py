@@ -20,9 +20,7 @@ CONFIDENCES = (0.7, 1.0, 0.1, 0.4)
 
 def rows(local: Any) -> list[tuple[list[int], Encoded]]:
     """Prompts and replies of different lengths; the last two share their prompt."""
-    texts = [
-        format_reply("Quito " * (i + 1), "I know it.", c) for i, c in enumerate(CONFIDENCES)
-    ]
+    texts = [format_reply("Quito " * (i + 1), "I know it.", c) for i, c in enumerate(CONFIDENCES)]
     prompts = [list(local.reply_prompt(q)) for q in QUESTIONS]
     return [(p, encode_reply(local.tokenizer, t)) for p, t in zip(prompts, texts, strict=True)]
 
@@ -31,9 +29,7 @@ def batch(pairs: list[tuple[list[int], Encoded]]) -> tuple[torch.Tensor, torch.T
     """As TRL lays them out: prompts padded on the left, replies on the right."""
     left = max(len(p) for p, _ in pairs)
     right = max(len(r.tokens) for _, r in pairs)
-    ids = [
-        [9] * (left - len(p)) + p + r.tokens + [9] * (right - len(r.tokens)) for p, r in pairs
-    ]
+    ids = [[9] * (left - len(p)) + p + r.tokens + [9] * (right - len(r.tokens)) for p, r in pairs]
     mask = [
         [0] * (left - len(p)) + [1] * (len(p) + len(r.tokens)) + [0] * (right - len(r.tokens))
         for p, r in pairs
@@ -58,9 +54,7 @@ def plain(model: Any, pairs: list[Any], temperature: float) -> torch.Tensor:
     return torch.cat(found)
 
 
-@pytest.mark.parametrize(
-    "architecture", ["llama", "qwen3", "mistral", "gemma", "mistral_window"]
-)
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral", "gemma", "mistral_window"])
 def test_scores_are_those_of_a_plain_forward(
     local_of: Callable[..., Any], architecture: str
 ) -> None:
@@ -169,7 +163,7 @@ def test_gradient_checkpointing_is_refused(fresh_local: Callable[..., Any]) -> N
     with pytest.raises(UserError, match="gradient_checkpointing"):
         scores(local.model, rows(local), 1.0)
     local.model.eval()
-    assert scores(local.model, rows(local), 1.0)
+    assert scores(local.model, rows(local), 1.0)[0].isfinite().all()
 
 
 def test_logits_that_are_no_product_are_refused(local_of: Callable[..., Any]) -> None:

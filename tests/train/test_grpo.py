@@ -23,11 +23,12 @@ from metaconf.reply import format_reply, parse_reply
 from metaconf.train.encode import encode_reply
 from metaconf.train.forward import decoder_of, run_after_prefix
 from metaconf.train.levels import level_tokens, soften
-from metaconf.train.sft import Row, collate, losses
+from metaconf.train.sft import Row, collate, level_loss, text_loss
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from metaconf.train.grpo import (
     IGNORE,
@@ -133,7 +134,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
         reply = encode_reply(tokenizer, format_reply("3", "I know it.", stated))
         weights = (soften([0.25]) + soften([0.75]))[0] / 2  # pyright: ignore
         prompt = list(source.reply_prompt(question))
-        rows.append(Row(prompt, reply.tokens, reply.level_at or 0, weights.tolist()).columns())
+        at = reply.level_at or 0
+        rows.append(Row(prompt, reply.tokens, 0, at, weights.tolist()).columns())
     batch = collate(rows, 0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
     for step in range(90):
@@ -142,7 +144,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
         hidden, _, _ = run_after_prefix(
             decoder, batch["prefix"], batch["input_ids"], batch["attention_mask"]
         )
-        loss: torch.Tensor = sum(losses(hidden, head, batch, levels), start=torch.zeros(()))
+        stated = hidden[torch.arange(len(rows)), batch["level_at"] - 1]
+        loss = text_loss(hidden, head, batch) + level_loss(stated, head, batch["levels"], levels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -191,8 +194,10 @@ def trainer(
 
 
 def test_scoring_agrees_with_trls_own(taught: Callable[[], Any], tmp_path: Path) -> None:
-    made = trainer(taught(), tmp_path, Exact(1.0, 0.3), lambda text: 1.0, temperature=0.8)
-    made.model.eval()
+    local = taught()
+    tokenizer = local.tokenizer
+    made = trainer(local, tmp_path, Exact(1.0, 0.3), lambda text: 1.0, temperature=0.8)
+    local.model.eval()
     made.current_gradient_accumulation_steps = 1
     inputs = [{"prompt": asked(q)} for q in QUESTIONS for _ in range(4)]
     batch = made._generate_and_score_completions(inputs)
@@ -208,13 +213,13 @@ def test_scoring_agrees_with_trls_own(taught: Callable[[], Any], tmp_path: Path)
         assert torch.allclose(a[real], b[real], atol=2e-4)
     assert ours[2] is theirs[2] is None
     # The replies are well formed, and their levels lie where the confidence is written.
-    texts = made.processing_class.batch_decode(batch["completion_ids"], skip_special_tokens=True)
+    texts = tokenizer.batch_decode(batch["completion_ids"], skip_special_tokens=True)
     stated = [parse_reply(text).confidence for text in texts]
     assert sum(c is not None for c in stated) == 8
     for row, at, confidence in zip(batch["completion_ids"], batch["level_at"], stated, strict=True):
         assert (at == IGNORE) == (confidence is None)
         if confidence is not None:
-            assert made.processing_class.decode([row[at]]) == f"{10 * confidence:.0f}"[0]
+            assert tokenizer.decode([row[at]]) == f"{10 * confidence:.0f}"[0]
 
 
 @pytest.mark.parametrize("outcome", [0.0, 1.0])

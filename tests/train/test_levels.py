@@ -37,9 +37,9 @@ def test_levels_are_the_tokens_that_replies_hold(
         assert tokenizer.decode([levels.first[k]]).strip() == ("1" if k == 10 else str(k)) or (
             k == 10 and digits == "ten"
         )
-    assert reply.level_at is not None  # of "10", the last one
     if levels.ten_next is not None:
-        assert reply.tokens[reply.level_at + 1] == levels.ten_next
+        ten = encode_reply(tokenizer, format_reply("Quito", "I know 3 of 10.", 1.0))
+        assert ten.level_at is not None and ten.tokens[ten.level_at + 1] == levels.ten_next
 
 
 def test_a_tokenizer_that_cannot_tell_digits_apart_is_refused() -> None:

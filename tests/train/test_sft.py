@@ -12,9 +12,17 @@ from datasets import Dataset
 
 from metaconf.reply import format_reply
 from metaconf.train.encode import encode_reply
-from metaconf.train.levels import level_tokens, soften
-from metaconf.train.sft import ConfidenceSFTTrainer, Row, collate, losses, sft_config
+from metaconf.train.levels import lead_in, level_tokens, soften
+from metaconf.train.sft import (
+    ConfidenceSFTTrainer,
+    Row,
+    collate,
+    level_loss,
+    sft_config,
+    text_loss,
+)
 
+NAMES = ("loss_text", "loss_confidence", "loss_direct")
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
 
 
@@ -24,7 +32,8 @@ def rows(local: Any, n: int = 4) -> list[Row]:
         reply = encode_reply(local.tokenizer, format_reply(answer, "I know it.", round(target, 1)))
         weights = soften([target])[0].tolist()  # pyright: ignore[reportArgumentType]
         prompt = list(local.reply_prompt(question))
-        made.append(Row(prompt, reply.tokens, reply.level_at or 0, weights))
+        end = reply.spans["answer"][1]
+        made.append(Row(prompt, reply.tokens, end, reply.level_at or 0, weights))
     return made
 
 
@@ -68,20 +77,15 @@ def hidden_for(head: torch.Tensor, ids: torch.Tensor, strength: float = 40.0) ->
 def test_the_text_loss_leaves_the_level_out(local_of: Callable[..., Any], digits: str) -> None:
     local = local_of(digits=digits)
     batch = collate([row.columns() for row in rows(local)], 0)
-    tokens = level_tokens(local.tokenizer)
     head = torch.eye(len(local.tokenizer))
     hidden = hidden_for(head, batch["input_ids"])
-    text, confidence = losses(hidden, head, batch, tokens)
-    assert text < 1e-3
-    # The target is spread on two levels, the model sure of one: cross-entropy tells.
-    assert confidence > 1
+    assert text_loss(hidden, head, batch) < 1e-3
     at = (torch.arange(len(hidden)), batch["level_at"] - 1)
-    wrong = hidden.clone()
+    wrong, shifted = hidden.clone(), hidden.clone()
     wrong[at] = 0
-    assert losses(wrong, head, batch, tokens)[0] < 1e-3
-    shifted = hidden.clone()
     shifted[at[0], at[1] - 1] = 0
-    assert losses(shifted, head, batch, tokens)[0] > 0.05
+    assert text_loss(wrong, head, batch) < 1e-3
+    assert text_loss(shifted, head, batch) > 0.05
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten"])
@@ -89,24 +93,56 @@ def test_the_confidence_loss_is_least_at_the_target(
     local_of: Callable[..., Any], digits: str
 ) -> None:
     local = local_of(digits=digits)
-    batch = collate([row.columns() for row in rows(local)], 0)
+    target = collate([row.columns() for row in rows(local)], 0)["levels"]
     tokens = level_tokens(local.tokenizer)
     head = torch.eye(len(local.tokenizer))
-    hidden = hidden_for(head, batch["input_ids"])
-    places = torch.arange(4), batch["level_at"] - 1
 
     def loss(weights: torch.Tensor) -> float:
         wanted = torch.full((4, len(head)), 1e-9)
         for level, token in enumerate(tokens.first):
             wanted[:, token] += weights[:, level]
-        hidden[places] = wanted.log()
-        return losses(hidden, head, batch, tokens)[1].item()
+        return level_loss(wanted.log(), head, target, tokens).item()
 
-    best = loss(batch["levels"])
-    entropy = -(batch["levels"] * batch["levels"].clamp_min(1e-9).log()).sum(-1).mean().item()
+    best = loss(target)
+    entropy = -(target * target.clamp_min(1e-9).log()).sum(-1).mean().item()
     assert best <= entropy + 1e-3
-    assert best < loss(batch["levels"].roll(1, 1)) - 1
+    assert best < loss(target.roll(1, 1)) - 1
     assert best < loss(torch.full((4, 11), 1 / 11)) - 0.5
+    # Whatever is likely there and is no level costs.
+    outside = torch.full((4, len(head)), 1e-9)
+    outside[:, 5] = 1.0
+    assert level_loss(outside.log(), head, target, tokens) > 10
+
+
+@pytest.mark.parametrize("digits", ["single", "glued", "ten"])
+def test_each_loss_is_that_of_a_plain_forward(
+    fresh_local: Callable[..., Any], tmp_path: Path, digits: str
+) -> None:
+    local = fresh_local(digits=digits)
+    made, batch_rows = trainer(local, tmp_path), rows(local)
+    model, tokens = local.model.train(), level_tokens(local.tokenizer)
+    label = lead_in(local.tokenizer)
+    assert local.tokenizer.decode(label).strip(" ") == "\nConfidence:"
+    with torch.no_grad():
+        loss = made.compute_loss(model, collate([row.columns() for row in batch_rows], 0))
+        seen = {name: made._metrics["train"][name][-1] for name in NAMES}
+        told, direct, text = [], [], []
+        for row in batch_rows:
+            level = row.reply[: row.level_at]
+            answer = row.reply[: row.answer_end] + label
+            assert "Self-reflection" not in local.tokenizer.decode(answer)
+            for kept, words in ((told, level), (direct, answer)):
+                logits = model(torch.tensor([[*row.prompt, *words]])).logits[0, -1]
+                weights = torch.tensor([row.levels])
+                eye = torch.eye(len(logits))
+                kept.append(level_loss(logits[None], eye, weights, tokens))
+            logits = model(torch.tensor([[*row.prompt, *row.reply]])).logits[0]
+            logprobs = torch.log_softmax(logits[len(row.prompt) - 1 : -1], -1)
+            picked = logprobs[torch.arange(len(row.reply)), torch.tensor(row.reply)]
+            text += [-p for i, p in enumerate(picked) if i != row.level_at]
+    plain = [torch.stack(values).mean().item() for values in (text, told, direct)]
+    assert [seen[name] for name in NAMES] == pytest.approx(plain, rel=1e-3)
+    assert loss.item() == pytest.approx(plain[0] + 0.5 * plain[1] + 0.25 * plain[2], rel=1e-3)
 
 
 def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
@@ -131,20 +167,17 @@ def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
         eval_dataset=made,
         processing_class=local.tokenizer,
         data_collator=lambda batch: collate(batch, 0),
-        text_weight=1.0,
         confidence_weight=0.5,
+        direct_weight=0.25,
     )
 
 
-def test_three_steps_lower_both_losses(fresh_local: Callable[..., Any], tmp_path: Path) -> None:
+def test_three_steps_lower_every_loss(fresh_local: Callable[..., Any], tmp_path: Path) -> None:
     made = trainer(fresh_local(), tmp_path)
     made.train()
     logs = [log for log in made.state.log_history if "loss_text" in log]
-    for name in ("loss", "loss_text", "loss_confidence"):
+    for name in ("loss", *NAMES):
         assert logs[2][name] < logs[0][name]
-    first = logs[0]
-    both = first["loss_text"] + 0.5 * first["loss_confidence"]
-    assert first["loss"] == pytest.approx(both, rel=1e-3)
     # Evaluation goes through the same loss.
     assert made.evaluate()["eval_loss"] < logs[0]["loss"]
 

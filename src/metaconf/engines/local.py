@@ -54,6 +54,11 @@ class LocalModel:
         start = self.tokenizer.encode(ANSWER_START, add_special_tokens=False)
         return (*render(self.tokenizer, chat), *start)
 
+    def policy_prompt(self, question: str) -> tuple[int, ...]:
+        """The reply prompt with "Answer:" begun: what the model answers in a reply of its own."""
+        start = self.tokenizer.encode(ANSWER_START, add_special_tokens=False)
+        return (*self.reply_prompt(question), *start)
+
     def reply_prompt(self, question: str, turns: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
         """Tokens that ask for answer, reflection and confidence."""
         return tuple(render(self.tokenizer, messages(question, INSTRUCTION, turns)))

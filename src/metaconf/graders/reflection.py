@@ -19,7 +19,7 @@ from metaconf.prompts.teacher import subject
 from metaconf.records import Parsed, Question
 
 _FIRM = re.compile(
-    r"\b(firm|well|clear(?:ly)?|certain(?:ly)?|sure|easy|plain|stands out|looks right|"
+    r"\b(firm|well|clear(?:ly)?|certain(?:ly)?|sure|easy|plain|stands out|looks sound|"
     r"no other answer|same each time|confident|definitely)\b",
     re.I,
 )

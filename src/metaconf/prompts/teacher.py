@@ -57,13 +57,13 @@ _OPENINGS: dict[str, dict[str, tuple[str, ...]]] = {
     COMPLEXITY: {
         "high": (
             "More than one place is called {s}, but one stands out to me",
-            "Several places share the name {s}, and I take the best known",
+            "Several places share the name {s}, and I take the most prominent",
             "The name {s} is ambiguous, though one reading is plain to me",
         ),
         "middle": (
-            "More than one place is called {s}",
-            "Several places share the name {s}",
-            "The name {s} is ambiguous",
+            "I see more than one place called {s}",
+            "I find that several places share the name {s}",
+            "I find the name {s} ambiguous",
         ),
         "low": (
             "More than one place is called {s}, and I cannot tell which one is meant",
@@ -73,7 +73,7 @@ _OPENINGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     REASONING: {
         "high": (
-            "I worked out {s} and each step looks right",
+            "I worked out {s} and each step looks sound",
             "My calculation of {s} came out the same each time",
             "I find the steps of {s} easy",
         ),
@@ -103,7 +103,8 @@ def reflect(evidence: Evidence, rng: random.Random) -> str:
     """One or two clauses, one sentence, ending in a full stop."""
     openings = _OPENINGS[evidence.cause][_level(evidence.certainty)]
     opening = rng.choice(openings).replace("{s}", subject(evidence.question))
-    return opening + _others(evidence.alternatives[:MAX_ALTERNATIVES], rng) + "."
+    # "Washington, D.C." brings a full stop of its own.
+    return (opening + _others(evidence.alternatives[:MAX_ALTERNATIVES], rng)).rstrip(".") + "."
 
 
 def _level(certainty: float) -> str:

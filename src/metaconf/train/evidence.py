@@ -14,6 +14,8 @@ from metaconf.records import Question, Reply
 from metaconf.train.probe import cross_fitted
 
 COPIES = 10
+BLUR = 0.15
+"""Standard deviation of the noise on the certainty that words a reflection."""
 MIN_SHARE = 0.2
 """An answer given by at least this share of the samples is one that the model might also give."""
 
@@ -69,8 +71,14 @@ def speakable(answer: str) -> bool:
 
 
 def reflection_for(row: Answered, certainty: float, seed: int) -> str:
-    """The offline teacher's reflection on an answer, the same for the same seed and question."""
+    """The offline teacher's reflection on an answer, the same for the same seed and question.
+
+    The wording follows a blurred certainty: a wording that told the level exactly would be all
+    that the model learns to read.
+    """
     question = row.question
+    rng = random.Random(f"{seed}:{question.id}")
+    certainty = rng.gauss(certainty, BLUR)
     evidence = Evidence(
         question.prompt,
         row.answer,
@@ -78,7 +86,7 @@ def reflection_for(row: Answered, certainty: float, seed: int) -> str:
         row.alternatives,
         likely_cause(question.task, question.cause),
     )
-    return reflect(evidence, random.Random(f"{seed}:{question.id}"))
+    return reflect(evidence, rng)
 
 
 def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:

@@ -147,16 +147,24 @@ def _ten(
     tokens: LevelTokens,
 ) -> torch.Tensor:
     """Probability (n,) that a "1" in the confidence's place goes on to "10"."""
-    places = done.starts[rows] + at
-    open_ = torch.arange(done.mask.shape[1], device=at.device)[None] < places[:, None]
-    mask = torch.cat([done.mask[rows] * open_, done.mask.new_ones(len(rows), 1)], 1)
     done.cache.batch_select_indices(rows)
     one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
+    hidden = branch(decoder, done.cache, done.mask[rows], done.starts[rows] + at, one)
+    return torch.softmax((hidden[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
+
+
+def branch(
+    decoder: Any, cache: Any, mask: torch.Tensor, places: torch.Tensor, ids: torch.Tensor
+) -> torch.Tensor:
+    """Hidden states (n, k, D) of other words `ids` (n, k) from `places` (n,) on: each row sees only
+    what stands before its place in the cache with `mask` (n, S). The cache grows by k."""
+    length = ids.shape[1]
+    before = torch.arange(mask.shape[1], device=mask.device)[None] < places[:, None]
     out = decoder(
-        input_ids=one,
-        attention_mask=mask,
-        position_ids=places[:, None],
-        past_key_values=done.cache,
+        input_ids=ids,
+        attention_mask=torch.cat([mask * before, mask.new_ones(len(ids), length)], 1),
+        position_ids=places[:, None] + torch.arange(length, device=mask.device),
+        past_key_values=cache,
         use_cache=True,
     )
-    return torch.softmax((out.last_hidden_state[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
+    return out.last_hidden_state

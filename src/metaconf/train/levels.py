@@ -41,6 +41,17 @@ def level_tokens(tokenizer: Any) -> LevelTokens:
     return LevelTokens(tuple(first), coded[10][start + 1] if shared else None)
 
 
+def lead_in(tokenizer: Any) -> list[int]:
+    """Tokens of a new line with the confidence's label, up to where the level's token stands."""
+    # After a letter: at the start of a text sentencepiece puts a space of its own.
+    start, one, other = (
+        tokenizer.encode(f"x{line}", add_special_tokens=False)
+        for line in ("", "\nConfidence: 3", "\nConfidence: 7")
+    )
+    one, other = one[len(start) :], other[len(start) :]
+    return one[: next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)]
+
+
 def soften(target: np.ndarray) -> np.ndarray:
     """Targets in [0, 1] (n,) → weights on the levels (n, 11): the two neighbours of 10·target,
     so that the mean level is the target exactly."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from metaconf import __version__
+import metaconf
 from metaconf.config import RUN_MARKER, resolved
 from metaconf.config_blocks import Config
 
@@ -16,7 +16,7 @@ def begin(config: Config) -> Path:
     """Create the run directory with its marker and the resolved configuration; returns it."""
     out = Path(config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
-    marker = {"stage": config.stage, "metaconf": __version__}
+    marker = {"stage": config.stage, "metaconf": metaconf.__version__}
     (out / RUN_MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
     text = yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True)
     (out / "config.yaml").write_text(text, encoding="utf-8")

@@ -1,8 +1,10 @@
 """Stage 1: TRL's SFTTrainer on question, answer, reflection and confidence.
 
-Two losses, apart: cross-entropy on the text, and on the confidence's first token cross-entropy
-to a distribution over the levels whose mean is the target. Mixed into one they drown the level,
-which is one token in forty.
+Three losses, apart. Cross-entropy on the text. On the confidence's first token cross-entropy to a
+distribution over the levels whose mean is the target: mixed into the text's it drowns, one token
+in forty. And the same once more straight after the answer, in a branch of the same forward pass
+that leaves the reflection out: the wording of a given reflection tells the level, so after it the
+model need not look into itself, and when it writes its own reflection it has learnt too little.
 """
 
 from __future__ import annotations
@@ -15,16 +17,18 @@ import torch
 from trl import SFTConfig, SFTTrainer
 
 from metaconf.engines.prefill import common_prefix
-from metaconf.train.forward import decoder_of, run_after_prefix
-from metaconf.train.levels import LevelTokens, first_token_weights, level_tokens
+from metaconf.train.forward import branch, decoder_of, run_after_prefix
+from metaconf.train.levels import LevelTokens, first_token_weights, lead_in, level_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One training row: prompt and reply tokens, where the level is predicted, its weights (11)."""
+    """One training row: prompt and reply tokens, where in the reply the answer ends and the level
+    is predicted, the level's weights (11)."""
 
     prompt: list[int]
     reply: list[int]
+    answer_end: int
     level_at: int
     levels: list[float]
 
@@ -35,8 +39,8 @@ class Row:
 def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
     """Rows → tensors: the shared start of all prompts (1, P), and the rest (B, T), right-padded.
 
-    `labels` (B, T) are -100 outside the reply; `level_at` (B,) is the place in T of the level's
-    first token; `levels` (B, 11) its target.
+    `labels` (B, T) are -100 outside the reply; `answer_end` and `level_at` (B,) are the places in T
+    after the answer and of the level's first token; `levels` (B, 11) its target.
     """
     shared = common_prefix([r["prompt"] for r in rows])
     rest = [[*r["prompt"][shared:], *r["reply"]] for r in rows]
@@ -54,21 +58,24 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
         "input_ids": ids,
         "attention_mask": torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest]),
         "labels": labels,
+        "answer_end": torch.tensor([b + r["answer_end"] for b, r in zip(begins, rows, strict=True)]),
         "level_at": torch.tensor([b + r["level_at"] for b, r in zip(begins, rows, strict=True)]),
         "levels": torch.tensor([r["levels"] for r in rows]),
     }
 
 
 class ConfidenceSFTTrainer(SFTTrainer):
-    """SFTTrainer with the two losses; their weights are `text_weight` and `confidence_weight`."""
+    """SFTTrainer with the three losses; `confidence_weight` and `direct_weight` weigh those of the
+    level after the reflection and straight after the answer, the text's has weight 1."""
 
     # Ours are means of a micro-batch: the Trainer divides them by the accumulation steps.
     loss_is_scaled_for_ga = False
 
-    def __init__(self, *args: Any, text_weight: float, confidence_weight: float, **kwargs: Any):
+    def __init__(self, *args: Any, confidence_weight: float, direct_weight: float, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.text_weight, self.confidence_weight = text_weight, confidence_weight
+        self.confidence_weight, self.direct_weight = confidence_weight, direct_weight
         self.tokens: LevelTokens = level_tokens(self.processing_class)
+        self.lead_in = lead_in(self.processing_class)
 
     def compute_loss(
         self,
@@ -78,35 +85,52 @@ class ConfidenceSFTTrainer(SFTTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         decoder, head = decoder_of(self.accelerator.unwrap_model(model))
-        hidden, _, _ = run_after_prefix(
+        hidden, cache, mask = run_after_prefix(
             decoder, inputs["prefix"], inputs["input_ids"], inputs["attention_mask"]
         )
-        text, confidence = losses(hidden, head, inputs, self.tokens)
-        mode = "train" if model.training else "eval"
-        self._metrics[mode]["loss_text"].append(text.item())
-        self._metrics[mode]["loss_confidence"].append(confidence.item())
-        return self.text_weight * text + self.confidence_weight * confidence
+        at, rows = inputs["level_at"], torch.arange(len(hidden), device=hidden.device)
+        loss = text = text_loss(hidden, head, inputs)
+        told = level_loss(hidden[rows, at - 1], head, inputs["levels"], self.tokens)
+        loss = loss + self.confidence_weight * told
+        self._note(model, loss_text=text, loss_confidence=told)
+        if self.direct_weight:
+            places = inputs["prefix"].shape[1] + inputs["answer_end"]
+            ids = at.new_tensor([self.lead_in] * len(hidden))
+            forked = branch(decoder, cache, mask, places, ids)[:, -1]
+            direct = level_loss(forked, head, inputs["levels"], self.tokens)
+            loss = loss + self.direct_weight * direct
+            self._note(model, loss_direct=direct)
+        return loss
+
+    def _note(self, model: Any, **values: torch.Tensor) -> None:
+        for name, value in values.items():
+            self._metrics["train" if model.training else "eval"][name].append(value.item())
 
 
-def losses(
-    hidden: torch.Tensor, head: torch.Tensor, batch: dict[str, torch.Tensor], tokens: LevelTokens
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean text cross-entropy (without the level's token) and mean confidence cross-entropy."""
-    rows = torch.arange(len(hidden), device=hidden.device)
+def text_loss(
+    hidden: torch.Tensor, head: torch.Tensor, batch: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """Mean cross-entropy of the reply's tokens, the level's left out: hidden (B, T, D)."""
     labels = batch["labels"].clone()
-    labels[rows, batch["level_at"]] = -100
+    labels[torch.arange(len(labels), device=labels.device), batch["level_at"]] = -100
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
     # Selected rows are contiguous: a sliced view would make the product copy the head a row.
     logits = (hidden[:, :-1][at] @ head.T).float()
-    text = torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
-    level_hidden = hidden[rows, batch["level_at"] - 1]
+    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
+
+
+def level_loss(
+    hidden: torch.Tensor, head: torch.Tensor, levels: torch.Tensor, tokens: LevelTokens
+) -> torch.Tensor:
+    """Mean cross-entropy of the level's first token to `levels` (B, 11): hidden (B, D).
+
+    Over the whole vocabulary, so that nothing but a level is learnt to stand there.
+    """
     count = 10 if tokens.ten_next is not None else len(tokens.first)
-    level_logits = (level_hidden @ head[list(tokens.first[:count])].T).float()
-    weights = first_token_weights(batch["levels"]) if count == 10 else batch["levels"]
-    # Over the whole vocabulary, so that nothing but a level is learnt to stand there.
-    total = torch.logsumexp((level_hidden @ head.T).float(), -1)
-    confidence = (total - (weights.to(level_logits) * level_logits).sum(-1)).mean()
-    return text, confidence
+    logits = (hidden @ head[list(tokens.first[:count])].T).float()
+    weights = first_token_weights(levels) if count == 10 else levels
+    total = torch.logsumexp((hidden @ head.T).float(), -1)
+    return (total - (weights.to(logits) * logits).sum(-1)).mean()
 
 
 def sft_config(trainer: dict[str, Any]) -> SFTConfig:

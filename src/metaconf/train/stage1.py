@@ -16,6 +16,7 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import messages, render
 from metaconf.records import read_jsonl
 from metaconf.train.encode import encode_reply
+from metaconf.train.progress import show
 from metaconf.train.rundir import begin
 from metaconf.train.sft import ConfidenceSFTTrainer, Row, collate, sft_config
 
@@ -23,10 +24,12 @@ DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1,
     "per_device_train_batch_size": 8,
     "learning_rate": 1e-3,
-    "lr_scheduler_type": "cosine",
+    "lr_scheduler_type": "linear",
     "warmup_steps": 5,
-    "logging_steps": 5,
-    "save_strategy": "no",
+    "logging_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 50,
+    "save_total_limit": 2,
     "gradient_checkpointing": False,
 }
 """Ours where the configuration is silent."""
@@ -41,11 +44,12 @@ def _train_row(local: LocalModel, row: dict[str, Any]) -> Row:
     question, reply = (turn["value"] for turn in row["conversations"])
     prompt = render(local.tokenizer, messages(question, row["system"]))
     encoded = encode_reply(local.tokenizer, reply)
-    if encoded.level_at is None:
+    if encoded.level_at is None or "answer" not in encoded.spans:
         raise UserError(
-            f"row {row.get('id')}: the reply states no confidence; write one or drop it"
+            f"row {row.get('id')}: the reply states no answer or no confidence; mend or drop it"
         )
-    return Row(prompt, encoded.tokens, encoded.level_at, row["levels"])
+    answer_end = encoded.spans["answer"][1]
+    return Row(prompt, encoded.tokens, answer_end, encoded.level_at, row["levels"])
 
 
 def lora(config: Config) -> LoraConfig | None:
@@ -92,9 +96,10 @@ def train(
         processing_class=local.tokenizer,
         peft_config=lora(config),
         data_collator=lambda batch: collate(batch, pad),
-        text_weight=1.0,
         confidence_weight=config.confidence.weight,
+        direct_weight=config.confidence.direct,
     )
+    show(trainer, "stage 1")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
     return finish(trainer.model, local.tokenizer, out)

@@ -21,6 +21,7 @@ from metaconf.questions import load_questions, pick
 from metaconf.records import Question
 from metaconf.train.grpo import ConfidenceGRPOTrainer, Exact
 from metaconf.train.payment import PARTS, Payment, keep_before
+from metaconf.train.progress import show
 from metaconf.train.rundir import begin
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
 
@@ -34,7 +35,9 @@ DEFAULTS: dict[str, Any] = {
     "scale_rewards": "none",
     "loss_type": "dapo",
     "logging_steps": 1,
-    "save_strategy": "no",
+    "save_strategy": "steps",
+    "save_steps": 10,
+    "save_total_limit": 2,
     "gradient_checkpointing": False,
     "report_to": "none",
 }
@@ -132,6 +135,7 @@ def train(
         exact=Exact(config.confidence.exact, config.confidence.step),
         outcomes=payment.outcomes,
     )
+    show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
     return finish(trainer.model, local.tokenizer, out)

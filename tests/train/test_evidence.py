@@ -1,0 +1,141 @@
+"""From samples to stage-1 targets, and how stage 2 grades a batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metaconf.config_blocks import Reward
+from metaconf.errors import UserError
+from metaconf.records import Question, Reply, Target
+from metaconf.train.evidence import answered, reflection_for, speakable, targets
+from metaconf.train.payment import PARTS, Payment, keep_before
+
+QUESTION = Question("q", "In which country is Quito?", (Target(("Ecuador",)),))
+
+
+def reply(text: str, sample: int = 0, status: str = "ok") -> Reply:
+    return Reply("q", sample, text, status, probability=0.5)
+
+
+def row(greedy: str, *samples: str, question: Question = QUESTION) -> Any:
+    return answered(question, reply(greedy, -1), [reply(s, i) for i, s in enumerate(samples)])
+
+
+def test_shares_are_over_all_samples() -> None:
+    found = row("Ecuador", "ecuador", "Peru", "Peru", "Ecuador.", "Chad", "", "Mali", "Peru")
+    assert found.right == 1.0 and found.probability == 0.5
+    # An empty answer is known: it agrees with nothing and is not right.
+    assert found.agreement == found.share_right == 2 / 8
+    assert found.alternatives == ("Peru",)
+
+
+def test_a_failed_sample_is_unknown() -> None:
+    samples = [reply("Ecuador"), reply("", 1, "failed")]
+    assert answered(QUESTION, reply("Ecuador", -1), samples).agreement == 1.0
+
+
+def test_alternatives_come_by_how_often_they_came() -> None:
+    found = row("Ecuador", "Chad", "Peru", "Chad", "peru", "Peru", "Ecuador", "{b}", "\n")
+    assert found.alternatives == ("Peru", "Chad")
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("Peru", True), ("3", True), ("a\nb", False), ("x" * 41, False), ("", False), ("?!", False)],
+)
+def test_speakable(text: str, fits: bool) -> None:
+    assert speakable(text) == fits
+
+
+def test_targets() -> None:
+    ungraded = Question("u", "Where?", (Target(("",)),))
+    rows = [row("Ecuador", "Ecuador", "Peru"), row("Peru", "Peru", "Ecuador", "Chad", "Mali")]
+    rows.append(row("Peru", "Peru", question=ungraded))
+    assert targets(rows, "share")[:2] == pytest.approx([0.5, 0.25])
+    assert targets(rows, "right")[:2] == pytest.approx([0.5, 0.25])
+    assert targets(rows, "mixture")[:2] == pytest.approx([0.75, 0.125])
+    for kind in ("right", "mixture"):
+        assert np.isnan(targets(rows, kind)[2])
+    with pytest.raises(ValueError, match="hidden states"):
+        targets(rows, "probe")
+
+
+@pytest.mark.parametrize("kind", ["probe", "hidden"])
+def test_probe_targets_are_cross_fitted_and_skip_what_is_not_graded(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    rows, states = [], []
+    for i in range(60):
+        # One is never graded: its right answer is not known.
+        targets_ = (Target(("" if i == 5 else "Ecuador",)),)
+        question = Question(f"q{i}", "In which country is Quito?", targets_)
+        rows.append(row("Ecuador" if i % 2 else "Peru", "Ecuador", question=question))
+        states.append(rng.normal(size=4) + 2 * (i % 2))
+    found = targets(rows, kind, np.array(states))
+    assert np.isnan(found[5]) and np.isnan(found).sum() == 1
+    kept = np.arange(60) != 5
+    right = np.arange(60) % 2 == 1
+    assert found[kept & right].mean() > found[kept & ~right].mean() + 0.1
+
+
+def test_reflections_are_the_same_for_the_same_seed() -> None:
+    found = row("Ecuador", "Peru", "Peru")
+    texts = {reflection_for(found, 0.2, seed) for seed in range(20)}
+    assert len(texts) > 4 and all("Peru" in text for text in texts)
+    assert reflection_for(found, 0.2, 3) == reflection_for(found, 0.2, 3)
+
+
+def said(answer: str) -> str:
+    return f"Answer: {answer}\nSelf-reflection: I know Quito.\nConfidence: 8"
+
+
+def asked(gold: str, id_: str) -> str:
+    return json.dumps(Question(id_, "In which country is Quito?", (Target((gold,)),)).to_json())
+
+
+def test_the_same_replies_to_other_questions_are_graded_again(tmp_path: Path) -> None:
+    payment = Payment(Reward(), tmp_path / "replies.jsonl")
+    texts = [said("Peru"), said("Peru")]
+    first = payment.outcomes([{"question": asked("Ecuador", "a")}] * 2, texts)
+    second = payment.outcomes([{"question": asked("Peru", "b")}] * 2, texts)
+    assert (first, second) == ([0.0, 0.0], [1.0, 1.0])
+
+
+def test_four_functions_pay_the_four_parts(tmp_path: Path) -> None:
+    payment = Payment(Reward(), tmp_path / "replies.jsonl")
+    questions = [asked("Ecuador", "a")] * 2 + [asked("", "b")]
+    completions = [[{"content": t}] for t in (said("Ecuador"), "nonsense", said("Peru"))]
+    seen: dict[str, float] = {}
+    paid = {
+        function.__name__: function(
+            prompts=[], completions=completions, question=questions, log_metric=seen.__setitem__
+        )
+        for function in payment.functions()
+    }
+    assert tuple(paid) == PARTS
+    # What cannot be graded is None in every part; a bad reply is 0.
+    assert all(values[2] is None for values in paid.values())
+    assert [paid[part][1] for part in PARTS] == [0.0] * 4
+    assert paid["accuracy"][0] == paid["format"][0] == 1.0
+    assert paid["calibration"][0] == pytest.approx(0.96)
+    assert seen == {"unscored": pytest.approx(1 / 3)}
+    rows = [json.loads(line) for line in payment.path.read_text().splitlines()]
+    assert [r["reward"] is None for r in rows] == [False, False, True]
+    assert [r["text"] for r in rows] == [c[0]["content"] for c in completions]
+
+
+def test_questions_and_replies_must_match(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1 questions for 2 replies"):
+        Payment(Reward(), tmp_path / "r").batch([asked("x", "a")], ["a", "b"])
+
+
+def test_a_resumed_run_drops_what_it_draws_again(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    keep_before(path, 0)
+    path.write_text("".join(json.dumps({"step": s}) + "\n" for s in (0, 0, 1, 2)) + '{"step": 1')
+    keep_before(path, 2)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 0, 1]
