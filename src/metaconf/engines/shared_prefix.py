@@ -71,7 +71,7 @@ def attention(
 
 @contextmanager
 def shared_prefix(model: Any, layers: list[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[None]:
-    """Within: `model` attends to `layers` (keys and values (K, P, D) a layer) before its own cache."""
+    """Within: `model` attends to `layers`, keys and values (K, P, D) each, before its own cache."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attention)

@@ -14,6 +14,7 @@ from metaconf.records import Question, Reply
 from metaconf.train.probe import cross_fitted
 
 COPIES = 10
+"""How often the sampling columns of a probe are repeated (see `features`)."""
 BLUR = 0.15
 """Standard deviation of the noise on the certainty that words a reflection."""
 MIN_SHARE = 0.2

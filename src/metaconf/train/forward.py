@@ -41,8 +41,8 @@ def decoder_of(model: Any) -> tuple[Any, Any]:
     if reshaped or getattr(head, "bias", None) is not None or hasattr(head, "base_layer"):
         raise UserError(
             f"{causal.config.model_type}: its logits are not hidden state × output matrix "
-            f"({', '.join(reshaped) or 'a bias or an adapter on the output layer'}), which training "
-            "computes; choose another model, or leave the output layer out of lora.target_modules"
+            f"({', '.join(reshaped) or 'a bias or an adapter on the output layer'}), which "
+            "training needs; choose another model, or another lora.target_modules"
         )
     return causal.get_decoder(), head.weight
 

@@ -55,7 +55,7 @@ def collect(questions: Sequence[Question], replies: dict[Key, Reply], k: int) ->
 def build_rows(
     local: LocalModel, rows: Sequence[Answered], kind: str, layer: int | None, seed: int
 ) -> list[dict[str, Any]]:
-    """Sharegpt rows with `target` (0–1) and `levels` (11 weights); ungraded answers are left out."""
+    """Sharegpt rows with `target` (0–1) and `levels` (11 weights); ungraded answers stay out."""
     states = None
     if kind in ("probe", "hidden"):
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]

@@ -58,8 +58,10 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
         "input_ids": ids,
         "attention_mask": torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest]),
         "labels": labels,
-        "answer_end": torch.tensor([b + r["answer_end"] for b, r in zip(begins, rows, strict=True)]),
-        "level_at": torch.tensor([b + r["level_at"] for b, r in zip(begins, rows, strict=True)]),
+        **{
+            name: torch.tensor([b + r[name] for b, r in zip(begins, rows, strict=True)])
+            for name in ("answer_end", "level_at")
+        },
         "levels": torch.tensor([r["levels"] for r in rows]),
     }
 

@@ -116,7 +116,7 @@ def finish(model: Any, tokenizer: Any, out: Path) -> LocalModel:
 
 
 def write_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
-    """The trainer's log as JSON: one object a logged step; numbers that are not finite are left out."""
+    """The trainer's log as JSON: one object a logged step, finite numbers only."""
     rows = [{k: v for k, v in _numbers(row).items() if abs(v) < float("inf")} for row in history]
     path.write_text(json.dumps([row for row in rows if "loss" in row]) + "\n")
 
@@ -132,7 +132,7 @@ def _numbers(row: dict[str, Any]) -> dict[str, float]:
 
 
 def run(config: Config) -> Path:
-    """`metaconf sft`: train on the rows of `train_file`, go on from a checkpoint if one is named."""
+    """`metaconf sft`: train on the rows of `train_file`, from a checkpoint if one is named."""
     out = begin(config)
     rows = [row for _, row in read_jsonl(Path(config.train_file))]
     train(load_local(config.model_name_or_path), rows, config, out)

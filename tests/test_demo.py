@@ -1,0 +1,55 @@
+"""The main job on the real model, small: every part runs and leaves what it promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from metaconf import demo
+from metaconf.records import read_jsonl
+from metaconf.reply import parse_reply
+
+PLAN = demo.Plan(stage1_questions=24, stage2_steps=1, heldout=6, out_of_domain=2, samples=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_both_stages_of_the_real_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = demo.run(tmp_path / "demo", seed=0, plan=PLAN)
+    out = tmp_path / "demo"
+
+    rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
+    assert 20 <= len(rows) <= 24
+    for row in rows:
+        parsed = parse_reply(row["conversations"][1]["value"])
+        assert parsed.well_formed, row
+        assert sum(row["levels"]) == pytest.approx(1, abs=1e-4)
+        mean = sum(k * w for k, w in enumerate(row["levels"])) / 10
+        assert mean == pytest.approx(row["target"], abs=1e-4)
+
+    paid = [row for _, row in read_jsonl(out / "stage2" / "replies.jsonl")]
+    assert len(paid) == 32
+    assert {row["step"] for row in paid} == {0}
+    assert all(
+        set(row["parts"]) == {"calibration", "reflection", "accuracy", "format"} for row in paid
+    )
+
+    systems = json.loads((out / "metrics.json").read_text())["systems"]
+    assert [system["key"] for system in systems] == list(demo.NAMES)
+    base, sampled = systems[1]["figures"], systems[2]["figures"]
+    assert (
+        base["accuracy"]["value"] == sampled["accuracy"]["value"]
+    )  # one greedy answer, two confidences
+    curves = json.loads((out / "curves.json").read_text())
+    assert curves["stage 1"] and "reward" in curves["stage 2"][0]
+    assert report == out / "report.html" and report.stat().st_size > 100_000
+
+    shown = capsys.readouterr().out
+    assert "after stage 2" in shown and str(report) in shown
+
+    # Done parts are not done again, and give the same figures.
+    before = (out / "metrics.json").read_text()
+    demo.run(out, seed=0, plan=PLAN)
+    assert (out / "metrics.json").read_text() == before
