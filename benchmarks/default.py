@@ -89,7 +89,7 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     calibrated = _recalibrated(folder)
     asked = demo.heldout(PLAN.heldout, PLAN.out_of_domain)
     model = load_local(str(folder / "stage2"))
-    clock = demo.Clock(folder / "bench-clock.json")
+    clock = demo.Clock.of(folder / "bench-clock.json")
     rows = demo.base_systems(folder, asked, PLAN, seed, clock)
     for stage in ("stage1", "stage2"):
         rows |= demo.stage_system(folder, stage, asked, PLAN, seed, clock)

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metaconf.config import RUN_MARKER
 from metaconf.config_blocks import Confidence, Config
+from metaconf.preflight import mark_run
 from metaconf.records import Question
 
 STAGE1: dict[str, Any] = {"save_strategy": "no"}
@@ -38,9 +39,13 @@ CONFIDENCE = Confidence()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything the demo does, sized for two cores and about ten minutes."""
+    """How much of everything the demo does, sized for two cores and about ten minutes.
 
-    stage1_questions: int = 800
+    All of `stage1_questions` teach the confidence alone, `stage1_replies` of them whole replies.
+    """
+
+    stage1_questions: int = 1200
+    stage1_replies: int = 600
     stage2_steps: int = 40
     heldout: int = 240
     out_of_domain: int = 60
@@ -54,12 +59,20 @@ class Clock:
     path: Path
     parts: dict[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, path: Path) -> Clock:
+        """A clock that goes on from what `path` holds."""
+        kept = json.loads(path.read_text())["seconds"] if path.exists() else {}
+        return cls(path, kept)
+
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         print(f"\n■ {name}", flush=True)
         start = time.monotonic()
         yield
-        self.parts[name] = round(time.monotonic() - start, 1)
+        taken = time.monotonic() - start
+        # A part that is called again finds its work done: what it took the first time counts.
+        self.parts[name] = round(max(taken, self.parts.get(name, 0.0)), 1)
         self.path.write_text(json.dumps({"seconds": self.parts, "peak_gib": peak_gib()}) + "\n")
 
 
@@ -69,14 +82,16 @@ def peak_gib() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)
 
 
-def run(output_dir: Path, seed: int, resume: bool = False, plan: Plan | None = None) -> Path:
-    """Do it all; returns the report's path. `resume` is for symmetry: done parts are kept."""
-    del resume
+def run(output_dir: Path, seed: int, plan: Plan | None = None) -> Path:
+    """Do it all, or what is left of it; returns the report's path.
+
+    Raises UserError where `output_dir` holds a demo of another seed or plan.
+    """
     plan = plan or Plan()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / RUN_MARKER).write_text(json.dumps({"stage": "demo", "seed": seed}) + "\n")
-    clock = Clock(output_dir / "clock.json")
+    asked_for = {"stage": "demo", "seed": seed, "plan": asdict(plan)}
+    mark_run(output_dir, asked_for, resume=(output_dir / RUN_MARKER).is_file())
+    clock = Clock.of(output_dir / "clock.json")
     asked = heldout(plan.heldout, plan.out_of_domain)
     rows = base_systems(output_dir, asked, plan, seed, clock)
     for stage in ("stage1", "stage2"):
@@ -150,7 +165,8 @@ def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
 
     rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
     config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE)
-    return stage1.train(load_local("embedded"), rows, config, out / "stage1")
+    some = rows[: plan.stage1_replies]
+    return stage1.train(load_local("embedded"), some, config, out / "stage1", alone=rows)
 
 
 def train_stage2(out: Path, plan: Plan, seed: int) -> Any:

@@ -28,6 +28,14 @@ from metaconf.questions import load_questions
 from metaconf.records import read_jsonl
 
 RESUME_KEY = "resume_from_checkpoint"
+UNSUPPORTED = {
+    "gradient_checkpointing": "the shared start of the prompts lives in a cache that it drops",
+    "use_vllm": "replies are drawn by the trainer's own sampler",
+    "top_k": "replies are drawn from the whole distribution",
+    "top_p": "replies are drawn from the whole distribution",
+    "min_p": "replies are drawn from the whole distribution",
+    "repetition_penalty": "replies are drawn from the whole distribution",
+}
 STATE = "trainer_state.json"
 """The last file that a checkpoint gets: without it, saving was interrupted."""
 PREPARED_KEYS = ("conversations", "system", "levels")
@@ -59,6 +67,7 @@ def stage_config(
             " give --resume"
         )
     model, run = config.model_name_or_path, Path(config.output_dir)
+    _check_supported(config.trainer)
     check_model(model)
     check_output_dir(run, resume)
     if stage == "sft":
@@ -69,6 +78,13 @@ def stage_config(
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)
     return replace(config, trainer=config.trainer | checkpoint)
+
+
+def _check_supported(trainer: Mapping[str, Any]) -> None:
+    """Refuse settings of TRL that our forward pass and sampler would ignore."""
+    for key, why in UNSUPPORTED.items():
+        if trainer.get(key) not in (None, False, 1.0, 0, 0.0):
+            raise UserError(f"{key}: {trainer[key]!r} cannot be used: {why}; leave the key out")
 
 
 def check_run(model: str, questions: str, output_dir: Path, resume: bool) -> None:

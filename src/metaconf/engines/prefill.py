@@ -96,7 +96,8 @@ def _added(mask: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """Number of leading tokens that all prompts share, leaving each at least one of its own."""
-    first, last = min(prompts), max(prompts)
+    # What the least and the greatest in order share, all share.
+    first, last = min(map(tuple, prompts)), max(map(tuple, prompts))
     limit = min(len(p) for p in prompts) - 1
     for i in range(limit):
         if first[i] != last[i]:

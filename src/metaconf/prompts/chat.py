@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from metaconf.errors import UserError
+
 Message = dict[str, str]
 
 INSTRUCTION = """Reply in three lines.
@@ -57,9 +59,15 @@ def render(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
     """Token ids of the conversation up to where the assistant's reply begins.
 
     A template that refuses the system role (it raises) gets the instruction in the user turn.
+    Raises UserError for a tokenizer without a chat template.
     """
     from jinja2.exceptions import TemplateError
 
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            f"{getattr(tokenizer, 'name_or_path', 'the tokenizer')}: has no chat template: a "
+            "base model? Name its instruct or chat version, or set tokenizer.chat_template"
+        )
     try:
         return _apply(tokenizer, chat)
     except TemplateError:

@@ -15,14 +15,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from metaconf.engines.local import LocalModel
 from metaconf.engines.sampler import Draw, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.prompts.chat import render
 from metaconf.train.encode import locate
-from metaconf.train.forward import Pass, decoder_of, levels_after, run_replies, token_scores
+from metaconf.train.forward import (
+    Pass,
+    decoder_of,
+    levels_after,
+    refuse_several_processes,
+    run_replies,
+    token_scores,
+)
 from metaconf.train.levels import LEVELS, level_tokens
 from metaconf.train.merged import merged
 from metaconf.train.score import confidence_loss
@@ -52,6 +59,7 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         super().__init__(*args, rollout_func=rollout, **kwargs)
         self.exact, self.outcomes = exact, outcomes
         self.levels = level_tokens(self.processing_class)
+        refuse_several_processes(self.accelerator.num_processes)
         self._pass: Pass | None = None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -62,7 +70,8 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         batch["level_at"] = ids.new_tensor(
             [IGNORE if f.level_at is None else f.level_at for f in found]
         )
-        texts = self.processing_class.batch_decode(tokens, skip_special_tokens=True)
+        tokenizer: Any = self.processing_class
+        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
         outcomes = self.outcomes(inputs, texts)
         batch["outcome"] = torch.tensor(outcomes, dtype=torch.float32, device=ids.device)
         if self.exact.weight:
@@ -99,12 +108,12 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
             self._pass, decoder, head, rows, inputs["level_at"][rows], self.levels
         )
         outcome = inputs["outcome"][rows]
-        mode = "train" if self.model.training else "eval"
+        mode = "train" if model.training else "eval"
         expected = levels.detach() @ torch.linspace(0, 1, LEVELS, device=levels.device)
         self._metrics[mode]["confidence/expected"].append(expected.mean().item())
         self._metrics[mode]["confidence/brier"].append((expected - outcome).square().mean().item())
         loss = confidence_loss(levels, outcome, self.exact.step)
-        return loss / self.current_gradient_accumulation_steps if self.model.training else loss
+        return loss / self.current_gradient_accumulation_steps if model.training else loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -37,7 +37,7 @@ def _clean_weights(model: Any) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    weights = [layer.get_base_layer().weight for layer in layers]
+    weights: list[Any] = [cast(Any, layer).get_base_layer().weight for layer in layers]
     return [(w, w.detach().clone()) for w in weights]
 
 

@@ -29,6 +29,8 @@ from metaconf.train.probe import answer_states
 from metaconf.train.rundir import begin
 
 ANSWER_TOKENS = 12
+BLIND = ("probe", "hidden", "share")
+"""Targets that hold nothing of the answer's own grade; the wording of a reflection follows them."""
 ROWS = 640
 
 
@@ -62,8 +64,9 @@ def build_rows(
         depth = layer or probe_layer(local.model.config.num_hidden_layers)
         states = answer_states(local, prompts, [row.answer for row in rows], depth)
     goals = targets(rows, kind, states)
-    known = [(r, g) for r, g in zip(rows, goals, strict=True) if not np.isnan(g)]
-    return [_row(r, g, seed) for r, g in known]
+    told = goals if kind in BLIND else targets(rows, "share")
+    known = [(r, g, t) for r, g, t in zip(rows, goals, told, strict=True) if not np.isnan(g)]
+    return [_row(r, g, t, seed) for r, g, t in known]
 
 
 def probe_layer(layers: int) -> int:
@@ -71,12 +74,13 @@ def probe_layer(layers: int) -> int:
     return max(1, round(layers * 0.47))
 
 
-def _row(row: Answered, goal: float, seed: int) -> dict[str, Any]:
+def _row(row: Answered, goal: float, told: float, seed: int) -> dict[str, Any]:
+    """One row: `goal` is taught as the confidence, `told` is what the wording may follow."""
     weights = soften(np.array([goal]))[0]
     # The level that is written is drawn, so that hard-label training sees the same mean.
     rng = random.Random(f"level:{seed}:{row.question.id}")
     level = rng.choices(range(LEVELS), weights)[0]
-    reply = format_reply(row.answer, reflection_for(row, goal, seed), level / (LEVELS - 1))
+    reply = format_reply(row.answer, reflection_for(row, told, seed), level / (LEVELS - 1))
     return {
         "conversations": [
             {"from": "human", "value": row.question.prompt},

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import TrainerCallback
-from trl import GRPOConfig
+from trl.trainer.grpo_config import GRPOConfig
 
 from metaconf.config_blocks import EMBEDDED, Config
 from metaconf.engines.local import LocalModel, load_local
