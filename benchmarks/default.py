@@ -262,7 +262,7 @@ def _reflection_figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figu
         each = [run["reflections"][name] for run in runs]
         if any(one["value"] is None for one in each):
             continue
-        bounds = [np.mean([one[side] for one in each]) for side in ("low", "high")]
+        bounds = [float(np.mean([one[side] for one in each])) for side in ("low", "high")]
         found[name] = record.figure(round(float(np.mean([o["value"] for o in each])), 4), bounds)
     return found
 

@@ -116,7 +116,7 @@ def base_systems(
     """Load the base, sample for stage 1, and measure what it says before any training."""
     with clock.part("load"):
         from metaconf.engines.local import load_local
-        from metaconf.evaluation.systems import evaluate
+        from metaconf.evaluation.systems import Kind, evaluate
         from metaconf.questions import embedded_questions, pick
         from metaconf.train.prepare import prepare
 
@@ -130,14 +130,12 @@ def base_systems(
             )
     with clock.part("evaluate the base"):
         folder = out / "base"
-        return {
-            kind: evaluate(base, asked, kind, folder / file)
-            for kind, file in (
-                ("asked", "asked.jsonl"),
-                ("samples8", "answers.jsonl"),
-                ("probability", "answers.jsonl"),
-            )
+        files: dict[Kind, str] = {
+            "asked": "asked.jsonl",
+            "samples8": "answers.jsonl",
+            "probability": "answers.jsonl",
         }
+        return {kind: evaluate(base, asked, kind, folder / file) for kind, file in files.items()}
 
 
 def stage_system(

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from metaconf.errors import UserError
 
@@ -90,7 +91,7 @@ def _convert(source: Path, target: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     folder, name = str(source.parent), source.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
     # The weights are plain tensors by now; transformers refuses to save while these say otherwise.
     model.is_quantized = False
     model.hf_quantizer = None

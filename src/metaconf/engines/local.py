@@ -97,7 +97,8 @@ def _load_weights(path: str, dtype: torch.dtype) -> Any:
 
         peft_model: Any = AutoPeftModelForCausalLM.from_pretrained(path, dtype=dtype)
         return peft_model.merge_and_unload().to(device)
-    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True).to(device)
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
+    return model.to(device)
 
 
 def sample_answers(

@@ -123,7 +123,8 @@ class ConfidenceSFTTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         # The rows come in the order in which they are to be learnt, shuffled by the caller.
-        return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)
+        rows: Any = train_dataset or self.train_dataset
+        return torch.utils.data.SequentialSampler(rows)
 
     def _note(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():
