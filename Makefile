@@ -27,6 +27,7 @@ lint: dev
 
 figures: install
 	for program in figures/*.py; do $(BIN)/python $$program || exit 1; done
+	$(BIN)/python benchmarks/readme.py
 
 bench-default: install
 	$(BIN)/python benchmarks/default.py

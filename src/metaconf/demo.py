@@ -18,11 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from metaconf.config import RUN_MARKER
-from metaconf.config_blocks import Confidence, Config
+from metaconf.config_blocks import Confidence, Config, Lora
 from metaconf.preflight import mark_run
 from metaconf.records import Question
 
-STAGE1: dict[str, Any] = {"save_strategy": "no"}
+STAGE1: dict[str, Any] = {
+    "learning_rate": 3e-4,
+    "per_device_train_batch_size": 8,
+    "warmup_steps": 10,
+    "save_strategy": "no",
+}
 STAGE2: dict[str, Any] = {
     "num_generations": 4,
     "per_device_train_batch_size": 8,
@@ -39,14 +44,10 @@ CONFIDENCE = Confidence()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything the demo does, sized for two cores and about ten minutes.
+    """How much of everything the demo does."""
 
-    All of `stage1_questions` teach the confidence alone, `stage1_replies` of them whole replies.
-    """
-
-    stage1_questions: int = 1200
-    stage1_replies: int = 600
-    stage2_steps: int = 40
+    stage1_questions: int = 600
+    stage2_steps: int = 24
     heldout: int = 240
     out_of_domain: int = 60
     samples: int = 8
@@ -162,9 +163,8 @@ def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
     from metaconf.train import stage1
 
     rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
-    config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE)
-    some = rows[: plan.stage1_replies]
-    return stage1.train(load_local("embedded"), some, config, out / "stage1", alone=rows)
+    config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE, lora=Lora(r=0))
+    return stage1.train(load_local("embedded"), rows, config, out / "stage1")
 
 
 def train_stage2(out: Path, plan: Plan, seed: int) -> Any:

@@ -14,7 +14,6 @@ from metaconf.reply import format_reply
 from metaconf.train.encode import encode_reply
 from metaconf.train.levels import lead_in, level_tokens, soften
 from metaconf.train.sft import (
-    ALONE,
     ConfidenceSFTTrainer,
     Row,
     collate,
@@ -22,7 +21,6 @@ from metaconf.train.sft import (
     sft_config,
     text_loss,
 )
-from metaconf.train.stage1 import curriculum
 
 NAMES = ("loss_text", "loss_confidence", "loss_direct")
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
@@ -199,20 +197,3 @@ def test_accumulated_steps_are_a_mean(fresh_local: Callable[..., Any], tmp_path:
         log = next(log for log in made.state.log_history if "loss_text" in log)
         found.append((log["loss"], log["grad_norm"]))
     assert found[1] == pytest.approx(found[0], rel=0.1)
-
-
-def test_the_confidence_alone_comes_first_in_whole_batches(local_of: Callable[..., Any]) -> None:
-    made = rows(local_of()) + rows(local_of(), 2)
-    order = curriculum(made, made, 4, seed=0)
-    first = len(made) // 4 * 4
-    assert [row.level_at == ALONE for row in order] == [True] * first + [False] * len(made)
-    for row in order[:first]:
-        assert len(row.reply) == row.answer_end
-    assert curriculum(made, made, 4, seed=0) == order != curriculum(made, made, 4, seed=1)
-
-
-def test_rows_cut_after_the_answer_end_there(local_of: Callable[..., Any]) -> None:
-    made = [row.alone() for row in rows(local_of())]
-    batch = collate([row.columns() for row in made], 0)
-    assert batch["alone"]
-    assert batch["input_ids"].shape[1] == int(batch["answer_end"].max())

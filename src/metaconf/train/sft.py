@@ -5,15 +5,12 @@ distribution over the levels whose mean is the target: mixed into the text's it 
 in forty. And the same once more straight after the answer, in a branch of the same forward pass
 that leaves the reflection out: the wording of a given reflection tells the level, so after it the
 model need not look into itself, and when it writes its own reflection it has learnt too little.
-
-Rows that end with the answer teach the third loss alone. They come first: to know before to say.
-They cost half of a whole reply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,14 +21,11 @@ from metaconf.engines.prefill import common_prefix
 from metaconf.train.forward import branch, decoder_of, refuse_several_processes, run_after_prefix
 from metaconf.train.levels import LevelTokens, first_token_weights, lead_in, level_tokens
 
-ALONE = -1
-"""`level_at` of a row that ends with its answer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One training row: prompt and reply tokens, where in the reply the answer ends and the level
-    is predicted (ALONE: the reply ends with the answer), the level's weights (11)."""
+    is predicted, the level's weights (11)."""
 
     prompt: list[int]
     reply: list[int]
@@ -42,17 +36,12 @@ class Row:
     def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
-    def alone(self) -> Row:
-        """The same row cut after its answer."""
-        return replace(self, reply=self.reply[: self.answer_end], level_at=ALONE)
-
 
 def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
     """Rows → tensors: the shared start of all prompts (1, P), and the rest (B, T), right-padded.
 
     `labels` (B, T) are -100 outside the reply; `answer_end` and `level_at` (B,) are the places in T
     after the answer and of the level's first token; `levels` (B, 11) its target.
-    `alone` says that a row ends with its answer; then the whole batch is taken so.
     """
     shared = common_prefix([r["prompt"] for r in rows])
     rest = [[*r["prompt"][shared:], *r["reply"]] for r in rows]
@@ -75,7 +64,6 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
             for name in ("answer_end", "level_at")
         },
         "levels": torch.tensor([r["levels"] for r in rows]),
-        "alone": torch.tensor(any(r["level_at"] == ALONE for r in rows)),
     }
 
 
@@ -104,27 +92,20 @@ class ConfidenceSFTTrainer(SFTTrainer):
         hidden, cache, mask = run_after_prefix(
             decoder, inputs["prefix"], inputs["input_ids"], inputs["attention_mask"]
         )
-        loss = hidden.new_zeros(())
-        if not inputs["alone"]:
-            rows = torch.arange(len(hidden), device=hidden.device)
-            text = text_loss(hidden, head, inputs)
-            said = hidden[rows, inputs["level_at"] - 1]
-            told = level_loss(said, head, inputs["levels"], self.tokens)
-            loss = text + self.confidence_weight * told
-            self._note(model, loss_text=text, loss_confidence=told)
-        if self.direct_weight or inputs["alone"]:
+        rows = torch.arange(len(hidden), device=hidden.device)
+        text = text_loss(hidden, head, inputs)
+        said = hidden[rows, inputs["level_at"] - 1]
+        told = level_loss(said, head, inputs["levels"], self.tokens)
+        loss = text + self.confidence_weight * told
+        self._note(model, loss_text=text, loss_confidence=told)
+        if self.direct_weight:
             places = inputs["prefix"].shape[1] + inputs["answer_end"]
             ids = places.new_tensor([self.lead_in] * len(hidden))
             forked = branch(decoder, cache, mask, places, ids)[:, -1]
             direct = level_loss(forked, head, inputs["levels"], self.tokens)
-            loss = loss + (1.0 if inputs["alone"] else self.direct_weight) * direct
+            loss = loss + self.direct_weight * direct
             self._note(model, loss_direct=direct)
         return loss
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        # The rows come in the order in which they are to be learnt, shuffled by the caller.
-        rows: Any = train_dataset or self.train_dataset
-        return torch.utils.data.SequentialSampler(rows)
 
     def _note(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():

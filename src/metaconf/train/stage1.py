@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,31 +78,13 @@ def hardware() -> dict[str, Any]:
     return {"use_cpu": not cuda, "bf16": cuda and default_dtype() == torch.bfloat16}
 
 
-def curriculum(rows: Sequence[Row], alone: Sequence[Row], batch: int, seed: int) -> list[Row]:
-    """`alone` cut after their answers, then whole `rows`; each shuffled, the first in whole
-    batches of `batch`, so that no batch mixes both."""
-    rng = random.Random(seed)
-    first, second = (rng.sample(list(part), len(part)) for part in (alone, rows))
-    return [*(row.alone() for row in first[: len(first) // batch * batch]), *second]
-
-
 def train(
-    local: LocalModel,
-    rows: Sequence[dict[str, Any]],
-    config: Config,
-    out: Path,
-    alone: Sequence[dict[str, Any]] | None = None,
+    local: LocalModel, rows: Sequence[dict[str, Any]], config: Config, out: Path
 ) -> LocalModel:
-    """Train on `rows`, save the merged model under `out`, return it ready to reply.
-
-    The confidence alone is taught first, on `alone` (default: the same rows).
-    """
-    settings = {**DEFAULTS, **hardware(), **config.trainer}
-    batch = settings["per_device_train_batch_size"] * settings.get("gradient_accumulation_steps", 1)
-    whole = train_rows(local, rows)
-    first = whole if alone is None else train_rows(local, alone)
-    tokens = curriculum(whole, first, batch, config.seed)
+    """Train on `rows`, save the merged model under `out`, return it ready to reply."""
+    tokens = train_rows(local, rows)
     pad = local.tokenizer.pad_token_id or 0  # masked wherever it stands
+    settings = {**DEFAULTS, **hardware(), **config.trainer}
     settings |= {"output_dir": str(out), "seed": config.seed}
     checkpoint = settings.pop("resume_from_checkpoint", None)
     # Eager attention trains 1.6 times faster than sdpa on a CPU at these lengths.
