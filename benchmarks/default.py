@@ -341,7 +341,7 @@ def _sampling(questions: int = 32, k: int = 8) -> dict[str, record.Figure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-default"))
     parser.add_argument("--unknowable", type=Path, help="questions that the model cannot know")
     parser.add_argument(
@@ -352,6 +352,6 @@ def main() -> None:
         seed_run(arguments.output_dir / f"seed{seed}", seed, arguments.unknowable)
         for seed in arguments.seeds
     ]
-    found = figures(runs) | _demo_figures(arguments.demo) | _sampling()
+    found = (figures(runs) if runs else {}) | _demo_figures(arguments.demo) | _sampling()
     path = record.write("default", COMMAND, found, arguments.seeds, notes(), PACKAGES)
     print(path.read_text())

@@ -73,7 +73,9 @@ def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalMode
     Raises UserError where the folder or hub id cannot be loaded.
     """
     from transformers import AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # loading takes a second; our own bars are what one watches
     path = resolve_model(name_or_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)

@@ -47,10 +47,10 @@ MEASURES = (
     ),
     Measure(
         "parse_rate",
-        "Well-formed",
+        "Confidence read",
         True,
         "higher",
-        "replies with answer, reflection and confidence",
+        "replies whose confidence could be read",
     ),
 )
 _MAIN = {measure.key: measure for measure in MEASURES}
