@@ -296,7 +296,9 @@ def _demo_figures(folder: Path) -> dict[str, record.Figure]:
         return {}
     clock = json.loads(path.read_text())
     found = {
-        "demo_seconds": record.figure(sum(clock["seconds"].values()), None, "s", "<= 720"),
+        "demo_seconds": record.figure(
+            round(sum(clock["seconds"].values()), 1), None, "s", "<= 720"
+        ),
         "demo_peak_gib": record.figure(clock["peak_gib"], None, "GiB", "<= 8"),
     }
     parts = clock["seconds"].items()
@@ -355,3 +357,7 @@ def main() -> None:
     found = (figures(runs) if runs else {}) | _demo_figures(arguments.demo) | _sampling()
     path = record.write("default", COMMAND, found, arguments.seeds, notes(), PACKAGES)
     print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -51,7 +51,9 @@ def targets(record: dict[str, Any]) -> str:
     lines = ["| figure | measured | target |", "|---|---|---|"]
     for name, figure in record["figures"].items():
         if "target" in figure:
-            value = shown(figure) if figure["unit"] == "" else f"{figure['value']} {figure['unit']}"
+            value = (
+                shown(figure) if figure["unit"] == "" else f"{figure['value']:.4g} {figure['unit']}"
+            )
             lines.append(f"| {name} | {value} | {figure['target']} |")
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
 
