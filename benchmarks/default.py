@@ -85,14 +85,10 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     from metaconf.evaluation.systems import evaluate
 
     _share_base(folder)
-    demo.run(folder, seed, plan=PLAN)
+    rows, clock = demo.measure(folder, seed, PLAN)
     calibrated = _recalibrated(folder)
     asked = demo.heldout(PLAN.heldout, PLAN.out_of_domain)
     model = load_local(str(folder / "stage2"))
-    clock = demo.Clock.of(folder / "bench-clock.json")
-    rows = demo.base_systems(folder, asked, PLAN, seed, clock)
-    for stage in ("stage1", "stage2"):
-        rows |= demo.stage_system(folder, stage, asked, PLAN, seed, clock)
     told = in_domain(rows["stage2"])
     with clock.part("ablations"):
         rows["without_reflection"] = without_reflection(model, told)

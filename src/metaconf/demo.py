@@ -89,6 +89,15 @@ def run(output_dir: Path, seed: int, plan: Plan | None = None) -> Path:
     Raises UserError where `output_dir` holds a demo of another seed or plan.
     """
     plan = plan or Plan()
+    rows, clock = measure(output_dir, seed, plan)
+    with clock.part("report"):
+        report = write(output_dir, rows, seed)
+    print(table(output_dir), f"\n{spent(clock)}\nReport: {report}", sep="\n")
+    return report
+
+
+def measure(output_dir: Path, seed: int, plan: Plan) -> tuple[dict[str, Any], Clock]:
+    """Sample, train and evaluate, or what is left of it: rows of each system, and the clock."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     asked_for = {"stage": "demo", "seed": seed, "plan": asdict(plan)}
     mark_run(output_dir, asked_for, resume=(output_dir / RUN_MARKER).is_file())
@@ -97,10 +106,7 @@ def run(output_dir: Path, seed: int, plan: Plan | None = None) -> Path:
     rows = base_systems(output_dir, asked, plan, seed, clock)
     for stage in ("stage1", "stage2"):
         rows |= stage_system(output_dir, stage, asked, plan, seed, clock)
-    with clock.part("report"):
-        report = write(output_dir, rows, seed)
-    print(table(output_dir), f"\n{spent(clock)}\nReport: {report}", sep="\n")
-    return report
+    return rows, clock
 
 
 def heldout(in_domain: int, out_of_domain: int) -> list[Question]:
@@ -147,7 +153,8 @@ def stage_system(
     from metaconf.evaluation.systems import evaluate
 
     folder = out / stage
-    if (folder / "config.json").exists():
+    # The tokenizer is saved after the weights: where it is, they are whole.
+    if (folder / "tokenizer_config.json").exists():
         model = load_local(str(folder))
     else:
         with clock.part(stage):

@@ -7,6 +7,7 @@ distribution over the confidence levels, "10" included, which takes one more tok
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,16 @@ def _drops_cache(decoder: Any) -> bool:
     return any(getattr(part, "gradient_checkpointing", False) for part in parts)
 
 
+def right_padded(
+    rows: Sequence[list[int]], device: Any = None, width: int = 0, pad: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of tokens → ids (B, T) and mask (B, T), T the longest row or `width` if that is more."""
+    width = max(width, *map(len, rows))
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rows], device=device)
+    return ids, mask
+
+
 def run_replies(
     decoder: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, length: int
 ) -> Pass:
@@ -97,8 +108,7 @@ def run_replies(
     # Every row gets room for T reply tokens, so that positions start … start + T − 1 exist.
     width = max(p - shared for p in prompts) + length
     device = input_ids.device
-    ids = torch.tensor([r + [0] * (width - len(r)) for r in rest], device=device)
-    mask = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest], device=device)
+    ids, mask = right_padded(rest, device, width)
     prefix = input_ids.new_tensor([rows[0][:shared]])
     hidden, cache, full_mask = run_after_prefix(decoder, prefix, ids, mask)
     begins = torch.tensor([p - shared for p in prompts], device=device)
@@ -141,24 +151,12 @@ def levels_after(
     """Probabilities (n, 11) of the levels where row `rows[i]` of the pass writes its confidence
     (`at[i]`, counted from the reply's first token). Adds one token to the pass's cache."""
     ten = torch.zeros(len(rows), device=at.device)
-    if tokens.ten_next is not None:
-        ten = _ten(done, decoder, head, rows, at, tokens)
+    if tokens.ten_next is not None:  # how likely a "1" in the confidence's place goes on to "10"
+        done.cache.batch_select_indices(rows)
+        one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
+        after = branch(decoder, done.cache, done.mask[rows], done.starts[rows] + at, one)
+        ten = torch.softmax((after[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
     return level_probabilities(done.hidden[rows, at], head, tokens, ten)
-
-
-def _ten(
-    done: Pass,
-    decoder: Any,
-    head: torch.Tensor,
-    rows: torch.Tensor,
-    at: torch.Tensor,
-    tokens: LevelTokens,
-) -> torch.Tensor:
-    """Probability (n,) that a "1" in the confidence's place goes on to "10"."""
-    done.cache.batch_select_indices(rows)
-    one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
-    hidden = branch(decoder, done.cache, done.mask[rows], done.starts[rows] + at, one)
-    return torch.softmax((hidden[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
 
 
 def branch(

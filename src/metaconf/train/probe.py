@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from metaconf.engines.prefill import common_prefix
-from metaconf.train.forward import run_after_prefix
+from metaconf.train.forward import right_padded, run_after_prefix
 
 FOLDS = 5
 
@@ -38,11 +38,7 @@ def answer_states(
         whole = [[*prompts[i], *coded[i]] for i in batch]
         shared = min(common_prefix(whole), min(len(prompts[i]) for i in batch))
         rest = [w[shared:] for w in whole]
-        width = max(map(len, rest))
-        ids = torch.tensor([r + [0] * (width - len(r)) for r in rest], device=model.device)
-        mask = torch.tensor(
-            [[1] * len(r) + [0] * (width - len(r)) for r in rest], device=model.device
-        )
+        ids, mask = right_padded(rest, model.device)
         prefix = torch.tensor([whole[0][:shared]], device=model.device)
         hidden, _, _ = run_after_prefix(decoder, prefix, ids, mask)
         last = mask.sum(1) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from metaconf.train.levels import LEVELS
+from metaconf.train.levels import LEVELS, soften
 
 
 def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
@@ -18,9 +18,6 @@ def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) ->
     scale = torch.linspace(0, 1, LEVELS, device=levels.device)
     with torch.no_grad():
         expected = levels @ scale
-        goal = ((expected + step * (outcome - expected)) * (LEVELS - 1)).clamp(0, LEVELS - 1)
-        low = goal.floor().clamp(max=LEVELS - 2)
-        weights = torch.zeros_like(levels)
-        weights.scatter_(1, low.long()[:, None], (1 - (goal - low))[:, None])
-        weights.scatter_add_(1, low.long()[:, None] + 1, (goal - low)[:, None])
+        goal = expected + step * (outcome - expected)
+        weights = torch.from_numpy(soften(goal.cpu().numpy())).to(levels)
     return -(weights * levels.clamp_min(1e-8).log()).sum(-1).mean()

@@ -18,7 +18,13 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.engines.prefill import common_prefix
-from metaconf.train.forward import branch, decoder_of, refuse_several_processes, run_after_prefix
+from metaconf.train.forward import (
+    branch,
+    decoder_of,
+    refuse_several_processes,
+    right_padded,
+    run_after_prefix,
+)
 from metaconf.train.levels import LevelTokens, first_token_weights, lead_in, level_tokens
 
 
@@ -46,8 +52,8 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
     shared = common_prefix([r["prompt"] for r in rows])
     rest = [[*r["prompt"][shared:], *r["reply"]] for r in rows]
     begins = [len(r["prompt"]) - shared for r in rows]
-    width = max(map(len, rest))
-    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rest])
+    ids, mask = right_padded(rest, pad=pad)
+    width = ids.shape[1]
     labels = torch.tensor(
         [
             [-100] * b + row[b:] + [-100] * (width - len(row))
@@ -57,7 +63,7 @@ def collate(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]
     return {
         "prefix": torch.tensor([rows[0]["prompt"][:shared]], dtype=torch.long),
         "input_ids": ids,
-        "attention_mask": torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rest]),
+        "attention_mask": mask,
         "labels": labels,
         **{
             name: torch.tensor([b + r[name] for b, r in zip(begins, rows, strict=True)])
