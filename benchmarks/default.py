@@ -36,6 +36,12 @@ def pairs(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
     }
 
 
+def graded(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """Question id → (0, correctness): unlike `pairs`, replies that state no confidence count."""
+    known = [row for row in rows if row["correctness"] is not None]
+    return {row["question_id"]: (0.0, row["correctness"]) for row in known}
+
+
 def over_seeds(runs: Sequence[dict[str, tuple[float, float]]], score: Score) -> record.Figure:
     """Mean of `score(confidence, correctness)` over seeds with its interval."""
     ids = sorted(set.intersection(*(set(run) for run in runs)))
@@ -117,9 +123,9 @@ def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
     fitted = metrics.fit_isotonic(*map(np.array, zip(*known, strict=True)))
 
     def apply(rows: list[Row]) -> list[Row]:
-        raw = np.array([row["confidence"] or 0.0 for row in rows])
-        mapped = metrics.apply_isotonic(fitted, raw)
-        return [{**row, "confidence": float(c)} for row, c in zip(rows, mapped, strict=True)]
+        stated = [row for row in rows if row["confidence"] is not None]
+        mapped = metrics.apply_isotonic(fitted, np.array([row["confidence"] for row in stated]))
+        return [{**row, "confidence": float(c)} for row, c in zip(stated, mapped, strict=True)]
 
     return apply
 
@@ -220,7 +226,9 @@ def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
     }
     found = {"format_rate": over_seeds(_formats(rows["stage2"]), mean_right)}
     for name, key in (("base", "probability"), ("stage1", "stage1"), ("stage2", "stage2")):
-        found[f"accuracy_{name}"] = over_seeds(inside[key], mean_right)
+        found[f"accuracy_{name}"] = over_seeds(
+            [graded(in_domain(r)) for r in rows[key]], mean_right
+        )
     for key in ("asked", "probability", "samples8", "stage1", "stage2"):
         for name, score in SCORES.items():
             found[f"{name}_{key}"] = over_seeds(inside[key], score)

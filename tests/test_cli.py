@@ -28,7 +28,7 @@ PROGRAM = (
     " print('torch' in sys.modules or 'transformers' in sys.modules); sys.exit(code)"
 )
 QUESTION = '{"question": "Who?", "answer": "Ada"}\n'
-ROW = {"conversations": [], "system": "", "levels": []}
+ROW = {"conversations": [], "system": "", "target": 0.5}
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ class Engine:
 class Lora:
     """Low-rank adaptation, in both stages."""
 
-    r: int = option(16, "rank; 0 trains all weights", low=0)
-    alpha: float = option(32, "scale: updates are multiplied by alpha / r", low=0)
+    r: int = option(64, "rank; 0 trains all weights", low=0)
+    alpha: float = option(128, "scale: updates are multiplied by alpha / r", low=0)
     dropout: float = option(0.0, "dropout before the adapter", low=0, high=1)
     target_modules: str | tuple[str, ...] = option("all-linear", "module names, or `all-linear`")
 
@@ -78,10 +78,18 @@ class Confidence:
         "stage 1: a probe on hidden state and samples, on the hidden state alone, the share of "
         "samples that agree or that are right, or mean of own correctness and agreement",
     )
-    weight: float = option(3.0, "stage 1: weight of the confidence's loss beside the text's", low=0)
-    direct: float = option(3.0, "stage 1: weight of the same straight after the answer", low=0)
+    weight: float = option(
+        1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
+    )
+    direct: float = option(2.0, "stage 1: the same beside the answer alone (see `first`)", low=0)
+    first: float = option(
+        0.55, "stage 1: share of the rows, the first, that leave the reflection out", low=0, high=1
+    )
+    sharp: float = option(
+        0.2, "stage 1: `step` at its end; 1 does not sharpen the number said", low=0.01, high=1
+    )
     exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
-    step: float = option(0.3, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
+    step: float = option(0.2, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
 
 
 @dataclass(frozen=True, slots=True)

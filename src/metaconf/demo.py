@@ -18,22 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from metaconf.config import RUN_MARKER
-from metaconf.config_blocks import Confidence, Config, Lora
+from metaconf.config_blocks import Confidence, Config
 from metaconf.preflight import mark_run
 from metaconf.records import Question
 
-STAGE1: dict[str, Any] = {
-    "learning_rate": 3e-4,
-    "per_device_train_batch_size": 8,
-    "warmup_steps": 10,
-    "save_strategy": "no",
-}
+STAGE1: dict[str, Any] = {"save_strategy": "no"}
 STAGE2: dict[str, Any] = {
     "num_generations": 4,
-    "per_device_train_batch_size": 8,
-    "steps_per_generation": 4,
-    "learning_rate": 2e-4,
+    "per_device_train_batch_size": 16,
+    "steps_per_generation": 2,
+    "learning_rate": 3e-5,
+    "temperature": 0.7,
     "lr_scheduler_type": "linear",
+    "adam_beta2": 0.95,
+    "optim": "adamw_torch_fused",
     "warmup_steps": 4,
     "max_completion_length": 80,
     "save_strategy": "no",
@@ -46,7 +44,7 @@ CONFIDENCE = Confidence()
 class Plan:
     """How much of everything the demo does."""
 
-    stage1_questions: int = 600
+    stage1_questions: int = 2528
     stage2_steps: int = 24
     heldout: int = 240
     out_of_domain: int = 60
@@ -170,7 +168,7 @@ def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
     from metaconf.train import stage1
 
     rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
-    config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE, lora=Lora(r=0))
+    config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE)
     return stage1.train(load_local("embedded"), rows, config, out / "stage1")
 
 

@@ -38,7 +38,7 @@ UNSUPPORTED = {
 }
 STATE = "trainer_state.json"
 """The last file that a checkpoint gets: without it, saving was interrupted."""
-PREPARED_KEYS = ("conversations", "system", "levels")
+PREPARED_KEYS = ("conversations", "system", "target")
 
 
 def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = False) -> Config:

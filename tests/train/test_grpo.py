@@ -21,9 +21,10 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.reply import format_reply, parse_reply
 from metaconf.train.encode import encode_reply
-from metaconf.train.forward import decoder_of, run_after_prefix
-from metaconf.train.levels import level_tokens, soften
-from metaconf.train.sft import Row, collate, level_loss, text_loss
+from metaconf.train.forward import decoder_of, run_trees
+from metaconf.train.levels import level_logprobs, level_tokens, soften
+from metaconf.train.rows import Branch, Row, collate
+from metaconf.train.sft import text_loss
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
@@ -132,20 +133,21 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
     rows: list[dict[str, Any]] = []
     for question, stated in itertools.product(QUESTIONS, (0.2, 0.3, 0.7, 0.8)):
         reply = encode_reply(tokenizer, format_reply("3", "I know it.", stated))
-        weights = (soften([0.25]) + soften([0.75]))[0] / 2  # pyright: ignore
-        prompt = list(source.reply_prompt(question))
         at = reply.level_at or 0
-        rows.append(Row(prompt, reply.tokens, 0, at, weights.tolist()).columns())
-    batch = collate(rows, 0)
+        branches = (Branch(at, [], stated, direct=False),)
+        prompt = list(source.reply_prompt(question))
+        rows.append(Row(prompt, reply.tokens, at, branches).columns())
+    batch = collate(rows, 0, levels.first[1])
+    weights = torch.from_numpy(soften(batch["targets"].numpy())).float()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
     for step in range(90):
         optimizer.param_groups[0]["lr"] = 1e-2 if step < 60 else 2e-3
         decoder, head = decoder_of(model)
-        hidden, _, _ = run_after_prefix(
-            decoder, batch["prefix"], batch["input_ids"], batch["attention_mask"]
-        )
-        stated = hidden[torch.arange(len(rows)), batch["level_at"] - 1]
-        loss = text_loss(hidden, head, batch) + level_loss(stated, head, batch["levels"], levels)
+        trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+        hidden = run_trees(decoder, *trees)
+        row, place, after_one = batch["spots"].T
+        said = level_logprobs(hidden[row, place], hidden[row, after_one], head, levels)
+        loss = text_loss(hidden, head, batch["labels"]) - (weights * said).sum(-1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -14,8 +14,8 @@ from metaconf.train.encode import encode_reply, locate
 from metaconf.train.levels import (
     LEVELS,
     LevelTokens,
-    first_token_weights,
     lead_in,
+    level_logprobs,
     level_probabilities,
     level_tokens,
     soften,
@@ -73,9 +73,16 @@ def test_soften_keeps_the_mean() -> None:
     assert weights[3, 5] == pytest.approx(0.5) and weights[3, 6] == pytest.approx(0.5)
 
 
-def test_ten_joins_one_at_the_first_token() -> None:
-    joined = first_token_weights(torch.tensor([[0.1, 0.2, 0, 0, 0, 0, 0, 0, 0, 0.3, 0.4]]))
-    assert joined[0].tolist() == pytest.approx([0.1, 0.6, 0, 0, 0, 0, 0, 0, 0, 0.3])
+def test_level_logprobs_are_over_the_vocabulary() -> None:
+    torch.manual_seed(0)
+    hidden, after, head = torch.randn(4, 8), torch.randn(4, 8), torch.randn(40, 8)
+    whole, ten = (torch.softmax(states @ head.T, -1) for states in (hidden, after))
+    said = level_logprobs(hidden, after, head, LevelTokens((*range(20, 30), 21), 20)).exp()
+    assert torch.allclose(said[:, 10], whole[:, 21] * ten[:, 20], atol=1e-6)
+    assert torch.allclose(said[:, 1] + said[:, 10], whole[:, 21], atol=1e-6)
+    assert torch.allclose(said[:, [0, *range(2, 10)]], whole[:, [20, *range(22, 30)]])
+    own = level_logprobs(hidden, after, head, LevelTokens(tuple(range(20, 31)), None)).exp()
+    assert torch.allclose(own, whole[:, 20:31])
 
 
 def test_level_probabilities() -> None:

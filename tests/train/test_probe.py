@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from metaconf.errors import UserError
 from metaconf.train.probe import answer_states, cross_fitted, fit
 
 PLACES = ("Lyon", "a town that hardly anyone knows", "Rome", "Oslo", "Kyiv")
@@ -55,6 +56,12 @@ def test_predictions_know_no_label_of_their_own_group() -> None:
     assert (before[~own] != after[~own]).any()
     assert np.corrcoef(before, labels)[0, 1] > 0.5
     assert ((before > 0) & (before < 1)).all()
+
+
+def test_too_few_questions_are_refused() -> None:
+    features, labels, _ = data()
+    with pytest.raises(UserError, match=r"4 graded questions.*confidence\.target share"):
+        cross_fitted(features[:8], labels[:8], ["a", "b", "c", "d"] * 2)
 
 
 def test_a_graded_label_is_a_share_of_a_right_answer() -> None:

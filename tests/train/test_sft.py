@@ -10,17 +10,13 @@ import pytest
 import torch
 from datasets import Dataset
 
+from metaconf.config_blocks import Confidence
 from metaconf.reply import format_reply
 from metaconf.train.encode import encode_reply
-from metaconf.train.levels import lead_in, level_tokens, soften
-from metaconf.train.sft import (
-    ConfidenceSFTTrainer,
-    Row,
-    collate,
-    level_loss,
-    sft_config,
-    text_loss,
-)
+from metaconf.train.levels import lead_in, level_logprobs, level_tokens, soften
+from metaconf.train.rows import Branch, Row, collate
+from metaconf.train.score import taught_loss
+from metaconf.train.sft import ConfidenceSFTTrainer, sft_config, step_at, text_loss
 
 NAMES = ("loss_text", "loss_confidence", "loss_direct")
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
@@ -30,11 +26,21 @@ def rows(local: Any, n: int = 4) -> list[Row]:
     made: list[Row] = []
     for question, answer, target in (ASKED * n)[:n]:
         reply = encode_reply(local.tokenizer, format_reply(answer, "I know it.", round(target, 1)))
-        weights = soften([target])[0].tolist()  # pyright: ignore[reportArgumentType]
         prompt = list(local.reply_prompt(question))
-        end = reply.spans["answer"][1]
-        made.append(Row(prompt, reply.tokens, end, reply.level_at or 0, weights))
+        label = lead_in(local.tokenizer)
+        other = local.tokenizer.encode("Answer: a guess", add_special_tokens=False)
+        branches = (
+            Branch(reply.level_at or 0, [], target, direct=False),
+            Branch(reply.spans["answer"][1], label, target),
+            Branch(0, [*other, *label], 0.1),
+        )
+        made.append(Row(prompt, reply.tokens, reply.level_at or 0, branches))
     return made
+
+
+def batch_of(local: Any, made: list[Row]) -> dict[str, torch.Tensor]:
+    one = level_tokens(local.tokenizer).first[1]
+    return collate([row.columns() for row in made], local.tokenizer.pad_token_id, one)
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten", "metaspace"])
@@ -43,28 +49,47 @@ def test_the_whole_reply_and_its_end_are_learnt_and_nothing_else(
 ) -> None:
     local = local_of(digits=digits)
     made = rows(local)
-    batch = collate([row.columns() for row in made], local.tokenizer.pad_token_id)
+    batch = batch_of(local, made)
     prefix = batch["prefix"][0].tolist()
     assert len(prefix) > 10
     levels = level_tokens(local.tokenizer)
     for i, row in enumerate(made):
-        real = batch["attention_mask"][i].bool()
         ids, labels = batch["input_ids"][i], batch["labels"][i]
-        assert [*prefix, *ids[real].tolist()] == [*row.prompt, *row.reply]
-        assert labels[labels != -100].tolist() == row.reply
+        words = [t for branch in row.branches for t in (*branch.tokens, levels.first[1])]
+        whole = [*row.prompt, *row.reply, *words]
+        assert [*prefix, *ids[: len(whole) - len(prefix)].tolist()] == whole
+        learnt = [t for place, t in enumerate(row.reply) if place != row.level_at]
+        assert labels[labels != -100].tolist() == learnt
+        assert row.reply[row.level_at] in levels.first
         assert row.reply[-1] == local.tokenizer.eos_token_id
         assert (ids[labels != -100] == labels[labels != -100]).all()
         assert labels[0] == -100  # a prompt token predicts the reply's first
-        assert ids[batch["level_at"][i]] in levels.first
-        assert (labels[~real] == -100).all()
-    assert batch["levels"].shape == (4, 11)
+    assert batch["targets"].tolist() == pytest.approx([0.95, 0.95, 0.1, 0.3, 0.3, 0.1] * 2)
 
 
 def test_rows_with_one_prompt_keep_a_token_of_it(local_of: Callable[..., Any]) -> None:
-    row = rows(local_of(), 1)[0]
-    batch = collate([row.columns(), row.columns()], 0)
+    local = local_of()
+    row = rows(local, 1)[0]
+    batch = batch_of(local, [row, row])
     assert batch["prefix"].shape == (1, len(row.prompt) - 1)
-    assert (batch["labels"][:, 0] == -100).all() and (batch["labels"][:, 1:] != -100).all()
+    learnt = batch["labels"] != -100
+    assert not learnt[:, 0].any() and (learnt.sum(1) == len(row.reply) - 1).all()
+
+
+def test_a_token_sees_only_its_own_way(local_of: Callable[..., Any]) -> None:
+    """Read back from `sees` and `position_ids`: what stands before each level, in order."""
+    local = local_of()
+    made, one = rows(local, 2), level_tokens(local.tokenizer).first[1]
+    batch = batch_of(local, made)
+    prefix = batch["prefix"][0].tolist()
+    ways = [(row, branch) for row in made for branch in row.branches]
+    for (line, place, last), (row, branch) in zip(batch["spots"].tolist(), ways, strict=True):
+        way = [*row.prompt, *row.reply[: branch.at], *branch.tokens]
+        for end, wanted in ((place, way), (last, [*way, one])):
+            seen = batch["sees"][line, end]
+            ids, positions = batch["input_ids"][line][seen], batch["position_ids"][line][seen]
+            assert positions.tolist() == list(range(len(prefix), len(prefix) + len(ids)))
+            assert [*prefix, *ids.tolist()] == wanted
 
 
 def hidden_for(head: torch.Tensor, ids: torch.Tensor, strength: float = 40.0) -> torch.Tensor:
@@ -76,16 +101,18 @@ def hidden_for(head: torch.Tensor, ids: torch.Tensor, strength: float = 40.0) ->
 @pytest.mark.parametrize("digits", ["single", "ten"])
 def test_the_text_loss_leaves_the_level_out(local_of: Callable[..., Any], digits: str) -> None:
     local = local_of(digits=digits)
-    batch = collate([row.columns() for row in rows(local)], 0)
+    made = rows(local)
+    batch = batch_of(local, made)
     head = torch.eye(len(local.tokenizer))
     hidden = hidden_for(head, batch["input_ids"])
-    assert text_loss(hidden, head, batch) < 1e-3
-    at = (torch.arange(len(hidden)), batch["level_at"] - 1)
+    assert text_loss(hidden, head, batch["labels"]) < 1e-3
+    told = [0, 3, 6, 9]  # the first branch of each row is the reply's own level
+    at = tuple(batch["spots"][told][:, :2].T)
     wrong, shifted = hidden.clone(), hidden.clone()
     wrong[at] = 0
     shifted[at[0], at[1] - 1] = 0
-    assert text_loss(wrong, head, batch) < 1e-3
-    assert text_loss(shifted, head, batch) > 0.05
+    assert text_loss(wrong, head, batch["labels"]) < 1e-3
+    assert text_loss(shifted, head, batch["labels"]) > 0.05
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten"])
@@ -93,25 +120,43 @@ def test_the_confidence_loss_is_least_at_the_target(
     local_of: Callable[..., Any], digits: str
 ) -> None:
     local = local_of(digits=digits)
-    target = collate([row.columns() for row in rows(local)], 0)["levels"]
-    tokens = level_tokens(local.tokenizer)
+    tokens, means = level_tokens(local.tokenizer), torch.tensor([0.95, 0.3, 0.12, 0.0])
+    target = torch.from_numpy(soften(means.numpy())).float()
     head = torch.eye(len(local.tokenizer))
 
-    def loss(weights: torch.Tensor) -> float:
-        wanted = torch.full((4, len(head)), 1e-9)
+    def loss(levels: torch.Tensor) -> float:
+        """Of a model that says `levels` (n, 11)."""
+        first, after_one = (torch.full((4, len(head)), 1e-9) for _ in range(2))
         for level, token in enumerate(tokens.first):
-            wanted[:, token] += weights[:, level]
-        return level_loss(wanted.log(), head, target, tokens).item()
+            first[:, token] += levels[:, level]
+        if tokens.ten_next is not None:
+            after_one[:, tokens.ten_next] = levels[:, 10] / (levels[:, 1] + levels[:, 10] + 1e-9)
+            after_one[:, tokens.first[5]] = 1 - after_one[:, tokens.ten_next]
+        said = level_logprobs(first.log(), after_one.clamp_min(1e-9).log(), head, tokens)
+        assert said.exp() == pytest.approx(levels, abs=1e-3)
+        return taught_loss(said, means, 1.0).item()
 
     best = loss(target)
     entropy = -(target * target.clamp_min(1e-9).log()).sum(-1).mean().item()
-    assert best <= entropy + 1e-3
+    assert best == pytest.approx(entropy, abs=1e-2)
     assert best < loss(target.roll(1, 1)) - 1
     assert best < loss(torch.full((4, 11), 1 / 11)) - 0.5
     # Whatever is likely there and is no level costs.
     outside = torch.full((4, len(head)), 1e-9)
     outside[:, 5] = 1.0
-    assert level_loss(outside.log(), head, target, tokens) > 10
+    assert taught_loss(level_logprobs(outside.log(), outside, head, tokens), means, 1.0) > 10
+
+
+def test_a_shorter_step_narrows_towards_the_expectation() -> None:
+    broad = torch.full((1, 11), 1 / 11).log().requires_grad_()
+    for step, gains in ((1.0, 9), (0.1, 5)):  # E = .5; the goals are .9 and .54
+        loss = taught_loss(torch.log_softmax(broad, -1), torch.tensor([0.9]), step)
+        (gradient,) = torch.autograd.grad(loss, broad)
+        assert gradient.argmin().item() == gains
+    assert [step_at(done, 0.2) for done in (0, 0.5, 0.625, 0.75, 1)] == pytest.approx(
+        [1, 1, 0.6, 0.2, 0.2]
+    )
+    assert step_at(0.9, 1.0) == 1
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten"])
@@ -121,28 +166,46 @@ def test_each_loss_is_that_of_a_plain_forward(
     local = fresh_local(digits=digits)
     made, batch_rows = trainer(local, tmp_path), rows(local)
     model, tokens = local.model.train(), level_tokens(local.tokenizer)
-    label = lead_in(local.tokenizer)
-    assert local.tokenizer.decode(label).strip(" ") == "\nConfidence:"
+    assert local.tokenizer.decode(lead_in(local.tokenizer)).strip(" ") == "\nConfidence:"
     with torch.no_grad():
-        loss = made.compute_loss(model, collate([row.columns() for row in batch_rows], 0))
+        loss = made.compute_loss(model, batch_of(local, batch_rows))
         seen = {name: made._metrics["train"][name][-1] for name in NAMES}
         told, direct, text = [], [], []
         for row in batch_rows:
-            level = row.reply[: row.level_at]
-            answer = row.reply[: row.answer_end] + label
-            assert "Self-reflection" not in local.tokenizer.decode(answer)
-            for kept, words in ((told, level), (direct, answer)):
-                logits = model(torch.tensor([[*row.prompt, *words]])).logits[0, -1]
-                weights = torch.tensor([row.levels])
-                eye = torch.eye(len(logits))
-                kept.append(level_loss(logits[None], eye, weights, tokens))
+            for branch in row.branches:
+                words = [*row.reply[: branch.at], *branch.tokens]
+                assert ("Self-reflection" in local.tokenizer.decode(words)) != branch.direct
+                pair = [
+                    model(torch.tensor([[*row.prompt, *way]])).logits[:, -1]
+                    for way in (words, [*words, tokens.first[1]])
+                ]
+                said = level_logprobs(*pair, torch.eye(pair[0].shape[-1]), tokens)
+                value = taught_loss(said, torch.tensor([branch.target]), 1.0)
+                (direct if branch.direct else told).append(value)
             logits = model(torch.tensor([[*row.prompt, *row.reply]])).logits[0]
             logprobs = torch.log_softmax(logits[len(row.prompt) - 1 : -1], -1)
             picked = logprobs[torch.arange(len(row.reply)), torch.tensor(row.reply)]
             text += [-p for i, p in enumerate(picked) if i != row.level_at]
     plain = [torch.stack(values).mean().item() for values in (text, told, direct)]
     assert [seen[name] for name in NAMES] == pytest.approx(plain, rel=1e-3)
-    assert loss.item() == pytest.approx(plain[0] + 0.5 * plain[1] + 0.25 * plain[2], rel=1e-3)
+    assert loss.item() == pytest.approx(plain[0] + 0.5 * (plain[1] + plain[2]), rel=1e-3)
+
+
+def test_rows_without_a_reflection_teach_answer_and_confidence(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    local = fresh_local()
+    made = trainer(local, tmp_path)
+    whole = rows(local, 2)
+    short = [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:]) for r in whole]
+    batch = batch_of(local, short)
+    learnt = local.tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
+    assert learnt == "Answer: 3"
+    with torch.no_grad():
+        loss = made.compute_loss(local.model.train(), batch)
+    seen = {name: values[-1] for name, values in made._metrics["train"].items()}
+    assert set(seen) == {"loss_text", "loss_direct"}
+    assert loss.item() == pytest.approx(seen["loss_text"] + 0.25 * seen["loss_direct"], rel=1e-3)
 
 
 def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
@@ -166,9 +229,8 @@ def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
         train_dataset=made,
         eval_dataset=made,
         processing_class=local.tokenizer,
-        data_collator=lambda batch: collate(batch, 0),
-        confidence_weight=0.5,
-        direct_weight=0.25,
+        data_collator=lambda batch: collate(batch, 0, level_tokens(local.tokenizer).first[1]),
+        taught=Confidence(weight=0.5, direct=0.25),
     )
 
 

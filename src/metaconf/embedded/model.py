@@ -86,7 +86,11 @@ def _lock(path: Path) -> Iterator[None]:
 def _convert(source: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    # A warning about the speed of packed weights, which are unpacked here, and a bar of 2 s.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     folder, name = str(source.parent), source.name
@@ -99,4 +103,5 @@ def _convert(source: Path, target: Path) -> None:
         del model.config.quantization_config
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    logging.set_verbosity_warning()
     partial.replace(target)

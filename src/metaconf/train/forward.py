@@ -64,6 +64,44 @@ def run_after_prefix(
     Returns hidden states (B, T, D), the cache, and the mask (B, P + T). Raises UserError under
     gradient checkpointing, which drops the cache in silence, and the prefix with it.
     """
+    cache = _cache_of(decoder, prefix, len(ids))
+    mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
+    out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
+    return out.last_hidden_state, cache, mask
+
+
+def run_trees(
+    decoder: Any,
+    prefix: torch.Tensor,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    sees: torch.Tensor,
+) -> torch.Tensor:
+    """Hidden states (B, T, D) of trees `ids` (B, T) after `prefix` (1, P), as `rows.collate` lays
+    them out: `positions` (B, T), and `sees` (B, T, T), which of the tokens each token sees.
+
+    Raises UserError as `run_after_prefix` does.
+    """
+    cache = _cache_of(decoder, prefix, len(ids))
+    dtype = next(decoder.parameters()).dtype
+    if torch.is_autocast_enabled(ids.device.type):
+        dtype = torch.get_autocast_dtype(ids.device.type)
+    unseen = torch.zeros(sees.shape, dtype=dtype, device=ids.device)
+    unseen.masked_fill_(~sees, torch.finfo(dtype).min)
+    # Four dimensions: taken as it is, added to the scores.
+    mask = torch.nn.functional.pad(unseen, (prefix.shape[1], 0))[:, None]
+    out = decoder(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return out.last_hidden_state
+
+
+def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
+    """The cache of `prefix` (1, P), run for one row, repeated for all."""
     from transformers import DynamicCache
 
     if _drops_cache(decoder):
@@ -74,10 +112,8 @@ def run_after_prefix(
     cache = DynamicCache(config=decoder.config)
     if prefix.shape[1]:
         decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(len(ids))
-        mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
-    out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-    return out.last_hidden_state, cache, mask
+        cache.batch_repeat_interleave(rows)
+    return cache
 
 
 def _drops_cache(decoder: Any) -> bool:

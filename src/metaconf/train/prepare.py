@@ -57,7 +57,7 @@ def collect(questions: Sequence[Question], replies: dict[Key, Reply], k: int) ->
 def build_rows(
     local: LocalModel, rows: Sequence[Answered], kind: str, layer: int | None, seed: int
 ) -> list[dict[str, Any]]:
-    """Sharegpt rows with `target` (0–1) and `levels` (11 weights); ungraded answers stay out."""
+    """Sharegpt rows with `target` (0–1); ungraded answers stay out."""
     states = None
     if kind in ("probe", "hidden"):
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]
@@ -89,7 +89,6 @@ def _row(row: Answered, goal: float, told: float, seed: int) -> dict[str, Any]:
         "system": INSTRUCTION,
         "id": row.question.id,
         "target": round(float(goal), 6),
-        "levels": [round(float(w), 6) for w in weights],
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from metaconf.engines.prefill import common_prefix
+from metaconf.errors import UserError
 from metaconf.train.forward import right_padded, run_after_prefix
 
 FOLDS = 5
@@ -66,10 +67,16 @@ def cross_fitted(
 ) -> np.ndarray:
     """Out-of-fold probabilities (n,) that each answer is right; rows of a group share a fold.
 
-    `labels` in [0, 1] may be graded: a graded label counts as that share of a right answer.
+    `labels` in [0, 1] may be graded: a graded label counts as that share of a right answer. Raises
+    UserError for fewer groups than folds.
     """
     from sklearn.model_selection import GroupKFold
 
+    if (count := len(set(groups))) < FOLDS:
+        raise UserError(
+            f"{count} graded questions: a probe is fitted on {FOLDS} parts of them, each left out "
+            "in turn; take more questions, or confidence.target share"
+        )
     predictions = np.zeros(len(labels))
     for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(
         features, groups=groups

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,19 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import messages, render
 from metaconf.records import read_jsonl
 from metaconf.train.encode import encode_reply
+from metaconf.train.levels import lead_in, level_tokens
 from metaconf.train.progress import show
+from metaconf.train.rows import Branch, Row, collate
 from metaconf.train.rundir import begin
-from metaconf.train.sft import ConfidenceSFTTrainer, Row, collate, sft_config
+from metaconf.train.sft import ConfidenceSFTTrainer, sft_config
 
 DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1,
     "per_device_train_batch_size": 16,
-    "learning_rate": 1e-3,
-    "lr_scheduler_type": "cosine",
-    "warmup_steps": 5,
+    "learning_rate": 5e-4,
+    "adam_beta2": 0.95,
+    "optim": "adamw_torch_fused",
+    "warmup_steps": 10,
     "logging_steps": 2,
     "save_strategy": "steps",
     "save_steps": 50,
@@ -35,12 +40,17 @@ DEFAULTS: dict[str, Any] = {
 """Ours where the configuration is silent."""
 
 
-def train_rows(local: LocalModel, rows: Sequence[dict[str, Any]]) -> list[Row]:
-    """Sharegpt rows → token rows. Rows whose reply states no level are refused by their id."""
-    return [_train_row(local, row) for row in rows]
+def train_rows(local: LocalModel, rows: Sequence[dict[str, Any]], first: float = 0) -> list[Row]:
+    """Sharegpt rows → token rows; of the first ones, as many as the share `first`, only the answer
+    and the confidence straight after it.
+
+    Rows whose reply states no level are refused by their id.
+    """
+    short = round(first * len(rows))
+    return [_train_row(local, row, i >= short) for i, row in enumerate(rows)]
 
 
-def _train_row(local: LocalModel, row: dict[str, Any]) -> Row:
+def _train_row(local: LocalModel, row: dict[str, Any], whole: bool) -> Row:
     question, reply = (turn["value"] for turn in row["conversations"])
     prompt = render(local.tokenizer, messages(question, row["system"]))
     encoded = encode_reply(local.tokenizer, reply)
@@ -48,8 +58,12 @@ def _train_row(local: LocalModel, row: dict[str, Any]) -> Row:
         raise UserError(
             f"row {row.get('id')}: the reply states no answer or no confidence; mend or drop it"
         )
-    answer_end = encoded.spans["answer"][1]
-    return Row(prompt, encoded.tokens, answer_end, encoded.level_at, row["levels"])
+    end = encoded.spans["answer"][1]
+    direct = Branch(end, lead_in(local.tokenizer), row["target"])
+    if not whole:
+        return Row(prompt, encoded.tokens[:end], None, (direct,))
+    told = Branch(encoded.level_at, [], row["target"], direct=False)
+    return Row(prompt, encoded.tokens, encoded.level_at, (told, direct))
 
 
 def lora(config: Config) -> LoraConfig | None:
@@ -67,6 +81,19 @@ def lora(config: Config) -> LoraConfig | None:
     )
 
 
+def schedule(settings: dict[str, Any], rows: int) -> dict[str, Any]:
+    """The learning rate where none is chosen: even, so that what is taught last is learnt as well
+    as what is taught first, and falling over the last fifth. `rows` are those of one epoch."""
+    if "lr_scheduler_type" in settings:
+        return {}
+    batch = settings["per_device_train_batch_size"] * settings.get("gradient_accumulation_steps", 1)
+    steps = settings.get("max_steps", -1)
+    if steps <= 0:
+        steps = math.ceil(settings["num_train_epochs"] * math.ceil(rows / batch))
+    falling = {"num_decay_steps": max(steps // 5, 1)}
+    return {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": falling}
+
+
 def hardware() -> dict[str, Any]:
     """Trainer settings that follow from the machine: number format and device."""
     import torch
@@ -82,10 +109,13 @@ def train(
     local: LocalModel, rows: Sequence[dict[str, Any]], config: Config, out: Path
 ) -> LocalModel:
     """Train on `rows`, save the merged model under `out`, return it ready to reply."""
-    tokens = train_rows(local, rows)
-    pad = local.tokenizer.pad_token_id or 0  # masked wherever it stands
+    shuffled = random.Random(config.seed).sample(rows, len(rows))
+    tokens = train_rows(local, shuffled, config.confidence.first)
+    pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
+    one = level_tokens(local.tokenizer).first[1]
     settings = {**DEFAULTS, **hardware(), **config.trainer}
     settings |= {"output_dir": str(out), "seed": config.seed}
+    settings |= schedule(settings, len(rows))
     checkpoint = settings.pop("resume_from_checkpoint", None)
     # Eager attention trains 1.6 times faster than sdpa on a CPU at these lengths.
     local.model.set_attn_implementation("eager" if settings["use_cpu"] else "sdpa")
@@ -95,9 +125,8 @@ def train(
         train_dataset=Dataset.from_list([row.columns() for row in tokens]),
         processing_class=local.tokenizer,
         peft_config=lora(config),
-        data_collator=lambda batch: collate(batch, pad),
-        confidence_weight=config.confidence.weight,
-        direct_weight=config.confidence.direct,
+        data_collator=lambda batch: collate(batch, pad, one),
+        taught=config.confidence,
     )
     show(trainer, "stage 1")
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -1,0 +1,72 @@
+"""Stage 1's rows and its learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import get_scheduler
+
+from metaconf.errors import UserError
+from metaconf.prompts.chat import INSTRUCTION
+from metaconf.reply import format_reply
+from metaconf.train.stage1 import DEFAULTS, schedule, train_rows
+
+
+def row(target: float, reply: str | None = None) -> dict[str, Any]:
+    said = reply or format_reply("Ecuador", "I know Quito well.", round(target, 1))
+    turns = [
+        {"from": "human", "value": "In which country is Quito?"},
+        {"from": "gpt", "value": said},
+    ]
+    return {"id": "q", "system": INSTRUCTION, "target": target, "conversations": turns}
+
+
+def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -> None:
+    local = local_of()
+    short, *whole = train_rows(local, [row(0.2), row(0.75), row(1.0)], first=0.3)
+    assert local.decode(short.reply) == "Answer: Ecuador" and short.level_at is None
+    assert [branch.direct for branch in short.branches] == [True]
+    for made, target in zip(whole, (0.75, 1.0), strict=True):
+        told, direct = made.branches
+        assert (told.direct, direct.direct) == (False, True)
+        assert told.at == made.level_at and told.target == direct.target == target
+        assert "I know Quito well." in local.decode(made.reply[: told.at])
+        way = made.reply[: direct.at] + direct.tokens
+        assert local.decode(way).strip() == "Answer: Ecuador\nConfidence:"
+
+
+def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match=r"row q: .*no confidence"):
+        train_rows(local_of(), [row(0.2, "Answer: Peru\nSelf-reflection: So.\nConfidence: high")])
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(1600, 100), (1601, 101), (32, 2)])
+def test_the_rate_is_even_and_falls_at_the_end(rows: int, steps: int) -> None:
+    chosen = {**DEFAULTS, **schedule(DEFAULTS, rows)}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    rate = get_scheduler(
+        chosen["lr_scheduler_type"],
+        optimizer,
+        chosen["warmup_steps"],
+        steps,
+        chosen["lr_scheduler_kwargs"],
+    )
+    rates: list[float] = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        rate.step()
+    if steps > 20:
+        assert rates[10 : int(0.75 * steps)] == [1.0] * (int(0.75 * steps) - 10)
+        assert rates[-1] < 0.1
+    assert all(0 <= r <= 1 for r in rates)
+
+
+def test_a_chosen_schedule_stays() -> None:
+    assert schedule({**DEFAULTS, "lr_scheduler_type": "cosine"}, 100) == {}
+    assert schedule({**DEFAULTS, "max_steps": 50}, 10_000)["lr_scheduler_kwargs"] == {
+        "num_decay_steps": 10
+    }
