@@ -33,7 +33,7 @@ def test_named_files_exist() -> None:
 def test_commands_exist() -> None:
     commands = re.findall(r"^(?:\$ \.venv/bin/)?metaconf (\w+)", README, re.M)
     known = _parser().format_help()
-    assert {"ask", "prepare", "sft", "evaluate"} <= set(commands)
+    assert {"ask", "prepare", "sft", "evaluate", "compare", "calibrate", "decide"} <= set(commands)
     assert all(command in known for command in commands)
     targets = re.findall(r"^make (\w[\w-]*)", README, re.M)
     makefile = (ROOT / "Makefile").read_text()

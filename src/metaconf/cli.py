@@ -127,6 +127,29 @@ def _report(args: argparse.Namespace) -> None:
     print(write_report(args.folder))
 
 
+def _compare(args: argparse.Namespace) -> None:
+    from metaconf.evaluation import compare
+
+    found = compare.compare(args.runs, args.system, args.seed)
+    if args.output is not None:
+        from metaconf.evaluation.run import write_json
+
+        write_json(args.output, found)
+    print(compare.markdown(found))
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from metaconf.decide import run
+
+    print(run.calibrate(args.replies, args.output, args.alpha, args.delta, args.system))
+
+
+def _decide(args: argparse.Namespace) -> None:
+    from metaconf.decide import run
+
+    print(run.decide(args.replies, args.calibration, args.output, args.system))
+
+
 def _ask(args: argparse.Namespace) -> None:
     from metaconf import ask
 
@@ -193,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     report = _add(commands, "report", _report, "write report.html of a run")
     report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
+    _add_decisions(commands)
     ask = _add(commands, "ask", _ask, "ask the trained model one question")
     ask.add_argument("question", metavar="QUESTION")
     ask.add_argument("--model", help=f"{MODEL} (default: the newest of the demo)")
@@ -235,6 +259,25 @@ def _add_evaluate(commands: Any) -> None:
     one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
 
 
+def _add_decisions(commands: Any) -> None:
+    compare = _add(commands, "compare", _compare, "runs side by side, with paired intervals")
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder or JSONL file")
+    compare.add_argument("--system", help="which system's replies, where files hold several")
+    compare.add_argument("--output", type=Path, help="also write the comparison as JSON")
+    _add_seed(compare)
+    calibrate = _add(commands, "calibrate", _calibrate, "from labelled replies: when to answer")
+    decide = _add(commands, "decide", _decide, "answer or abstain, by a rule of calibrate")
+    for one in (calibrate, decide):
+        one.add_argument("replies", type=Path, metavar="REPLIES", help="JSONL, as evaluate writes")
+        one.add_argument("--system", help="which system's replies, where the file holds several")
+    calibrate.add_argument("--alpha", type=_share, default=0.1, help="error allowed (default: 0.1)")
+    calibrate.add_argument("--delta", type=_share, default=0.1, help="risk of more (default: 0.1)")
+    decide.add_argument("--calibration", type=Path, required=True, help="what calibrate wrote")
+    for one, name in ((calibrate, "calibration.json"), (decide, "decisions.jsonl")):
+        default = Path(name)
+        one.add_argument("--output", type=Path, default=default, help=f"new file (default: {name})")
+
+
 class _Help(argparse.Action):
     """Help with the configuration's keys below; they are looked up only when asked for."""
 
@@ -265,6 +308,18 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number; give one like 42")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not lie between 0 and 1; give one like 0.1"
+        )
+    return number
 
 
 def _count(text: str) -> int:

@@ -1,0 +1,1 @@
+"""What to do with a confidence: correct it, answer or abstain under a guarantee, vote."""

@@ -1,0 +1,115 @@
+"""Maps from the confidence stated to the one deserved, fitted on labelled replies, kept as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metaconf.metrics import Isotonic, apply_isotonic, brier, fit_isotonic
+from metaconf.metrics.arrays import Array, check_pair, number_questions
+
+FOLDS = 5
+CLIP = 0.005
+"""Confidences are kept this far from 0 and 1 where their log-odds are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """`kind` with its numbers: knots of "isotonic", slope and offset on the log-odds of "logistic"
+    and "temperature" (offset 0), nothing for "none"."""
+
+    kind: str
+    numbers: tuple[tuple[float, ...], ...] = ()
+
+    def __call__(self, confidence: ArrayLike) -> Array:
+        """Mapped confidences (n,) in [0, 1]; ValueError on bad rows."""
+        c, _ = check_pair(confidence, np.zeros(np.size(confidence)))
+        if self.kind == "none":
+            return c
+        if self.kind == "isotonic":
+            return apply_isotonic(Isotonic(*map(list, self.numbers)), c)
+        ((slope, offset),) = self.numbers
+        return 1 / (1 + np.exp(-(slope * _logit(c) + offset)))
+
+
+def fit(kind: str, confidence: ArrayLike, correctness: ArrayLike) -> Map:
+    """Fit one kind of KINDS. Raises ValueError on bad rows or an unknown kind."""
+    if kind not in KINDS:
+        raise ValueError(f"no recalibration {kind!r}; use one of {', '.join(KINDS)}")
+    c, y = check_pair(confidence, correctness)
+    return KINDS[kind](c, y)
+
+
+def choose(
+    confidence: ArrayLike, correctness: ArrayLike, question_ids: Sequence[Hashable]
+) -> tuple[Map, dict[str, float]]:
+    """The kind with the least Brier score on folds that it was not fitted on, fitted on all; and
+    the held-out score of each kind. Replies to one question share a fold. At equal scores the
+    earlier of KINDS stays, so that nothing is changed without need."""
+    c, y = check_pair(confidence, correctness)
+    _, place = number_questions(question_ids)
+    fold = np.random.default_rng(0).permutation(int(place.max()) + 1)[place] % FOLDS
+    parts = [fold == k for k in range(FOLDS) if (fold == k).any() and (fold != k).any()]
+    if not parts:
+        return Map("none"), {}
+    scores: dict[str, float] = {}
+    for kind in KINDS:
+        mapped = np.concatenate([fit(kind, c[~part], y[~part])(c[part]) for part in parts])
+        scores[kind] = brier(mapped, np.concatenate([y[part] for part in parts]))
+    best = min(scores, key=lambda kind: scores[kind])
+    return fit(best, c, y), scores
+
+
+def _logit(c: Array) -> Array:
+    kept = np.clip(c, CLIP, 1 - CLIP)
+    return np.log(kept / (1 - kept))
+
+
+def _none(c: Array, y: Array) -> Map:
+    return Map("none")
+
+
+def _temperature(c: Array, y: Array) -> Map:
+    """One slope on the log-odds (Guo et al. 2017): the number that minimises the log loss."""
+    from scipy.optimize import minimize_scalar
+
+    logits = _logit(c)
+
+    def loss(log_slope: float) -> float:
+        scaled = np.exp(log_slope) * logits
+        return float((np.logaddexp(0, scaled) - y * scaled).mean())
+
+    found = minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded")
+    return Map("temperature", ((float(np.exp(found.x)), 0.0),))
+
+
+def _logistic(c: Array, y: Array) -> Map:
+    """Slope and offset on the log-odds (Platt 1999; Kull et al. 2017 with one slope)."""
+    from scipy.optimize import minimize
+
+    logits = _logit(c)
+
+    def loss(numbers: Array) -> float:
+        scaled = numbers[0] * logits + numbers[1]
+        # A grain of penalty keeps the numbers finite where one class is missing.
+        penalty = 1e-4 * float((numbers - (1, 0)) @ (numbers - (1, 0)))
+        return float((np.logaddexp(0, scaled) - y * scaled).mean()) + penalty
+
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), method="BFGS").x
+    return Map("logistic", ((float(slope), float(offset)),))
+
+
+def _isotonic(c: Array, y: Array) -> Map:
+    return Map("isotonic", tuple(map(tuple, fit_isotonic(c, y))))
+
+
+KINDS: dict[str, Callable[[Array, Array], Map]] = {
+    "none": _none,
+    "temperature": _temperature,
+    "logistic": _logistic,
+    "isotonic": _isotonic,
+}
+"""From the fewest numbers to the most."""

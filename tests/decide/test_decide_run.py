@@ -1,0 +1,108 @@
+"""`metaconf calibrate` and `metaconf decide` on files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metaconf.cli import main
+
+
+def replies(path: Path, n: int, seed: int = 0, **more: Any) -> Path:
+    rng = np.random.default_rng(seed)
+    c = np.round(rng.random(n), 1)
+    y = rng.random(n) < c
+    rows = [
+        {"question_id": f"q{i}", "confidence": float(a), "correctness": float(b), **more}
+        for i, (a, b) in enumerate(zip(c, y, strict=True))
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(*words: str | Path) -> int:
+    return main([str(word) for word in words])
+
+
+def test_from_labelled_replies_to_decisions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled, new = replies(tmp_path / "a.jsonl", 2000), replies(tmp_path / "b.jsonl", 300, 1)
+    with new.open("a") as out:
+        out.write('{"question_id": "none", "confidence": null, "correctness": 0.0}\n')
+    rule, out = tmp_path / "rule.json", tmp_path / "out.jsonl"
+    assert run("calibrate", labelled, "--output", rule, "--alpha", "0.2") == 0
+    assert "error ≤ 0.2 with probability 0.9: answer where" in capsys.readouterr().out
+    kept = json.loads(rule.read_text())
+    threshold = kept["rule"]["threshold"]
+    assert 0.5 <= threshold <= 0.8 and kept["left_out"] == 0
+    assert run("decide", new, "--calibration", rule, "--output", out) == 0
+    said = capsys.readouterr().out
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 301 and rows[-1]["decision"] == "unknown"
+    answered = [row for row in rows if row["decision"] == "answer"]
+    assert all(row["confidence"] >= threshold for row in answered)
+    assert f"{len(answered)} of 301: answer" in said and "1 of 301: unknown" in said
+    assert "No drift" in said
+    assert 1 - np.mean([row["correctness"] for row in answered]) < 0.25
+    # Nothing is overwritten.
+    assert run("calibrate", labelled, "--output", rule) == 2
+    assert run("decide", new, "--calibration", rule, "--output", out) == 2
+
+
+def test_drift_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = tmp_path / "rule.json"
+    assert run("calibrate", replies(tmp_path / "a.jsonl", 500), "--output", rule) == 0
+    sure = tmp_path / "sure.jsonl"
+    sure.write_text("".join(f'{{"question_id": {i}, "confidence": 0.9}}\n' for i in range(100)))
+    assert run("decide", sure, "--calibration", rule, "--output", tmp_path / "o.jsonl") == 0
+    assert "Warning: the confidences have drifted" in capsys.readouterr().out
+
+
+BAD = {
+    '{"confidence": 0.5}': "a.jsonl:1: question_id and confidence are needed",
+    '{"question_id": "q", "confidence": 5}': "a.jsonl:1: confidence is 5; give a number from 0",
+    '{"question_id": "q", "confidence": 0.5}': "no reply has both",
+    '{"question_id": "q", "confidence": true, "correctness": 1}': "confidence is True",
+    "": "holds no reply",
+    '{"question_id": "q", "confidence": 1, "correctness": 1}\n' * 2: "more than one reply",
+    '{"question_id": "q", "confidence": 1, "system": "a"}\n'
+    '{"question_id": "q", "confidence": 1, "system": "b"}': "choose one by --system: a, b",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_files_are_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, rule = tmp_path / "a.jsonl", tmp_path / "rule.json"
+    path.write_text(text)
+    assert run("calibrate", path, "--output", rule) == 2
+    assert BAD[text] in capsys.readouterr().err
+    assert not rule.exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', '{"version": 9}'])
+def test_a_foreign_calibration_is_refused(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = tmp_path / "rule.json"
+    rule.write_text(text)
+    new = replies(tmp_path / "a.jsonl", 3)
+    assert run("decide", new, "--calibration", rule, "--output", tmp_path / "o") == 2
+    assert "rule.json: is " in capsys.readouterr().err
+
+
+def test_one_system_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.jsonl"
+    one = replies(path, 50, system="stage2").read_text()
+    path.write_text(one + one.replace("stage2", "asked"))
+    rule = tmp_path / "rule.json"
+    assert run("calibrate", path, "--output", rule, "--system", "stage2") == 0
+    assert len(json.loads(rule.read_text())["confidences"]) == 50
+    assert run("calibrate", path, "--output", tmp_path / "x", "--system", "none") == 2
+    assert "it has asked, stage2" in capsys.readouterr().err

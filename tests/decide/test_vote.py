@@ -1,0 +1,41 @@
+"""Voting: the winner, ties, and when no further reply can change it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaconf.decide.vote import settled_after, vote
+
+
+def test_confidence_can_outvote_numbers() -> None:
+    answers = ["a", "b", "b"]
+    assert vote(answers) == ("b", pytest.approx(2 / 3))
+    assert vote(answers, [0.9, 0.2, 0.3]) == ("a", pytest.approx(0.9 / 1.4))
+
+
+def test_ties_go_to_the_first_and_no_confidence_counts_votes() -> None:
+    assert vote(["b", "a"])[0] == "b"
+    assert vote(["a", "b", "b"], [0, 0, 0])[0] == "b"
+    for bad in ([], [0.5]):
+        with pytest.raises(ValueError, match="give"):
+            vote(["a", "b"] if bad else [], bad)
+
+
+REPLIES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.3, 0.7, 1.0])))
+
+
+@given(REPLIES.filter(bool), st.booleans())
+def test_a_settled_vote_is_the_vote_of_all(replies: list[tuple[str, float]], weigh: bool) -> None:
+    answers = [answer for answer, _ in replies]
+    confidences = [c for _, c in replies] if weigh else None
+    n = settled_after(answers, confidences)
+    some = None if confidences is None else confidences[:n]
+    assert vote(answers[:n], some)[0] == vote(answers, confidences)[0]
+
+
+def test_a_clear_vote_stops_early() -> None:
+    assert settled_after("aaaaa") == 3
+    assert settled_after("abbaa") == 5
+    assert settled_after("aaaaa", [0.1] * 5) == 5

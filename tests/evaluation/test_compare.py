@@ -1,0 +1,80 @@
+"""Runs side by side: paired, on the shared questions, and honest about what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metaconf.cli import main
+from metaconf.errors import UserError
+from metaconf.evaluation.compare import compare, markdown
+
+
+def write(path: Path, noise: float, ids: range, extra: str = "") -> Path:
+    """Replies to the same questions; the confidence is as noisy as it is told."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(400)
+    right, blur = rng.random(400) < truth, rng.normal(size=400)
+    rows = [
+        {
+            "question_id": f"q{i:03}",
+            "family": f"f{i % 4}",
+            "confidence": float(np.clip(truth[i] + noise * blur[i], 0, 1)),
+            "correctness": float(right[i]),
+        }
+        for i in ids
+    ]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + extra)
+    return path
+
+
+def test_differences_are_paired_and_to_the_first(tmp_path: Path) -> None:
+    sharp = write(tmp_path / "sharp" / "replies.jsonl", 0.0, range(350))
+    blurred = write(tmp_path / "blurred.jsonl", 0.4, range(50, 400))
+    found = compare([sharp.parent, blurred], None, seed=0)
+    assert found["questions"] == 300 and found["left_out"] == [50, 50]
+    first, other = found["runs"]
+    assert "differences" not in first
+    for name in ("brier", "auroc", "accuracy"):
+        gap = other["figures"][name]["value"] - first["figures"][name]["value"]
+        assert other["differences"][name]["value"] == pytest.approx(gap)
+    assert other["differences"]["accuracy"]["low"] == other["differences"]["accuracy"]["high"] == 0
+    assert other["differences"]["brier"]["low"] > 0 > other["differences"]["auroc"]["high"]
+    assert other["wins"] == (0, 4)
+    table = markdown(found)
+    assert table.count("\n| ") == 4 and "0 of 4" in table and "300 questions" in table
+
+
+def test_a_reply_without_a_confidence_is_no_win_and_no_zero(tmp_path: Path) -> None:
+    line = '{"question_id": "q400", "family": "f9", "confidence": %s, "correctness": 1}\n'
+    a = write(tmp_path / "a.jsonl", 0.0, range(20), line % "0.5")
+    b = write(tmp_path / "b.jsonl", 0.0, range(20), line % "null")
+    other = compare([a, b], None, seed=0)["runs"][1]
+    assert other["wins"] == (0, 4)
+    assert other["figures"]["brier"]["n"] == 20 and other["figures"]["accuracy"]["n"] == 21
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", 0, range(5)), write(tmp_path / "b", 0, range(5, 9))
+    with pytest.raises(UserError, match="at least two"):
+        compare([a], None, 0)
+    with pytest.raises(UserError, match="no question in common"):
+        compare([a, b], None, 0)
+    twice = tmp_path / "twice"
+    twice.write_text(a.read_text() * 2)
+    with pytest.raises(UserError, match="several replies to one question"):
+        compare([a, twice], None, 0)
+
+
+def test_the_command_prints_markdown_and_writes_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = write(tmp_path / "a", 0, range(30)), write(tmp_path / "b", 0.2, range(30))
+    out = tmp_path / "c.json"
+    assert main(["compare", str(a), str(b), "--output", str(out)]) == 0
+    assert capsys.readouterr().out.startswith("30 questions")
+    assert len(json.loads(out.read_text())["runs"]) == 2
