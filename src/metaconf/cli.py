@@ -99,6 +99,11 @@ def _grpo(args: argparse.Namespace) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    if args.replies is not None:
+        from metaconf.evaluation import given
+
+        print(given.measure(args.replies, args.output_dir, args.seed))
+        return
     from metaconf.preflight import check_run
 
     check_run(args.model, args.questions, args.output_dir, args.resume)
@@ -257,6 +262,7 @@ def _add_evaluate(commands: Any) -> None:
     one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
     _add_seed(one)
     one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
+    one.add_argument("--replies", type=Path, help="ask nothing: measure the replies of this JSONL")
 
 
 def _add_decisions(commands: Any) -> None:

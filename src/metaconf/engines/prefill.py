@@ -50,7 +50,7 @@ def prefilled(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Itera
         return
     cache: Cache = DynamicCache(config=model.config)
     head = torch.tensor([list(prompts[0][:shared])], device=model.device)
-    model(input_ids=head, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    model(input_ids=head, past_key_values=cache, use_cache=True, logits_to_keep=_last(head))
     layers = [(layer.keys[0], layer.values[0]) for layer in cache.layers]  # pyright: ignore
     with shared_prefix.shared_prefix(model, layers):
         yield _start(model, prompts, shared, DynamicCache(config=model.config))
@@ -78,9 +78,16 @@ def _run(
         attention_mask=mask,
         position_ids=positions,
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=_last(tokens),
     )
     return out.logits[:, -1]
+
+
+def _last(tokens: torch.Tensor) -> torch.Tensor:
+    """The last place as an index: picked by it, the states are contiguous. As a slice (which a
+    plain 1 is) they are not, and over frozen weights the product then copies the head once a row.
+    """
+    return torch.tensor([tokens.shape[1] - 1], device=tokens.device)
 
 
 def _added(mask: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:

@@ -72,12 +72,15 @@ def write_results(
     seed: int = 0,
     names: Mapping[str, str] | None = None,
     extra: Mapping[str, Mapping[str, Figure]] | None = None,
+    keep: bool = True,
 ) -> Path:
-    """Write replies.jsonl, metrics.json and report.html; returns the report's path."""
+    """Write replies.jsonl (if `keep`), metrics.json, report.html; returns the report's path."""
     from metaconf.evaluation.tables import tables
     from metaconf.report import write_report
 
-    write_jsonl(output_dir / "replies.jsonl", (r for rows in rows_by_system.values() for r in rows))
+    if keep:
+        every = (row for rows in rows_by_system.values() for row in rows)
+        write_jsonl(output_dir / "replies.jsonl", every)
     metrics = {"title": title, **tables(rows_by_system, seed, names, extra)}
     write_json(output_dir / "metrics.json", metrics)
     return write_report(output_dir)

@@ -7,12 +7,14 @@ come as the group domain=ood.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metaconf.evaluation.systems import Row
 from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
+
+if TYPE_CHECKING:  # its module imports torch, and figures need none
+    from metaconf.evaluation.systems import Row
 
 POINTS = 200
 """At most so many points of a risk-coverage curve are stored."""

@@ -1,0 +1,153 @@
+"""Decisions: is the certified error kept, what coverage does it leave, and does weighing votes pay?
+
+    python benchmarks/decisions.py --model runs/demo/stage2 [--questions 400]
+
+Writes benchmarks/results/decisions.json. The simulation draws replies that are right as often as
+they say, with 11 levels; its true error is known. The coverage of MAPIE's controller on the same
+samples is added where MAPIE is installed. Votes: 9 replies a held-out question at temperature 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+from metaconf.decide.abstain import LEVELS, certify
+from metaconf.decide.vote import settled_after, vote
+
+ALPHA, DELTA, LABELLED, REPEATS = 0.15, 0.1, 500, 1000
+VOTES = (3, 5, 9)
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+def drawn(rng: np.random.Generator, n: int) -> Pairs:
+    confidence = np.round(rng.beta(1.2, 0.8, n), 1)
+    return confidence, (rng.random(n) < confidence).astype(float)
+
+
+def certified() -> dict[str, record.Figure]:
+    """How often the true error exceeds alpha, and the mean coverage, over REPEATS samples."""
+    rng = np.random.default_rng(0)
+    c, y = drawn(rng, 2_000_000)
+    error = {level: float(1 - y[c >= level].mean()) for level in LEVELS}
+    share = {level: float((c >= level).mean()) for level in LEVELS}
+    samples = [drawn(rng, LABELLED) for _ in range(REPEATS)]
+    ours = [certify(*sample, ALPHA, DELTA).threshold for sample in samples]
+    found = {
+        "delta": record.figure(DELTA),
+        "violation_rate": record.figure(
+            _mean(ours, lambda t: float(error[t] > ALPHA)), None, "", f"<= {DELTA}"
+        ),
+        "coverage": record.figure(_mean(ours, lambda t: share[t])),
+        "coverage_possible": record.figure(max(share[t] for t in LEVELS if error[t] <= ALPHA)),
+    }
+    if theirs := _mapie(samples[:200]):
+        best = [min(LEVELS, key=lambda level: abs(level - t)) if t else None for t in theirs]
+        found["coverage_mapie"] = record.figure(_mean(best, lambda t: share[t]))
+    return found
+
+
+def _mean(thresholds: Sequence[float | None], of: Callable[[float], float]) -> float:
+    return round(float(np.mean([0.0 if t is None else of(t) for t in thresholds])), 4)
+
+
+def _mapie(samples: Sequence[Pairs]) -> list[float | None]:
+    """Thresholds of MAPIE's BinaryClassificationController; nothing where it is not installed."""
+    try:
+        from mapie.risk_control import (  # pyright: ignore[reportMissingImports]
+            BinaryClassificationController,
+        )
+    except ImportError:
+        return []
+    return [_theirs(BinaryClassificationController, *sample) for sample in samples]
+
+
+def _theirs(controller: Any, c: np.ndarray, y: np.ndarray) -> float | None:
+    made = controller(
+        lambda x: np.stack([1 - x[:, 0], x[:, 0]], 1),
+        "precision",
+        target_level=1 - ALPHA,
+        confidence_level=1 - DELTA,
+        list_predict_params=np.array(sorted(LEVELS)),
+    )
+    made.calibrate(c[:, None], y.astype(int))
+    best = made.best_predict_param
+    return None if best is None else float(best)
+
+
+def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
+    """Accuracy of the majority and of the weighted vote, and the samples that stopping saves."""
+    from metaconf import demo
+    from metaconf.engines.local import load_local, sample_replies
+    from metaconf.engines.sampler import Sampling
+    from metaconf.engines.store import collect
+    from metaconf.graders import answer_key, grade_answer
+    from metaconf.reply import parse_reply
+
+    local, asked = load_local(model), demo.heldout(count, 1)[:count]
+    how = Sampling(96, seed=0, rows=256)
+
+    def ask(some: Any, wanted: tuple[int, ...], keep: Any) -> None:
+        sample_replies(local, some, wanted, how, keep)
+
+    replies = collect(folder / "votes.jsonl", asked, range(max(VOTES)), ask, "replies to vote")
+    right: dict[str, list[float]] = {f"{kind}{k}": [] for kind in ("m", "w") for k in VOTES}
+    used: list[int] = []
+    for question in asked:
+        parsed = [parse_reply(replies[question.id, i].text) for i in range(max(VOTES))]
+        # A reply that states no confidence has no say in the weighted vote.
+        known = [(p.answer or "", p.confidence or 0.0) for p in parsed]
+        keys = [answer_key(answer) for answer, _ in known]
+        sure = [c for _, c in known]
+        used.append(settled_after(keys[:5], sure[:5]))
+        for k in VOTES:
+            for kind, weights in (("m", None), ("w", sure[:k])):
+                winner = keys.index(vote(keys[:k], weights)[0])
+                grade = grade_answer(question, known[winner][0])[0]
+                right[f"{kind}{k}"].append(np.nan if grade is None else grade)
+    return _vote_figures(right) | {
+        "samples_saved": record.figure(round(1 - float(np.mean(used)) / 5, 4), None, "of 5")
+    }
+
+
+def _vote_figures(right: dict[str, list[float]]) -> dict[str, record.Figure]:
+    rng = np.random.default_rng(0)
+    n = len(next(iter(right.values())))
+    rows = rng.integers(0, n, (1000, n))
+    found: dict[str, record.Figure] = {}
+    for k in VOTES:
+        majority, weighted = (np.array(right[f"{kind}{k}"]) for kind in ("m", "w"))
+        for name, values in (
+            (f"majority_accuracy_k{k}", majority),
+            (f"vote_accuracy_k{k}", weighted),
+            (f"vote_gain_k{k}", weighted - majority),
+        ):
+            ends = np.percentile(np.nanmean(values[rows], 1), [2.5, 97.5])
+            target = ">= 0" if name.startswith("vote_gain") else None
+            found[name] = record.figure(round(float(np.nanmean(values)), 4), ends, "", target)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="a trained model whose replies vote")
+    parser.add_argument("--questions", type=int, default=400)
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-decisions"))
+    arguments = parser.parse_args()
+    found = certified()
+    if arguments.model:
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        found |= votes(arguments.model, arguments.questions, arguments.output_dir)
+    command = "python benchmarks/decisions.py --model runs/demo/stage2"
+    notes = "samples_saved: by stopping when no further reply of 5 can change the weighted vote."
+    path = record.write("decisions", command, found, [0], notes, ("numpy", "scipy"))
+    print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Replies from elsewhere: measured as our own, refused by line, never dropped in silence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from metaconf.cli import main
+from metaconf.metrics import brier
+
+LINES = [
+    {"question_id": "a", "confidence": 0.9, "correctness": 1, "task": "maths"},
+    {"question": "Where?", "confidence": 0.4, "correctness": 0.5, "task": "places"},
+    {"question_id": "c", "confidence": None, "correctness": 0, "task": "places"},
+    {
+        "question_id": "d",
+        "reply": "Answer: x\nSelf-reflection: y.\nConfidence: 7",
+        "correctness": 1,
+    },
+    {"question_id": "e", "reply": "I do not know", "correctness": None},
+]
+
+
+def write(path: Path, lines: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_replies_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = write(tmp_path / "r.jsonl", LINES), tmp_path / "out"
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out / "report.html")
+    (system,) = json.loads((out / "metrics.json").read_text())["systems"]
+    figures = system["figures"]
+    assert figures["brier"]["value"] == pytest.approx(brier([0.9, 0.4, 0.7], [1, 0.5, 1]))
+    assert (figures["brier"]["n"], figures["accuracy"]["n"], figures["n"]["value"]) == (3, 4, 5)
+    assert figures["parse_rate"]["value"] == pytest.approx(3 / 5)
+    assert {"family=maths", "family=places"} <= set(system["groups"])
+    assert len((out / "replies.jsonl").read_text().splitlines()) == 5
+    # A folder that holds a run is not written into.
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 2
+
+
+def test_systems_stand_side_by_side(tmp_path: Path) -> None:
+    lines = [{**line, "system": name} for name in ("ours", "theirs") for line in LINES]
+    path, out = write(tmp_path / "r.jsonl", lines), tmp_path / "out"
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0
+    systems = json.loads((out / "metrics.json").read_text())["systems"]
+    assert [system["key"] for system in systems] == ["ours", "theirs"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"confidence": 0.5}, "r.jsonl:6: names no question"),
+        ({"question_id": "q"}, "r.jsonl:6: has neither a confidence nor a reply"),
+        ({"question_id": "q", "confidence": 70}, "r.jsonl:6: confidence is 70; give a number"),
+        ({"question_id": "q", "confidence": 1, "correctness": "yes"}, "correctness is 'yes'"),
+    ],
+)
+def test_a_bad_line_is_named(
+    line: dict[str, object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = write(tmp_path / "r.jsonl", [*LINES, line]), tmp_path / "out"
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
