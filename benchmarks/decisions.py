@@ -107,7 +107,7 @@ def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
         used.append(settled_after(keys[:5], sure[:5]))
         for k in VOTES:
             for kind, weights in (("m", None), ("w", sure[:k])):
-                winner = keys.index(vote(keys[:k], weights)[0])
+                winner = keys.index(str(vote(keys[:k], weights)[0]))
                 grade = grade_answer(question, known[winner][0])[0]
                 right[f"{kind}{k}"].append(np.nan if grade is None else grade)
     return _vote_figures(right) | {
@@ -127,7 +127,7 @@ def _vote_figures(right: dict[str, list[float]]) -> dict[str, record.Figure]:
             (f"vote_accuracy_k{k}", weighted),
             (f"vote_gain_k{k}", weighted - majority),
         ):
-            ends = np.percentile(np.nanmean(values[rows], 1), [2.5, 97.5])
+            ends = np.percentile(np.nanmean(values[rows], 1), [2.5, 97.5]).tolist()
             target = ">= 0" if name.startswith("vote_gain") else None
             found[name] = record.figure(round(float(np.nanmean(values)), 4), ends, "", target)
     return found

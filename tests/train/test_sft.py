@@ -16,7 +16,13 @@ from metaconf.train.encode import encode_reply
 from metaconf.train.levels import lead_in, level_logprobs, level_tokens, soften
 from metaconf.train.rows import Branch, Row, collate
 from metaconf.train.score import taught_loss
-from metaconf.train.sft import ConfidenceSFTTrainer, sft_config, step_at, text_loss
+from metaconf.train.sft import (
+    ConfidenceSFTTrainer,
+    own_where_told,
+    sft_config,
+    step_at,
+    text_loss,
+)
 
 NAMES = ("loss_text", "loss_confidence", "loss_direct")
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
@@ -28,11 +34,9 @@ def rows(local: Any, n: int = 4) -> list[Row]:
         reply = encode_reply(local.tokenizer, format_reply(answer, "I know it.", round(target, 1)))
         prompt = list(local.reply_prompt(question))
         label = lead_in(local.tokenizer)
-        other = local.tokenizer.encode("Answer: a guess", add_special_tokens=False)
         branches = (
             Branch(reply.level_at or 0, [], target, direct=False),
             Branch(reply.spans["answer"][1], label, target),
-            Branch(0, [*other, *label], 0.1),
         )
         made.append(Row(prompt, reply.tokens, reply.level_at or 0, branches))
     return made
@@ -60,11 +64,11 @@ def test_the_whole_reply_and_its_end_are_learnt_and_nothing_else(
         assert [*prefix, *ids[: len(whole) - len(prefix)].tolist()] == whole
         learnt = [t for place, t in enumerate(row.reply) if place != row.level_at]
         assert labels[labels != -100].tolist() == learnt
-        assert row.reply[row.level_at] in levels.first
+        assert row.level_at and row.reply[row.level_at] in levels.first
         assert row.reply[-1] == local.tokenizer.eos_token_id
         assert (ids[labels != -100] == labels[labels != -100]).all()
         assert labels[0] == -100  # a prompt token predicts the reply's first
-    assert batch["targets"].tolist() == pytest.approx([0.95, 0.95, 0.1, 0.3, 0.3, 0.1] * 2)
+    assert batch["targets"].tolist() == pytest.approx([0.95, 0.95, 0.3, 0.3] * 2)
 
 
 def test_rows_with_one_prompt_keep_a_token_of_it(local_of: Callable[..., Any]) -> None:
@@ -106,7 +110,7 @@ def test_the_text_loss_leaves_the_level_out(local_of: Callable[..., Any], digits
     head = torch.eye(len(local.tokenizer))
     hidden = hidden_for(head, batch["input_ids"])
     assert text_loss(hidden, head, batch["labels"]) < 1e-3
-    told = [0, 3, 6, 9]  # the first branch of each row is the reply's own level
+    told = [0, 2, 4, 6]  # the first branch of each row is the reply's own level
     at = tuple(batch["spots"][told][:, :2].T)
     wrong, shifted = hidden.clone(), hidden.clone()
     wrong[at] = 0
@@ -172,16 +176,18 @@ def test_each_loss_is_that_of_a_plain_forward(
         seen = {name: made._metrics["train"][name][-1] for name in NAMES}
         told, direct, text = [], [], []
         for row in batch_rows:
-            for branch in row.branches:
+            expected = torch.zeros(())
+            for branch in sorted(row.branches, key=lambda b: not b.direct):
                 words = [*row.reply[: branch.at], *branch.tokens]
                 assert ("Self-reflection" in local.tokenizer.decode(words)) != branch.direct
-                pair = [
-                    model(torch.tensor([[*row.prompt, *way]])).logits[:, -1]
-                    for way in (words, [*words, tokens.first[1]])
-                ]
-                said = level_logprobs(*pair, torch.eye(pair[0].shape[-1]), tokens)
-                value = taught_loss(said, torch.tensor([branch.target]), 1.0)
-                (direct if branch.direct else told).append(value)
+                ways = (words, [*words, tokens.first[1]])
+                here, after = (
+                    model(torch.tensor([[*row.prompt, *way]])).logits[:, -1] for way in ways
+                )
+                said = level_logprobs(here, after, torch.eye(here.shape[-1]), tokens)
+                goal = torch.tensor(branch.target) if branch.direct else expected
+                (direct if branch.direct else told).append(taught_loss(said, goal[None], 1.0))
+                expected = torch.softmax(said[0], -1) @ torch.linspace(0, 1, 11)
             logits = model(torch.tensor([[*row.prompt, *row.reply]])).logits[0]
             logprobs = torch.log_softmax(logits[len(row.prompt) - 1 : -1], -1)
             picked = logprobs[torch.arange(len(row.reply)), torch.tensor(row.reply)]
@@ -189,6 +195,16 @@ def test_each_loss_is_that_of_a_plain_forward(
     plain = [torch.stack(values).mean().item() for values in (text, told, direct)]
     assert [seen[name] for name in NAMES] == pytest.approx(plain, rel=1e-3)
     assert loss.item() == pytest.approx(plain[0] + 0.5 * (plain[1] + plain[2]), rel=1e-3)
+
+
+def test_after_a_reflection_the_model_is_to_say_what_it_expects_itself() -> None:
+    said = torch.log(torch.full((4, 11), 1e-6))
+    for spot, level in enumerate((9, 2, 5, 7)):
+        said[spot, level] = 0.0
+    row, direct = torch.tensor([0, 0, 1, 2]), torch.tensor([False, True, True, False])
+    targets = own_where_told(said, row, torch.tensor([0.6, 0.6, 0.4, 0.3]), direct)
+    # The first is told what its row says straight after the answer; the last has no such place.
+    assert targets == pytest.approx(torch.tensor([0.2, 0.6, 0.4, 0.3]), abs=1e-3)
 
 
 def test_rows_without_a_reflection_teach_answer_and_confidence(

@@ -82,7 +82,7 @@ def _said(where: str, raw: Mapping[str, Any]) -> Row:
     return {**given, "confidence": parsed.confidence, "text": text, "problems": problems}
 
 
-def _check(where: str, name: str, value: object) -> None:
+def _check(where: str, name: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and 0 <= value <= 1):
         raise UserError(f"{where}: {name} is {value!r}; give a number from 0 to 1, or null")

@@ -4,6 +4,7 @@ Three losses, apart: cross-entropy on the text; on the confidence, cross-entropy
 distribution over the levels whose mean is the target (mixed into the text's it drowns, one token in
 forty); and the same straight after the answer, in a branch that leaves the reflection out: the
 wording of a given reflection tells the level, so after it the model need not look into itself.
+After the reflection its goal is therefore what it expects straight after the answer.
 
 The first rows teach the last of the three alone, in order: beside the text the model learns to read
 its own certainty several times more slowly (docs/lab-notebook.md).
@@ -50,10 +51,12 @@ class ConfidenceSFTTrainer(SFTTrainer):
         said = level_logprobs(hidden[row, place], hidden[row, after_one], head, self.tokens)
         step = step_at(self.state.global_step / max(self.state.max_steps, 1), self.taught.sharp)
         direct = inputs["direct"]
+        targets = own_where_told(said, row, inputs["targets"], direct)
         losses = {"loss_text": text_loss(hidden, head, inputs["labels"])}
-        for name, kind in (("loss_confidence", ~direct), ("loss_direct", direct)):
+        # After a reflection the goal is an expectation already, so all the way to it.
+        for name, kind, far in (("loss_confidence", ~direct, 1.0), ("loss_direct", direct, step)):
             if kind.any():
-                losses[name] = taught_loss(said[kind], inputs["targets"][kind], step)
+                losses[name] = taught_loss(said[kind], targets[kind], far)
         self._note(model, **losses)
         beside_answer = "loss_confidence" not in losses
         weights = {
@@ -75,6 +78,24 @@ def step_at(done: float, sharp: float) -> float:
     is narrowed around its own expectation, so that the level spoken is as good as the expectation.
     """
     return 1 - (1 - sharp) * min(max((done - 0.5) / 0.25, 0.0), 1.0)
+
+
+def own_where_told(
+    said: torch.Tensor, row: torch.Tensor, targets: torch.Tensor, direct: torch.Tensor
+) -> torch.Tensor:
+    """Targets (M,) in which a confidence after a reflection is to be what the model itself expects
+    straight after the answer of the same row: `said` (M, 11) log-probabilities, `row` (M,).
+
+    The wording of a given reflection tells the row's target, and the model would learn to read that
+    instead of itself: in its own replies the likeliest wording then drew the number down with it
+    (docs/lab-notebook.md). Of its own expectation the wording tells nothing that it does not know.
+    """
+    scale = torch.linspace(0, 1, said.shape[1], device=said.device)
+    own = torch.softmax(said.detach(), -1) @ scale
+    of_row = torch.full((int(row.max()) + 1,), torch.nan, device=said.device)
+    of_row[row[direct]] = own[direct]
+    expected = of_row[row]
+    return torch.where(direct | expected.isnan(), targets.to(own), expected)
 
 
 def text_loss(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
