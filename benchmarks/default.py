@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import record
 
 from metaconf import demo, metrics
+from metaconf.config import RUN_MARKER
 from metaconf.evaluation.systems import Row
 
 COMMAND = "make bench-default"
@@ -76,11 +78,12 @@ def in_domain(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["split"] != "ood"]
 
 
-def seed_run(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
+def seed_run(folder: Path, seed: int, unknowable: Path | None, demo_run: Path) -> dict[str, Any]:
     """Everything measured with one seed; its results are kept in `folder`/bench.json."""
     kept = folder / "bench.json"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        _share_demo(folder, seed, demo_run)
         kept.write_text(json.dumps(_measure(folder, seed, unknowable), allow_nan=False))
     return json.loads(kept.read_text())
 
@@ -145,6 +148,22 @@ def _share_base(folder: Path) -> None:
     shared.mkdir(parents=True, exist_ok=True)
     if not (folder / "base").exists():
         (folder / "base").symlink_to(shared.resolve(), target_is_directory=True)
+
+
+def _share_demo(folder: Path, seed: int, demo_run: Path) -> None:
+    """A finished demo of this seed has trained the very models: they are taken over."""
+    marker = demo_run / RUN_MARKER
+    if (folder / "stage1").exists() or not (demo_run / "report.html").exists():
+        return
+    asked = json.loads(marker.read_text())
+    trained = {name: getattr(PLAN, name) for name in TRAINING}
+    if asked["seed"] == seed and trained == {name: asked["plan"][name] for name in TRAINING}:
+        for part in ("prepare", "stage1", "stage2"):
+            shutil.copytree(demo_run / part, folder / part, dirs_exist_ok=True)
+
+
+TRAINING = ("stage1_questions", "stage2_steps", "samples")
+"""What of a plan decides how the models are trained."""
 
 
 def _unknowable(path: Path) -> list[Any]:
@@ -351,11 +370,12 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-default"))
     parser.add_argument("--unknowable", type=Path, help="questions that the model cannot know")
     parser.add_argument(
-        "--demo", type=Path, default=Path("runs/demo"), help="a finished demo, timed"
+        "--demo", type=Path, default=Path("runs/demo"), help="a finished demo: its time and models"
     )
     arguments = parser.parse_args()
+    folder = arguments.output_dir
     runs = [
-        seed_run(arguments.output_dir / f"seed{seed}", seed, arguments.unknowable)
+        seed_run(folder / f"seed{seed}", seed, arguments.unknowable, arguments.demo)
         for seed in arguments.seeds
     ]
     found = (figures(runs) if runs else {}) | _demo_figures(arguments.demo) | _sampling()

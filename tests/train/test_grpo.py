@@ -146,7 +146,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
         trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
         hidden = run_trees(decoder, *trees)
         row, place, after_one = batch["spots"].T
-        said = level_logprobs(hidden[row, place], hidden[row, after_one], head, levels)
+        states = hidden[row, place], hidden[row, after_one]
+        said = level_logprobs(*states, head, levels, tokenizer.eos_token_id)
         loss = text_loss(hidden, head, batch["labels"]) - (weights * said).sum(-1).mean()
         optimizer.zero_grad()
         loss.backward()

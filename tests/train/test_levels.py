@@ -77,11 +77,11 @@ def test_level_logprobs_are_over_the_vocabulary() -> None:
     torch.manual_seed(0)
     hidden, after, head = torch.randn(4, 8), torch.randn(4, 8), torch.randn(40, 8)
     whole, ten = (torch.softmax(states @ head.T, -1) for states in (hidden, after))
-    said = level_logprobs(hidden, after, head, LevelTokens((*range(20, 30), 21), 20)).exp()
+    said = level_logprobs(hidden, after, head, LevelTokens((*range(20, 30), 21), 20), 9).exp()
     assert torch.allclose(said[:, 10], whole[:, 21] * ten[:, 20], atol=1e-6)
-    assert torch.allclose(said[:, 1] + said[:, 10], whole[:, 21], atol=1e-6)
+    assert torch.allclose(said[:, 1], whole[:, 21] * ten[:, 9], atol=1e-6)
     assert torch.allclose(said[:, [0, *range(2, 10)]], whole[:, [20, *range(22, 30)]])
-    own = level_logprobs(hidden, after, head, LevelTokens(tuple(range(20, 31)), None)).exp()
+    own = level_logprobs(hidden, after, head, LevelTokens(tuple(range(20, 31)), None), 9).exp()
     assert torch.allclose(own, whole[:, 20:31])
 
 

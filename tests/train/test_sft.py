@@ -135,8 +135,8 @@ def test_the_confidence_loss_is_least_at_the_target(
             first[:, token] += levels[:, level]
         if tokens.ten_next is not None:
             after_one[:, tokens.ten_next] = levels[:, 10] / (levels[:, 1] + levels[:, 10] + 1e-9)
-            after_one[:, tokens.first[5]] = 1 - after_one[:, tokens.ten_next]
-        said = level_logprobs(first.log(), after_one.clamp_min(1e-9).log(), head, tokens)
+            after_one[:, 7] = 1 - after_one[:, tokens.ten_next]
+        said = level_logprobs(first.log(), after_one.clamp_min(1e-9).log(), head, tokens, 7)
         assert said.exp() == pytest.approx(levels, abs=1e-3)
         return taught_loss(said, means, 1.0).item()
 
@@ -148,7 +148,7 @@ def test_the_confidence_loss_is_least_at_the_target(
     # Whatever is likely there and is no level costs.
     outside = torch.full((4, len(head)), 1e-9)
     outside[:, 5] = 1.0
-    assert taught_loss(level_logprobs(outside.log(), outside, head, tokens), means, 1.0) > 10
+    assert taught_loss(level_logprobs(outside.log(), outside, head, tokens, 7), means, 1.0) > 10
 
 
 def test_a_shorter_step_narrows_towards_the_expectation() -> None:
@@ -184,7 +184,8 @@ def test_each_loss_is_that_of_a_plain_forward(
                 here, after = (
                     model(torch.tensor([[*row.prompt, *way]])).logits[:, -1] for way in ways
                 )
-                said = level_logprobs(here, after, torch.eye(here.shape[-1]), tokens)
+                end = local.tokenizer.eos_token_id
+                said = level_logprobs(here, after, torch.eye(here.shape[-1]), tokens, end)
                 goal = torch.tensor(branch.target) if branch.direct else expected
                 (direct if branch.direct else told).append(taught_loss(said, goal[None], 1.0))
                 expected = torch.softmax(said[0], -1) @ torch.linspace(0, 1, 11)

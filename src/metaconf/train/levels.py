@@ -65,21 +65,24 @@ def soften(target: np.ndarray) -> np.ndarray:
 
 
 def level_logprobs(
-    hidden: torch.Tensor, after_one: torch.Tensor, head: torch.Tensor, tokens: LevelTokens
+    hidden: torch.Tensor,
+    after_one: torch.Tensor,
+    head: torch.Tensor,
+    tokens: LevelTokens,
+    end: int,
 ) -> torch.Tensor:
     """Log-probabilities (n, 11) of the levels over the whole vocabulary.
 
     `hidden` (n, D) stands where the level's first token is predicted, `after_one` (n, D) where a
-    "1" was written in that place (not used where 10 has a token of its own).
+    "1" was written in that place: it is level 10 where a "0" follows, and level 1 where the token
+    `end` does; "1/2" is neither. Not used where 10 has a token of its own.
     """
     first = _logprobs(hidden, head)[:, list(tokens.first)]
     if tokens.ten_next is None:
         return first
-    ten = _logprobs(after_one, head)[:, tokens.ten_next]
-    # log(1 − p); p = 1 in single precision would give −inf and a gradient without a number.
-    not_ten = torch.log1p(-ten.exp().clamp_max(1 - 1e-6))
+    ten, ended = _logprobs(after_one, head)[:, [tokens.ten_next, end]].unbind(1)
     one = first[:, 1]
-    return torch.stack([first[:, 0], one + not_ten, *first[:, 2:10].unbind(1), one + ten], 1)
+    return torch.stack([first[:, 0], one + ended, *first[:, 2:10].unbind(1), one + ten], 1)
 
 
 def _logprobs(hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:

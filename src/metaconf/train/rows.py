@@ -55,7 +55,7 @@ class Row:
 def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, torch.Tensor]:
     """Columns of rows → tensors: the shared start of all prompts (1, P), and the rest, right-padded
     to T: what is left of the prompt, the reply, the branches, each with the token `one` behind it
-    (of which a "10" may be made).
+    (which a "0" makes a 10, and the reply's end a 1).
 
     `sees` (B, T, T) says which tokens of the rest each of them sees; `position_ids` (B, T) count
     along each token's own way, the prefix included; `labels` (B, T) are -100 outside the reply and

@@ -35,6 +35,7 @@ class ConfidenceSFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         self.taught = taught
         self.tokens: LevelTokens = level_tokens(self.processing_class)
+        self.end: int = self.processing_class.eos_token_id  # pyright: ignore
         refuse_several_processes(self.accelerator.num_processes)
 
     def compute_loss(
@@ -48,7 +49,8 @@ class ConfidenceSFTTrainer(SFTTrainer):
         trees = [inputs[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
         hidden = run_trees(decoder, *trees)
         row, place, after_one = inputs["spots"].T
-        said = level_logprobs(hidden[row, place], hidden[row, after_one], head, self.tokens)
+        states = hidden[row, place], hidden[row, after_one]
+        said = level_logprobs(*states, head, self.tokens, self.end)
         step = step_at(self.state.global_step / max(self.state.max_steps, 1), self.taught.sharp)
         direct = inputs["direct"]
         targets = own_where_told(said, row, inputs["targets"], direct)
