@@ -63,6 +63,7 @@ BLOCKS = {
     "default": ("default", targets),
     "metrics": ("metrics", targets),
     "report": ("report", targets),
+    "decisions": ("decisions", targets),
 }
 
 
