@@ -35,6 +35,11 @@ def test_a_settled_vote_is_the_vote_of_all(replies: list[tuple[str, float]], wei
     assert vote(answers[:n], some)[0] == vote(answers, confidences)[0]
 
 
+def test_a_tie_that_is_still_possible_is_not_settled() -> None:
+    # 0.3 + 1 may still reach 1.3, and the first answer to come wins a tie.
+    assert settled_after("abba", [0.3, 0.3, 1.0, 1.0]) == 4
+
+
 def test_a_clear_vote_stops_early() -> None:
     assert settled_after("aaaaa") == 3
     assert settled_after("abbaa") == 5

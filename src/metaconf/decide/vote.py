@@ -38,7 +38,7 @@ def settled_after(answers: Sequence[Hashable], confidences: Sequence[float] | No
         for i, answer in enumerate(answers[:drawn]):
             sums[answer] = sums.get(answer, 0.0) + (1.0 if some is None else some[i])
         first, *others = sorted(sums.values(), reverse=True)
-        # Strictly more: at equal sums the first to come would win, and a new answer never is.
-        if first > max(others, default=0.0) + len(answers) - drawn:
+        # Clearly more, beyond rounding: at equal sums the answer that came first would win.
+        if first - max(others, default=0.0) > len(answers) - drawn + 1e-9:
             return drawn
     return len(answers)
