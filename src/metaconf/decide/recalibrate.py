@@ -68,6 +68,10 @@ def _logit(c: Array) -> Array:
     return np.log(kept / (1 - kept))
 
 
+def _log_loss(logits: Array, y: Array) -> float:
+    return float((np.logaddexp(0, logits) - y * logits).mean())
+
+
 def _none(c: Array, y: Array) -> Map:
     return Map("none")
 
@@ -79,8 +83,7 @@ def _temperature(c: Array, y: Array) -> Map:
     logits = _logit(c)
 
     def loss(log_slope: float) -> float:
-        scaled = np.exp(log_slope) * logits
-        return float((np.logaddexp(0, scaled) - y * scaled).mean())
+        return _log_loss(np.exp(log_slope) * logits, y)
 
     found = minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded")
     return Map("temperature", ((float(np.exp(found.x)), 0.0),))
@@ -93,10 +96,9 @@ def _logistic(c: Array, y: Array) -> Map:
     logits = _logit(c)
 
     def loss(numbers: Array) -> float:
-        scaled = numbers[0] * logits + numbers[1]
         # A grain of penalty keeps the numbers finite where one class is missing.
         penalty = 1e-4 * float((numbers - (1, 0)) @ (numbers - (1, 0)))
-        return float((np.logaddexp(0, scaled) - y * scaled).mean()) + penalty
+        return _log_loss(numbers[0] * logits + numbers[1], y) + penalty
 
     slope, offset = minimize(loss, np.array([1.0, 0.0]), method="BFGS").x
     return Map("logistic", ((float(slope), float(offset)),))

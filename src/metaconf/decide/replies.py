@@ -35,11 +35,14 @@ def read(path: Path, system: str | None) -> list[Row]:
 def _checked(path: Path, line: int, row: Row) -> Row:
     if row.get("question_id") is None or "confidence" not in row:
         raise UserError(f"{path}:{line}: question_id and confidence are needed")
+    check_numbers(f"{path}:{line}", row)
+    return row
+
+
+def check_numbers(where: str, row: Row) -> None:
+    """Confidence and correctness are in [0, 1], null or absent; UserError otherwise."""
     for name in ("confidence", "correctness"):
         value = row.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value <= 1):
-            raise UserError(
-                f"{path}:{line}: {name} is {value!r}; give a number from 0 to 1, or null"
-            )
-    return row
+            raise UserError(f"{where}: {name} is {value!r}; give a number from 0 to 1, or null")

@@ -89,6 +89,7 @@ def _convert(source: Path, target: Path) -> None:
     from transformers.utils import logging
 
     # A warning about the speed of packed weights, which are unpacked here, and a bar of 2 s.
+    before = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     partial = target.with_name(f".{target.name}.{os.getpid()}")
@@ -103,5 +104,5 @@ def _convert(source: Path, target: Path) -> None:
         del model.config.quantization_config
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    logging.set_verbosity_warning()
+    logging.set_verbosity(before)
     partial.replace(target)

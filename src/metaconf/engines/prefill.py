@@ -95,8 +95,15 @@ def _added(mask: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
     total = mask.shape[1]
     causal = torch.ones(length, total, dtype=torch.bool, device=mask.device).tril(total - length)
     open_ = mask[:, None, None].bool() & causal
-    # A padding row sees nothing at all here; its finite floor keeps the softmax from NaN.
-    return torch.zeros(open_.shape, dtype=dtype, device=mask.device).masked_fill(
+    return added(open_, dtype)
+
+
+def added(open_: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Which places are seen → what is added to the scores: 0, or a floor where they are not.
+
+    The floor is finite: a padding row, which sees nothing at all, would have a softmax of NaN.
+    """
+    return torch.zeros(open_.shape, dtype=dtype, device=open_.device).masked_fill(
         ~open_, torch.finfo(dtype).min
     )
 

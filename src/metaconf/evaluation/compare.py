@@ -28,9 +28,10 @@ def compare(paths: Sequence[Path], system: str | None, seed: int) -> dict[str, A
         raise UserError(f"{paths[0]} and the others have no question in common")
     first, found = _run(runs[0], shared), list[dict[str, Any]]()
     for path, run in zip(paths, runs, strict=True):
-        one: dict[str, Any] = {"run": str(path), "figures": _figures(_run(run, shared), seed)}
+        own = _run(run, shared)
+        one: dict[str, Any] = {"run": str(path), "figures": summarise(*own, NAMES, seed=seed)}
         if run is not runs[0]:
-            differences = paired_differences(_run(run, shared), first, NAMES, seed=seed)
+            differences = paired_differences(own, first, NAMES, seed=seed)
             one |= {"differences": differences, "wins": _wins(run, runs[0], shared)}
         found.append(one)
     left_out = [len(run) - len(shared) for run in runs]
@@ -63,10 +64,6 @@ def _by_question(path: Path, system: str | None) -> dict[str, Row]:
 def _run(rows: dict[str, Row], ids: Sequence[str]) -> Run:
     pairs = [(rows[i]["confidence"], rows[i].get("correctness")) for i in ids]
     return Run([c for c, _ in pairs], [y for _, y in pairs], ids)
-
-
-def _figures(run: Run, seed: int) -> dict[str, Figure]:
-    return summarise(*run, NAMES, seed=seed)
 
 
 def _wins(run: dict[str, Row], first: dict[str, Row], ids: Sequence[str]) -> tuple[int, int]:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metaconf.decide.replies import Row, check_numbers
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
 
-Row = dict[str, Any]
 SHOWN = 100_000
 """With more replies than this, the report holds figures alone: a browser could not."""
 _SHARED: Row = {"prompt": None, "cause": None, "split": None, "truth": None, "why": None}
@@ -30,8 +30,8 @@ def measure(path: Path, output_dir: Path, seed: int) -> Path:
     from metaconf.evaluation.run import write_results
     from metaconf.preflight import mark_run
 
-    rows = read_given(path)
     check_output_dir(output_dir, False)
+    rows = read_given(path)
     mark_run(output_dir, {"command": "evaluate", "replies": str(path), "seed": seed}, False)
     count = sum(map(len, rows.values()))
     return write_results(output_dir, f"Replies of {path.name}", rows, seed, keep=count <= SHOWN)
@@ -48,12 +48,11 @@ def read_given(path: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _row(where: str, raw: Mapping[str, Any]) -> Row:
+def _row(where: str, raw: Row) -> Row:
     question = raw.get("question_id", raw.get("question"))
     if question is None:
         raise UserError(f"{where}: names no question; give question_id or question")
-    for name in ("confidence", "correctness"):
-        _check(where, name, raw.get(name))
+    check_numbers(where, raw)
     return {
         **_SHARED,
         **{name: raw[name] for name in _SHARED if name in raw},
@@ -80,9 +79,3 @@ def _said(where: str, raw: Mapping[str, Any]) -> Row:
     given = {"answer": parsed.answer, "reflection": parsed.reflection}
     problems = list(parsed.problems)
     return {**given, "confidence": parsed.confidence, "text": text, "problems": problems}
-
-
-def _check(where: str, name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and 0 <= value <= 1):
-        raise UserError(f"{where}: {name} is {value!r}; give a number from 0 to 1, or null")

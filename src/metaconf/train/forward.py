@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from metaconf.engines.prefill import common_prefix
+from metaconf.engines.prefill import added, common_prefix
 from metaconf.errors import UserError
 from metaconf.train.levels import LevelTokens, level_probabilities
 
@@ -86,10 +86,8 @@ def run_trees(
     dtype = next(decoder.parameters()).dtype
     if torch.is_autocast_enabled(ids.device.type):
         dtype = torch.get_autocast_dtype(ids.device.type)
-    unseen = torch.zeros(sees.shape, dtype=dtype, device=ids.device)
-    unseen.masked_fill_(~sees, torch.finfo(dtype).min)
-    # Four dimensions: taken as it is, added to the scores.
-    mask = torch.nn.functional.pad(unseen, (prefix.shape[1], 0))[:, None]
+    # Four dimensions: taken as it is, added to the scores. All see the prefix.
+    mask = torch.nn.functional.pad(added(sees, dtype), (prefix.shape[1], 0))[:, None]
     out = decoder(
         input_ids=ids,
         attention_mask=mask,

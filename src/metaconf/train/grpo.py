@@ -30,7 +30,7 @@ from metaconf.train.forward import (
     run_replies,
     token_scores,
 )
-from metaconf.train.levels import LEVELS, level_tokens
+from metaconf.train.levels import expectation, level_tokens
 from metaconf.train.merged import merged
 from metaconf.train.score import confidence_loss
 
@@ -109,7 +109,7 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         )
         outcome = inputs["outcome"][rows]
         mode = "train" if model.training else "eval"
-        expected = levels.detach() @ torch.linspace(0, 1, LEVELS, device=levels.device)
+        expected = expectation(levels.detach())
         self._metrics[mode]["confidence/expected"].append(expected.mean().item())
         self._metrics[mode]["confidence/brier"].append((expected - outcome).square().mean().item())
         loss = confidence_loss(levels, outcome, self.exact.step)

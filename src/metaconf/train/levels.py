@@ -64,6 +64,11 @@ def soften(target: np.ndarray) -> np.ndarray:
     return weights
 
 
+def expectation(levels: torch.Tensor) -> torch.Tensor:
+    """The mean confidence (n,) in [0, 1] of probabilities or weights on the levels (n, 11)."""
+    return levels @ torch.linspace(0, 1, LEVELS, device=levels.device)
+
+
 def level_logprobs(
     hidden: torch.Tensor,
     after_one: torch.Tensor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from metaconf.train.levels import LEVELS, soften
+from metaconf.train.levels import expectation, soften
 
 
 def goal(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
@@ -22,16 +22,14 @@ def goal(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Te
 
 def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
     """Mean cross-entropy of `levels` (n, 11), probabilities among themselves, to the goal."""
-    scale = torch.linspace(0, 1, LEVELS, device=levels.device)
-    weights = goal(levels.detach() @ scale, outcome, step)
+    weights = goal(expectation(levels.detach()), outcome, step)
     return -(weights * levels.clamp_min(1e-8).log()).sum(-1).mean()
 
 
 def taught_loss(logprobs: torch.Tensor, targets: torch.Tensor, step: float) -> torch.Tensor:
     """The same for `logprobs` (n, 11) over the whole vocabulary, so that nothing but a level is
     learnt to stand there; `targets` (n,) in [0, 1] in the place of outcomes."""
-    scale = torch.linspace(0, 1, LEVELS, device=logprobs.device)
-    expected = torch.softmax(logprobs.detach(), -1) @ scale
+    expected = expectation(torch.softmax(logprobs.detach(), -1))
     weights = goal(expected, targets.to(expected), step)
     # 0 × −inf is no number.
     return -(weights * logprobs.clamp_min(-100.0)).sum(-1).mean()

@@ -20,7 +20,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config_blocks import Confidence
 from metaconf.train.forward import decoder_of, refuse_several_processes, run_trees
-from metaconf.train.levels import LevelTokens, level_logprobs, level_tokens
+from metaconf.train.levels import LevelTokens, expectation, level_logprobs, level_tokens
 from metaconf.train.score import taught_loss
 
 
@@ -92,8 +92,7 @@ def own_where_told(
     instead of itself: in its own replies the likeliest wording then drew the number down with it
     (docs/lab-notebook.md). Of its own expectation the wording tells nothing that it does not know.
     """
-    scale = torch.linspace(0, 1, said.shape[1], device=said.device)
-    own = torch.softmax(said.detach(), -1) @ scale
+    own = expectation(torch.softmax(said.detach(), -1))
     of_row = torch.full((int(row.max()) + 1,), torch.nan, device=said.device)
     of_row[row[direct]] = own[direct]
     expected = of_row[row]

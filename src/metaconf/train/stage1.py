@@ -46,11 +46,11 @@ def train_rows(local: LocalModel, rows: Sequence[dict[str, Any]], first: float =
 
     Rows whose reply states no level are refused by their id.
     """
-    short = round(first * len(rows))
-    return [_train_row(local, row, i >= short) for i, row in enumerate(rows)]
+    short, label = round(first * len(rows)), lead_in(local.tokenizer)
+    return [_train_row(local, row, label, i >= short) for i, row in enumerate(rows)]
 
 
-def _train_row(local: LocalModel, row: dict[str, Any], whole: bool) -> Row:
+def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: bool) -> Row:
     question, reply = (turn["value"] for turn in row["conversations"])
     prompt = render(local.tokenizer, messages(question, row["system"]))
     encoded = encode_reply(local.tokenizer, reply)
@@ -59,7 +59,7 @@ def _train_row(local: LocalModel, row: dict[str, Any], whole: bool) -> Row:
             f"row {row.get('id')}: the reply states no answer or no confidence; mend or drop it"
         )
     end = encoded.spans["answer"][1]
-    direct = Branch(end, lead_in(local.tokenizer), row["target"])
+    direct = Branch(end, label, row["target"])
     if not whole:
         return Row(prompt, encoded.tokens[:end], None, (direct,))
     told = Branch(encoded.level_at, [], row["target"], direct=False)
