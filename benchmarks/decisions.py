@@ -1,6 +1,6 @@
 """Decisions: is the certified error kept, what coverage does it leave, and does weighing votes pay?
 
-    python benchmarks/decisions.py --model runs/demo/stage2 [--questions 400]
+    python benchmarks/decisions.py --model runs/demo/stage2 [--questions 300]
 
 Writes benchmarks/results/decisions.json. The simulation draws replies that are right as often as
 they say, with 11 levels; its true error is known. The coverage of MAPIE's controller on the same
@@ -141,7 +141,7 @@ def _vote_figures(right: dict[str, list[float]]) -> dict[str, record.Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="a trained model whose replies vote")
-    parser.add_argument("--questions", type=int, default=400)
+    parser.add_argument("--questions", type=int, default=300)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-decisions"))
     arguments = parser.parse_args()
     found = certified()

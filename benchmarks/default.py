@@ -23,7 +23,6 @@ from metaconf import demo, metrics
 from metaconf.config import RUN_MARKER
 from metaconf.evaluation.systems import Row
 
-COMMAND = "make bench-default"
 PLAN = demo.Plan(heldout=1500, out_of_domain=300)
 REPLICATES = 1000
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -364,6 +363,14 @@ def _sampling(questions: int = 32, k: int = 8) -> dict[str, record.Figure]:
     return {"sampling_ratio_generate": record.figure(round(ratio, 2), None, "x")}
 
 
+def _command(arguments: argparse.Namespace) -> str:
+    """The command line that gives these figures again; of a file its name alone."""
+    words = ["python benchmarks/default.py --seeds", *map(str, arguments.seeds)]
+    if arguments.unknowable is not None:
+        words += ["--unknowable", arguments.unknowable.name]
+    return " ".join(words)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="*", default=[42, 0, 1])
@@ -379,7 +386,7 @@ def main() -> None:
         for seed in arguments.seeds
     ]
     found = (figures(runs) if runs else {}) | _demo_figures(arguments.demo) | _sampling()
-    path = record.write("default", COMMAND, found, arguments.seeds, notes(), PACKAGES)
+    path = record.write("default", _command(arguments), found, arguments.seeds, notes(), PACKAGES)
     print(path.read_text())
 
 
