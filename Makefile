@@ -12,7 +12,9 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c "$(NEW_ENOUGH)" >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: demo test lint figures bench-default install dev clean
+LLAMA_FACTORY := .venv-llama-factory
+
+.PHONY: demo test lint figures bench-default install dev llama-factory clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -54,5 +56,20 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -e ".[dev]"
 	touch $@
 
+# LLaMA-Factory wants older versions than TRL, so it gets an environment of its own. torch is named
+# first: left to itself pip takes another. Its companions come as CUDA builds, which do not load
+# beside the CPU's: there torchvision is not needed, and torchaudio only as Python.
+llama-factory: $(LLAMA_FACTORY)/.installed
+
+$(LLAMA_FACTORY)/.installed: $(VENV)/bin/python
+	$(BIN)/python -m venv $(LLAMA_FACTORY)
+	$(LLAMA_FACTORY)/bin/python -m pip install \
+	  torch==2.13.0 torchvision==0.28.0 torchaudio==2.11.0 llamafactory==0.9.5
+	@$(LLAMA_FACTORY)/bin/python -c "import sys, torch; sys.exit(not torch.version.cuda)" || { \
+	  $(LLAMA_FACTORY)/bin/python -m pip uninstall -y torchvision && \
+	  rm -f $(LLAMA_FACTORY)/lib/python*/site-packages/torchaudio/lib/*.so; }
+	$(LLAMA_FACTORY)/bin/llamafactory-cli version
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LLAMA_FACTORY) build dist .pytest_cache .ruff_cache .hypothesis

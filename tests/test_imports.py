@@ -26,7 +26,8 @@ ROOT = Path(metaconf.__file__).parent
 ROWS = (
     {"errors"},
     {"records"},
-    {"reply", "config", "config_blocks", "config_values", "config_keys", "prompts", "embedded"},
+    {"reply", "config", "config_blocks", "config_values", "config_keys", "config_llama_factory"}
+    | {"prompts", "embedded"},
     {"client", "questions"},
     {"engines", "graders"},
     {"rewards"},
@@ -41,6 +42,7 @@ SIDES = {
 WITHIN_ROW = {  # one concern in several files
     "config": {"config_blocks", "config_values"},
     "config_keys": {"config_values"},
+    "config_llama_factory": {"config", "config_values"},
 }
 METRICS_MAY = {"numpy", "sklearn"}
 HEAVY = {"torch", "transformers", "trl", "vllm", "peft"}

@@ -79,12 +79,26 @@ def _sft(args: argparse.Namespace) -> None:
             f"--questions {args.questions}: stage 1 learns from prepared rows; run `metaconf"
             " prepare --questions …` first, then sft with --train_file FOLDER/sft.jsonl"
         )
+    if args.engine == "llama-factory":
+        _llama_factory(args)
+        return
     config = stage_config(args.config, "sft", _overrides(args), args.resume)
     args.run_dir = Path(config.output_dir)
 
     from metaconf.train import stage1
 
     print(stage1.run(config))
+
+
+def _llama_factory(args: argparse.Namespace) -> None:
+    from metaconf.preflight import llama_factory_keys
+    from metaconf.train import llama_factory
+
+    if args.resume:
+        raise UserError("--resume: give LLaMA-Factory its own --resume_from_checkpoint FOLDER")
+    program = llama_factory.find_program(args.llama_factory)
+    keys = llama_factory_keys(args.config, _overrides(args))
+    print(llama_factory.run(keys, program))
 
 
 def _grpo(args: argparse.Namespace) -> None:
@@ -216,7 +230,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(commands)
     prepare = _add_stage(commands, "prepare", _prepare, "sample answers, write rows for stage 1")
     _add_output_dir(prepare, "runs/prepare")
-    _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
+    sft = _add_stage(commands, "sft", _sft, "stage 1: learn answer, reflection and confidence")
+    engines = ("trl", "llama-factory")
+    sft.add_argument("--engine", choices=engines, default="trl", help="what trains (default: trl)")
+    sft.add_argument("--llama_factory", type=Path, metavar="CLI", help="its llamafactory-cli")
     _add_stage(commands, "grpo", _grpo, "stage 2: learn from rewards for one's own replies")
     _add_evaluate(commands)
     report = _add(commands, "report", _report, "write report.html of a run")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from metaconf import config_llama_factory
 from metaconf.config import (
     RUN_MARKER,
     check_model,
@@ -60,6 +62,8 @@ def stage_config(
 
     With `resume`, `trainer["resume_from_checkpoint"]` is the newest whole checkpoint.
     """
+    if stage == "sft" and config_llama_factory.is_llama_factory(path):
+        path, overrides = _in_our_keys(path, overrides)
     config = load_config(path, stage, overrides)
     if config.trainer.get(RESUME_KEY):
         raise UserError(
@@ -78,6 +82,30 @@ def stage_config(
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)
     return replace(config, trainer=config.trainer | checkpoint)
+
+
+def _in_our_keys(path: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
+    """A YAML of LLaMA-Factory as overrides of an empty one; what is not used is said on stderr."""
+    words, unused = config_llama_factory.as_overrides(config_llama_factory.read(path))
+    if unused:
+        told = "; ".join(f"{key} ({why})" for key, why in unused.items())
+        print(f"{path}: keys of LLaMA-Factory that TRL does not use: {told}", file=sys.stderr)
+    return Path(os.devnull), [*words, *overrides]
+
+
+def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The keys of a YAML of LLaMA-Factory with overrides, all that we rely on checked.
+
+    Raises UserError.
+    """
+    keys = config_llama_factory.read(path, overrides)
+    keys.setdefault("output_dir", "runs/llama_factory_sft")
+    model = str(keys.setdefault("model_name_or_path", EMBEDDED))
+    check_model(model)
+    check_output_dir(Path(keys["output_dir"]), resume=False)
+    check_prepared(config_llama_factory.train_file(keys))
+    check_embedded(model)
+    return keys
 
 
 def _check_supported(trainer: Mapping[str, Any]) -> None:

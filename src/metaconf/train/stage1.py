@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,14 @@ def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: 
     return Row(prompt, encoded.tokens, encoded.level_at, (told, direct))
 
 
+def within(rows: Sequence[Row], longest: int | None) -> list[Row]:
+    """The rows of at most `longest` tokens; those left out are counted on stderr, never cut."""
+    fits = [r for r in rows if longest is None or len(r.prompt) + len(r.reply) <= longest]
+    if left := len(rows) - len(fits):
+        print(f"{left} of {len(rows)} rows are longer than max_length {longest}", file=sys.stderr)
+    return fits
+
+
 def lora(config: Config) -> LoraConfig | None:
     """The adapter that the configuration asks for; None trains all weights."""
     block = config.lora
@@ -110,12 +119,13 @@ def train(
 ) -> LocalModel:
     """Train on `rows`, save the merged model under `out`, return it ready to reply."""
     shuffled = random.Random(config.seed).sample(rows, len(rows))
-    tokens = train_rows(local, shuffled, config.confidence.first)
+    encoded = train_rows(local, shuffled, config.confidence.first)
+    tokens = within(encoded, config.trainer.get("max_length"))
     pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
     one = level_tokens(local.tokenizer).first[1]
     settings = {**DEFAULTS, **hardware(), **config.trainer}
     settings |= {"output_dir": str(out), "seed": config.seed}
-    settings |= schedule(settings, len(rows))
+    settings |= schedule(settings, len(tokens))
     checkpoint = settings.pop("resume_from_checkpoint", None)
     # Eager attention trains 1.6 times faster than sdpa on a CPU at these lengths.
     local.model.set_attn_implementation("eager" if settings["use_cpu"] else "sdpa")
