@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from metaconf.cli import _parser
+from metaconf.cli_arguments import command_line
 from metaconf.reply import parse_reply
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +32,7 @@ def test_named_files_exist() -> None:
 
 def test_commands_exist() -> None:
     commands = re.findall(r"^(?:\$ \.venv/bin/)?metaconf (\w+)", README, re.M)
-    known = _parser().format_help()
+    known = command_line().format_help()
     assert {"ask", "prepare", "sft", "evaluate", "compare", "calibrate", "decide"} <= set(commands)
     assert all(command in known for command in commands)
     targets = re.findall(r"^make (\w[\w-]*)", README, re.M)

@@ -1,0 +1,158 @@
+"""What the command line takes: every command with its arguments, and nothing of what they do."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metaconf import __version__
+
+MODEL = "hub id, model folder, or `embedded`"
+QUESTIONS = "JSONL file with question and answer, or `embedded`"
+WITH_KEYS = ("prepare", "sft", "grpo")
+"""Commands that take any key of their configuration as `--key value`."""
+
+
+def read(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with the command's name as `command` and other words as `rest`."""
+    parser = command_line()
+    args, rest = parser.parse_known_args(words)
+    if rest and args.command not in WITH_KEYS:
+        parser.error(f"unknown argument {rest[0]}; see metaconf {words[0]} --help")
+    args.rest = rest
+    return args
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        "metaconf",
+        description="Language models that state a calibrated confidence and explain it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"metaconf {__version__}")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", title="commands", dest="command"
+    )
+    _add_model(commands)
+    prepare = _add_stage(commands, "prepare", "sample answers, write rows for stage 1")
+    _add_output_dir(prepare, "runs/prepare")
+    sft = _add_stage(commands, "sft", "stage 1: learn answer, reflection and confidence")
+    engines = ("trl", "llama-factory")
+    sft.add_argument("--engine", choices=engines, default="trl", help="what trains (default: trl)")
+    sft.add_argument("--llama_factory", type=Path, metavar="CLI", help="its llamafactory-cli")
+    _add_stage(commands, "grpo", "stage 2: learn from rewards for one's own replies")
+    _add_evaluate(commands)
+    report = _add(commands, "report", "write report.html of a run")
+    report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
+    _add_decisions(commands)
+    ask = _add(commands, "ask", "ask the trained model one question")
+    ask.add_argument("question", metavar="QUESTION")
+    ask.add_argument("--model", help=f"{MODEL} (default: the newest of the demo)")
+    demo = _add(commands, "demo", "everything, on the embedded model and questions")
+    _add_output_dir(demo, "runs/demo")
+    _add_seed(demo)
+    return parser
+
+
+def _add(commands: Any, name: str, text: str, **more: Any) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=text, allow_abbrev=False, **more)
+
+
+def _add_model(commands: Any) -> None:
+    model = _add(commands, "model", "the embedded model")
+    model.add_argument("action", choices=["get"], help="convert it once and print its folder")
+
+
+def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    one = _add(commands, name, text, add_help=False)
+    one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
+    needed = name != "prepare"
+    one.add_argument("--config", type=Path, metavar="FILE", required=needed, help="YAML file")
+    one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
+    one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
+    _add_resume(one)
+    return one
+
+
+def _add_evaluate(commands: Any) -> None:
+    one = _add(commands, "evaluate", "ask a model held-out questions and measure it")
+    one.add_argument("--model", default="embedded", help=f"{MODEL} (default: embedded)")
+    one.add_argument("--questions", default="embedded", help=f"{QUESTIONS} (default: embedded)")
+    _add_output_dir(one, "runs/evaluate")
+    _add_resume(one)
+    one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
+    _add_seed(one)
+    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
+    one.add_argument("--replies", type=Path, help="ask nothing: measure the replies of this JSONL")
+
+
+def _add_decisions(commands: Any) -> None:
+    compare = _add(commands, "compare", "runs side by side, with paired intervals")
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder or JSONL file")
+    compare.add_argument("--system", help="which system's replies, where files hold several")
+    compare.add_argument("--output", type=Path, help="also write the comparison as JSON")
+    _add_seed(compare)
+    calibrate = _add(commands, "calibrate", "from labelled replies: when to answer")
+    decide = _add(commands, "decide", "answer or abstain, by a rule of calibrate")
+    for one in (calibrate, decide):
+        one.add_argument("replies", type=Path, metavar="REPLIES", help="JSONL, as evaluate writes")
+        one.add_argument("--system", help="which system's replies, where the file holds several")
+    calibrate.add_argument("--alpha", type=_share, default=0.1, help="error allowed (default: 0.1)")
+    calibrate.add_argument("--delta", type=_share, default=0.1, help="risk of more (default: 0.1)")
+    decide.add_argument("--calibration", type=Path, required=True, help="what calibrate wrote")
+    for one, name in ((calibrate, "calibration.json"), (decide, "decisions.jsonl")):
+        default = Path(name)
+        one.add_argument("--output", type=Path, default=default, help=f"new file (default: {name})")
+
+
+class _Help(argparse.Action):
+    """Help with the configuration's keys below; they are looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from metaconf.config import help_lines
+
+        parser.print_help()
+        print("\nAny key of the YAML can be given as --key value; the keys that are not TRL's:")
+        print("\n".join(f"  {line}" for line in help_lines()))
+        parser.exit()
+
+
+def _add_output_dir(one: argparse.ArgumentParser, default: str) -> None:
+    one.add_argument(
+        "--output_dir", type=Path, default=Path(default), help=f"a new folder (default: {default})"
+    )
+
+
+def _add_resume(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+
+
+def _add_seed(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--seed", type=_whole, default=42, help="of everything random (default: 42)")
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number; give one like 42")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} does not lie between 0 and 1; give one like 0.1"
+        )
+    return number
+
+
+def _count(text: str) -> int:
+    if not (number := _whole(text)):
+        raise argparse.ArgumentTypeError("0 is too small; give at least 1")
+    return number
