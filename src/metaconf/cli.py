@@ -111,25 +111,36 @@ def _grpo(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     if args.replies is not None:
+        for name in ("model", "questions", "limit", "resume", "baselines", "calibration"):
+            if getattr(args, name) not in (None, False):
+                raise UserError(f"--{name}: --replies asks no model; leave one of the two out")
+
         from metaconf.evaluation import given
 
         print(given.measure(args.replies, args.output_dir, args.seed))
         return
+    from metaconf.config_blocks import EMBEDDED
+    from metaconf.evaluation.names import chosen
     from metaconf.preflight import check_run
 
-    check_run(args.model, args.questions, args.output_dir, args.resume)
+    model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
+    baselines = chosen(args.baselines)
+    if args.calibration is not None and not baselines:
+        raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
+    check_run(model, questions, args.output_dir, args.resume)
     args.run_dir = args.output_dir
 
     from metaconf.evaluation import run as evaluation
 
     report = evaluation.run(
-        args.model,
-        args.questions,
+        model,
+        questions,
         args.output_dir,
         limit=args.limit,
         seed=args.seed,
         resume=args.resume,
-        baselines=args.baselines,
+        baselines=baselines,
+        calibration=args.calibration,
     )
     print(report)
 

@@ -79,13 +79,20 @@ def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 def _add_evaluate(commands: Any) -> None:
     one = _add(commands, "evaluate", "ask a model held-out questions and measure it")
-    one.add_argument("--model", default="embedded", help=f"{MODEL} (default: embedded)")
-    one.add_argument("--questions", default="embedded", help=f"{QUESTIONS} (default: embedded)")
+    one.add_argument("--model", help=f"{MODEL} (default: embedded)")
+    one.add_argument("--questions", help=f"{QUESTIONS} (default: embedded)")
     _add_output_dir(one, "runs/evaluate")
     _add_resume(one)
     one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
     _add_seed(one)
-    one.add_argument("--baselines", action="store_true", help="measure other confidences as well")
+    one.add_argument(
+        "--baselines",
+        nargs="?",
+        const="all",
+        metavar="NAMES",
+        help="other confidences of the model as well: all of them, or asked,p_true,…",
+    )
+    one.add_argument("--calibration", metavar="FILE", help="questions to recalibrate baselines on")
     one.add_argument("--replies", type=Path, help="ask nothing: measure the replies of this JSONL")
 
 

@@ -50,7 +50,9 @@ def metrics(out: Path) -> Any:
 
 def test_a_whole_run_with_baselines(model: str, questions: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    report = evaluation.run(model, questions, out, limit=4, seed=1, baselines=True)
+    report = evaluation.run(
+        model, questions, out, limit=4, seed=1, baselines=("samples8", "asked", "probability")
+    )
     assert report == out / "report.html"
     assert report.is_file()
     run = load_run(out)

@@ -53,6 +53,7 @@ def test_a_reply_row_holds_all_that_is_reported(tmp_path: Path) -> None:
         "truth": "Mali",
         "text": text,
         "problems": [],
+        "tokens": 0,
         "why": row["why"],
     }
     assert row["why"]

@@ -105,12 +105,12 @@ P4 = [("nan", None), ("inf", None), ("-1", None), ("1e3", None), ("²", None), (
 
 @pytest.mark.parametrize(("stated", "confidence"), P4)
 def test_P4_reward_and_evaluation_read_the_same(stated: str, confidence: float | None) -> None:
-    from metaconf.evaluation.systems import _reply_row
+    from metaconf.evaluation.systems import reply_row
     from metaconf.records import Reply
 
     reply = text(conf=stated)
     seen, grade, paid = grade_group(QUESTION, [reply], WEIGHTS)[0]
-    row = _reply_row(QUESTION, Reply("q", 0, reply), "reply", "stage 2")
+    row = reply_row(QUESTION, Reply("q", 0, reply), "reply", "stage 2")
     assert seen.confidence == row["confidence"] == confidence
     assert grade.correctness == row["correctness"] == 1.0
     assert paid.total is not None and math.isfinite(paid.total)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from metaconf.embedded.model import resolve_model
+from metaconf.engines.prefill import prefilled
 from metaconf.engines.sampler import Draw, Drawn, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.prompts.chat import ANSWER_ONLY, INSTRUCTION, answer_turns, messages, render
@@ -138,11 +139,13 @@ def sample_replies(
     samples: Iterable[int],
     sampling: Sampling,
     on_batch: Callable[[list[Reply]], None],
-    turns: Sequence[tuple[str, str]] = (),
+    prompt: Callable[[Question], tuple[int, ...]] | None = None,
 ) -> None:
-    """Ask for full replies (answer, reflection, confidence), as `sample_answers` does."""
+    """Ask for full replies (answer, reflection, confidence), as `sample_answers` does; `prompt`
+    makes the tokens that ask for it (default: `local.reply_prompt`)."""
     wanted = tuple(samples)
-    draws = [Draw(local.reply_prompt(q.prompt, turns), q.id, wanted) for q in questions]
+    ask = prompt or (lambda question: local.reply_prompt(question.prompt))
+    draws = [Draw(ask(q), q.id, wanted) for q in questions]
     how = replace(sampling, stop=local.end_tokens)
     draw(local.model, draws, how, lambda rows: on_batch([_reply(local, r) for r in rows]))
 
@@ -150,3 +153,29 @@ def sample_replies(
 def _reply(local: LocalModel, row: Drawn) -> Reply:
     text = local.decode(row.tokens)
     return Reply(row.key, row.sample, text, "ok" if row.ended else "cut", len(row.tokens))
+
+
+@torch.inference_mode()
+def next_share(
+    local: LocalModel,
+    prompts: Sequence[tuple[int, ...]],
+    start: str,
+    options: str,
+    rows: int = 64,
+) -> list[float]:
+    """Probability (n,) that the reply begins with `start` and the first of two `options`, among
+    those two: after "(", "A" beside "B". Raises UserError for a tokenizer that cannot tell them
+    apart by one token."""
+    encode = local.tokenizer.encode
+    one, two = (encode(f"{start}{option}", add_special_tokens=False) for option in options)
+    if one[:-1] != two[:-1] or len(one) != len(two) or one[-1] == two[-1]:
+        raise UserError(f"{start}{options[0]} and {start}{options[1]} differ by several tokens")
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    shares = [0.0] * len(prompts)
+    for begin in range(0, len(order), rows):
+        batch = order[begin : begin + rows]
+        with prefilled(local.model, [(*prompts[i], *one[:-1]) for i in batch]) as state:
+            logits = state.logits[:, [one[-1], two[-1]]].float()
+        for i, share in zip(batch, torch.softmax(logits, -1)[:, 0].tolist(), strict=True):
+            shares[i] = share
+    return shares

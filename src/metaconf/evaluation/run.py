@@ -8,28 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaconf.config import EMBEDDED, check_model, check_output_dir
+from metaconf.errors import UserError
+from metaconf.evaluation.names import NAMES, WAYS, in_order
 from metaconf.graders import grade_answer
 from metaconf.preflight import mark_run
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question, write_jsonl
 
 if TYPE_CHECKING:
-    from metaconf.evaluation.systems import Kind, Row
+    from metaconf.evaluation.systems import Row
     from metaconf.metrics import Figure
 
-BASELINES: tuple[Kind, ...] = ("asked", "samples8", "probability")
-"""In this order, so that the greedy answer and its 8 samples share one pass over the prompt."""
-NAMES = {
-    "asked": "asked in words",
-    "samples8": "agreement of 8 samples",
-    "probability": "probability of the answer",
-    "reply": "reply",
-}
+CALIBRATION = 500
+"""At most so many embedded calibration questions are asked beside the others."""
 
 
 def run(
@@ -39,29 +37,33 @@ def run(
     limit: int | None = None,
     seed: int = 0,
     resume: bool = False,
-    baselines: bool = False,
+    baselines: Sequence[str] = (),
+    calibration: str | None = None,
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
     `questions_source` is as for `load_questions`, but plain "embedded" means the held-out and the
-    out-of-domain questions. `limit` asks only so many, chosen by `seed`. With `baselines` the same
-    model is also asked in words, and by its answers' probability and agreement. `resume` goes on
-    with a run of the same arguments. Raises UserError for whatever cannot be used, before torch is
-    imported and anything is written.
+    out-of-domain questions. `limit` asks only so many, chosen by `seed`. `baselines` (see
+    `names.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
+    questions (a source as well; with embedded questions, those of their calibration split).
+    `resume` goes on with a run of the same arguments. Raises UserError for whatever cannot be used,
+    before torch is imported and anything is written.
     """
     check_model(model)
     questions = _questions(questions_source, limit, seed)
+    fitted_on = _calibration(questions_source, questions, calibration, seed) if baselines else []
     check_output_dir(output_dir, resume)
     asked = {
         "command": "evaluate",
         "model": model,
         "questions": _digest(questions),
         "seed": seed,
-        "baselines": baselines,
+        "baselines": list(baselines),
+        "calibration": _digest(fitted_on),
     }
     mark_run(output_dir, asked, resume)
-    rows = _ask(model, questions, output_dir, seed, BASELINES if baselines else ())
-    extra = _reflections(rows, questions, output_dir, seed) if baselines else None
+    ways = in_order([*(b for b in baselines if b != "probe" or fitted_on), "reply"])
+    rows, extra = _ask(model, questions, fitted_on, output_dir, seed, ways)
     return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
 
 
@@ -109,40 +111,75 @@ def _digest(questions: Sequence[Question]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def _calibration(
+    source: str, questions: Sequence[Question], calibration: str | None, seed: int
+) -> list[Question]:
+    """Questions that recalibration and the probe are fitted on; none where none are at hand."""
+    if calibration is not None:
+        found = _questions(calibration, None, seed)
+    elif source == EMBEDDED:
+        some = min(CALIBRATION, len(questions))
+        return pick(load_questions("embedded:calibration"), some, seed)
+    else:
+        print(NO_CALIBRATION, file=sys.stderr)
+        return []
+    asked = {q.prompt: q.id for q in questions}
+    if shared := [q for q in found if q.prompt in asked]:
+        raise UserError(
+            f"{calibration}: {len(shared)} of its questions are asked too (first: "
+            f"{shared[0].prompt[:60]!r}); calibrate on others"
+        )
+    return [replace(q, id=f"calibration/{q.id}", split="calibration") for q in found]
+
+
+NO_CALIBRATION = (
+    "no calibration questions: nothing is recalibrated, and no probe is fitted; give some with"
+    " --calibration FILE"
+)
+
+
 def _ask(
-    model: str, questions: list[Question], output_dir: Path, seed: int, baselines: tuple[Kind, ...]
-) -> dict[str, list[Row]]:
+    model: str,
+    questions: list[Question],
+    calibration: list[Question],
+    output_dir: Path,
+    seed: int,
+    ways: Sequence[str],
+) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]]]:
+    """Rows of each way, and its figures beside those of the table."""
     from metaconf.engines.local import load_local
-    from metaconf.evaluation.systems import Settings, evaluate
+    from metaconf.evaluation import baselines
+    from metaconf.evaluation.systems import Settings
+    from metaconf.evaluation.tables import mean_tokens
 
-    local = load_local(model)
-    settings = Settings(seed=seed)
-    stored = _stored(output_dir)
-    kinds: tuple[Kind, ...] = (*baselines, "reply")
-    return {
-        kind: evaluate(local, questions, kind, stored[kind], settings=settings) for kind in kinds
-    }
-
-
-def _stored(output_dir: Path) -> dict[str, Path]:
-    """The file of raw replies of each system; both kinds of short answers share one."""
-    files = {"asked": "asked", "samples8": "answers", "probability": "answers", "reply": "reply"}
-    return {kind: output_dir / "raw" / f"{name}.jsonl" for kind, name in files.items()}
+    local, folder = load_local(model), output_dir / "raw"
+    alone = calibration if len(ways) > 1 else []
+    rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
+    extra = {way: {"tokens": mean_tokens(rows[way])} for way in ways}
+    if alone:
+        for way in ways:
+            extra[way] |= baselines.recalibrated(rows[way], fitted[way], seed)
+    if "samples8" in ways:
+        for way in ("asked", "reply"):
+            if way in ways:
+                extra[way] |= _reflections(rows, questions, way, folder, seed)
+    return rows, extra
 
 
 def _reflections(
-    rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], output_dir: Path, seed: int
-) -> dict[str, dict[str, Figure]]:
+    rows: Mapping[str, Sequence[Row]],
+    questions: Sequence[Question],
+    way: str,
+    folder: Path,
+    seed: int,
+) -> dict[str, Figure]:
     """Figures of the model's reflections against its own 8 samples."""
     from metaconf.engines.store import read_replies
     from metaconf.evaluation.reflections import reflection_figures
 
     samples: dict[str, list[str]] = {}
-    for reply in read_replies(_stored(output_dir)["samples8"]).values():
+    for reply in read_replies(folder / f"{WAYS['samples8'].file}.jsonl").values():
         if reply.sample >= 0:  # the greedy answer is no sample
             samples.setdefault(reply.question_id, []).append(reply.text)
     agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
-    return {
-        kind: reflection_figures(rows[kind], questions, samples, agreement, seed)
-        for kind in ("asked", "reply")
-    }
+    return reflection_figures(rows[way], questions, samples, agreement, seed)

@@ -7,7 +7,7 @@ where a confidence came from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,8 @@ from metaconf.reply import format_reply, parse_reply
 Kind = Literal["asked", "probability", "samples8", "reply"]
 Row = dict[str, Any]
 """question_id, system, kind, prompt, family, cause, split, answer, reflection, confidence,
-correctness, truth, text, problems, why; short answers also `probability` and `agreement`."""
+correctness, truth, text, problems, why, tokens (written for it, samples included); short answers
+also `probability` and `agreement`."""
 SAMPLES = 8
 _CUT = "cut off at the token limit"
 
@@ -35,6 +36,10 @@ class Settings:
     answer_tokens: int = 12
     rows: int = 256
     seed: int = 0
+
+    def longer(self, tokens: int) -> Settings:
+        """The same with room for `tokens` more in a reply."""
+        return replace(self, reply_tokens=self.reply_tokens + tokens)
 
 
 DEFAULT = Settings()
@@ -61,14 +66,21 @@ def evaluate(
     """
     name = name or kind
     if kind in ("asked", "reply"):
-        replies = _full_replies(local, questions, kind == "asked", out, name, settings)
-        return [_reply_row(q, replies[q.id, GREEDY], kind, name) for q in questions]
+        turns = worked_turns() if kind == "asked" else []
+        replies = full_replies(local, questions, (GREEDY,), out, name, settings, turns)
+        return [reply_row(q, replies[q.id, GREEDY], kind, name) for q in questions]
     samples = range(SAMPLES) if kind == "samples8" else ()
     replies = short_answers(local, questions, (GREEDY, *samples), out, name, settings)
-    return [
-        _answer_row(q, replies[q.id, GREEDY], [replies[q.id, i] for i in samples], kind, name)
-        for q in questions
-    ]
+    rows: list[Row] = []
+    for question in questions:
+        greedy, drawn = replies[question.id, GREEDY], [replies[question.id, i] for i in samples]
+        agrees = agreement(question, greedy.text, [s.text for s in drawn])
+        if kind == "samples8":
+            row = answer_row(question, greedy, kind, agrees, drawn, name)
+            rows.append({**row, "agreement": agrees})
+        else:
+            rows.append(answer_row(question, greedy, kind, greedy.probability, (), name))
+    return rows
 
 
 def short_answers(
@@ -95,23 +107,27 @@ def short_answers(
     return collect(out, questions, samples, ask, label)
 
 
-def _full_replies(
+def full_replies(
     local: LocalModel,
     questions: Sequence[Question],
-    untrained: bool,
+    samples: Sequence[int],
     out: Path,
     label: str,
-    settings: Settings,
+    settings: Settings = DEFAULT,
+    turns: Sequence[tuple[str, str]] = (),
+    prompt: Callable[[Question], tuple[int, ...]] | None = None,
 ) -> dict[Key, Reply]:
+    """Whole replies by (question id, sample), from `out` where they stand there already; asked for
+    after worked `turns`, or by the tokens that `prompt` makes."""
     how = Sampling(settings.reply_tokens, seed=settings.seed, rows=settings.rows)
-    turns = worked_turns() if untrained else []
+    tokens_of = prompt or (lambda question: local.reply_prompt(question.prompt, turns))
 
     def ask(
         asked: Sequence[Question], wanted: tuple[int, ...], keep: Callable[[list[Reply]], None]
     ) -> None:
-        sample_replies(local, asked, wanted, how, keep, turns)
+        sample_replies(local, asked, wanted, how, keep, tokens_of)
 
-    return collect(out, questions, (GREEDY,), ask, label)
+    return collect(out, questions, samples, ask, label)
 
 
 def worked_turns() -> list[tuple[str, str]]:
@@ -138,7 +154,8 @@ def truth(question: Question) -> str:
     return " or ".join(parts)
 
 
-def _reply_row(question: Question, reply: Reply, kind: Kind, name: str) -> Row:
+def reply_row(question: Question, reply: Reply, kind: str, name: str) -> Row:
+    """The row of a reply in the format; `confidence` is the one that it states."""
     parsed = parse_reply(reply.text)
     cut = reply.status == "cut"
     return {
@@ -147,6 +164,7 @@ def _reply_row(question: Question, reply: Reply, kind: Kind, name: str) -> Row:
         "confidence": None if cut and _torn(parsed, reply.text) else parsed.confidence,
         "text": reply.text,
         "problems": [*parsed.problems, *([_CUT] if cut else [])],
+        "tokens": reply.tokens,
     }
 
 
@@ -155,23 +173,28 @@ def _torn(parsed: Parsed, text: str) -> bool:
     return "confidence" in parsed.spans and parsed.spans["confidence"][1] == len(text)
 
 
-def _answer_row(
-    question: Question, greedy: Reply, samples: Sequence[Reply], kind: Kind, name: str
+def answer_row(
+    question: Question,
+    greedy: Reply,
+    kind: str,
+    confidence: float | None,
+    samples: Sequence[Reply] = (),
+    name: str | None = None,
 ) -> Row:
-    row = _start(question, greedy.text or None, kind, name)
-    probability = greedy.probability if greedy.text else None
-    agrees = agreement(question, greedy.text, [s.text for s in samples])
-    row |= {
+    """The row of a short answer, with a confidence in it that `samples` may have helped to find;
+    without an answer there is none."""
+    return {
+        **_start(question, greedy.text or None, kind, name or kind),
         "reflection": None,
-        "confidence": agrees if kind == "samples8" else probability,
+        "confidence": confidence if greedy.text else None,
         "text": greedy.text,
         "problems": [_CUT] if greedy.status == "cut" else [],
-        "probability": probability,
+        "probability": greedy.probability if greedy.text else None,
+        "tokens": greedy.tokens + sum(sample.tokens for sample in samples),
     }
-    return row | ({"agreement": agrees} if samples else {})
 
 
-def _start(question: Question, answer: str | None, kind: Kind, name: str) -> Row:
+def _start(question: Question, answer: str | None, kind: str, name: str) -> Row:
     correctness, why = grade_answer(question, answer)
     return {
         "question_id": question.id,

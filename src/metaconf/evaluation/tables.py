@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metaconf.evaluation.names import WAYS
 from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
 
 if TYPE_CHECKING:  # its module imports torch, and figures need none
@@ -20,13 +21,8 @@ POINTS = 200
 """At most so many points of a risk-coverage curve are stored."""
 GROUP_FIGURES = ("accuracy", "parse_rate", "mean_confidence", "ece", "brier", "auroc")
 """Metrics of each group; the headline has all of them."""
-DESCRIPTIONS = {
-    "asked": "the untrained model, asked for its confidence in words",
-    "probability": "confidence is the probability of the answer's tokens",
-    "samples8": "confidence is the share of 8 samples that agree with the answer",
-    "reply": "the trained model's own reply",
-}
-_FULL = ("asked", "reply")
+_FULL = ("asked", "cot", "refine", "reply")
+"""Ways whose replies are whole ones, in the format."""
 
 
 def tables(
@@ -47,12 +43,17 @@ def tables(
             {
                 "key": key,
                 "name": shown.get(key, key),
-                "description": DESCRIPTIONS.get(rows[0].get("kind", ""), "") if rows else "",
+                "description": _description(rows),
                 **_system(rows, seed, replicates, more.get(key, {})),
             }
             for key, rows in rows_by_system.items()
         ]
     }
+
+
+def _description(rows: Sequence[Row]) -> str:
+    way = WAYS.get(rows[0].get("kind", "")) if rows else None
+    return way.description if way else ""
 
 
 def share(
@@ -70,6 +71,15 @@ def share(
     # All alike: the bootstrap sees no spread, but n questions bound the share all the same.
     low, high = wilson(known[0][1], len({i for i, _ in known}))
     return {**figure, "low": low, "high": high, "reason": None}
+
+
+def mean_tokens(rows: Sequence[Row]) -> Figure:
+    """Mean number of tokens written for a question, samples included; in domain, a row each."""
+    told = np.array([row["tokens"] for row in in_domain(rows)], float)
+    if not told.size:
+        return Figure(value=None, low=None, high=None, n=0, reason="no reply")
+    mean, far = float(told.mean()), 1.96 * float(told.std()) / told.size**0.5
+    return Figure(value=mean, low=mean - far, high=mean + far, n=told.size, reason=None)
 
 
 def in_domain(rows: Sequence[Row]) -> list[Row]:

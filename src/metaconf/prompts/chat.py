@@ -21,6 +21,15 @@ Confidence: 0 to 10"""
 ANSWER_ONLY = """Reply with the answer only.
 Answer: a short answer"""
 
+THINK_FIRST = """Think first, then reply in three lines.
+<think>what you know of it</think>
+Answer: a short answer
+Self-reflection: why it may be right or wrong
+Confidence: 0 to 10"""
+
+REVIEW = """Review your reply: is the answer right, and is the confidence fair? Then reply again in
+the same three lines."""
+
 EXAMPLES: tuple[tuple[str, str, str, int], ...] = (
     ("In which country is the city of Lyon?", "France", "Lyon is a large city that I know.", 9),
     ("What is 3 + 4?", "7", "The sum 3 + 4 is a short calculation.", 10),
@@ -40,6 +49,20 @@ def messages(
     for user, assistant in turns:
         chat += [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
     return [*chat, {"role": "user", "content": question}]
+
+
+def p_true_question(question: str, answer: str) -> str:
+    """Question and proposed answer as one turn that asks whether the answer is true, (A) or (B)."""
+    return "\n".join(
+        (
+            f"Question: {question}",
+            f"Proposed answer: {answer}",
+            "Is the proposed answer true?",
+            "(A) True",
+            "(B) False",
+            "Reply with (A) or (B).",
+        )
+    )
 
 
 def answer_turns() -> list[tuple[str, str]]:

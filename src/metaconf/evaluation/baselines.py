@@ -1,0 +1,295 @@
+"""Rows of every way in `names.WAYS`, and what recalibration makes of their confidences.
+
+All are asked of the same model, graded by the same graders, and keep their raw replies, so that a
+killed run asks only for what is missing. What they cost is in each row: `tokens` written for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from metaconf.engines.local import LocalModel, next_share
+from metaconf.engines.sampler import GREEDY
+from metaconf.engines.store import Key
+from metaconf.evaluation.names import WAYS
+from metaconf.evaluation.systems import (
+    DEFAULT,
+    SAMPLES,
+    Kind,
+    Row,
+    Settings,
+    answer_row,
+    evaluate,
+    full_replies,
+    reply_row,
+    short_answers,
+    worked_turns,
+)
+from metaconf.evaluation.tables import in_domain
+from metaconf.graders import same_answer
+from metaconf.metrics import Figure, apply_isotonic, fit_isotonic, summarise
+from metaconf.prompts.chat import (
+    EXAMPLES,
+    REVIEW,
+    THINK_FIRST,
+    messages,
+    p_true_question,
+    render,
+)
+from metaconf.records import Question, Reply
+from metaconf.reply import format_reply, parse_reply
+
+PLAIN = ("asked", "samples8", "probability", "reply")
+TOGETHER = range(SAMPLES)
+THINKING_TOKENS = 160
+ENOUGH = 20
+"""Fewer calibration replies than this are no basis for a map."""
+
+
+def measure(
+    local: LocalModel,
+    questions: Sequence[Question],
+    calibration: Sequence[Question],
+    ways: Sequence[str],
+    folder: Path,
+    settings: Settings = DEFAULT,
+) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
+    """Rows of each way, on the questions and on the calibration questions, in their order.
+
+    The probe is fitted on the calibration questions; their own rows get cross-fitted predictions.
+    Raw replies are kept in `folder`.
+    """
+    every = [*questions, *calibration]
+    found: dict[str, list[Row]] = {}
+    for way in ways:
+        path = folder / f"{WAYS[way].file}.jsonl"
+        if way == "probe":
+            found[way] = _probe(local, every, len(questions), path, settings)
+        elif way in PLAIN:
+            found[way] = evaluate(local, every, cast(Kind, way), path, way, settings)
+        else:
+            found[way] = MAKERS[way](local, every, path, settings)
+    n = len(questions)
+    return {w: r[:n] for w, r in found.items()}, {w: r[n:] for w, r in found.items()}
+
+
+def recalibrated(
+    rows: Sequence[Row], calibration: Sequence[Row], seed: int = 0
+) -> dict[str, Figure]:
+    """`brier_recalibrated` and `ece_recalibrated`: after the isotonic map of `calibration`."""
+    known = _known(calibration)
+    names = ("brier", "ece")
+    if len(known) < ENOUGH:
+        why = f"{len(known)} calibration replies with confidence and grade; {ENOUGH} are needed"
+        empty = Figure(value=None, low=None, high=None, n=len(known), reason=why)
+        return {f"{name}_recalibrated": empty for name in names}
+    fit = fit_isotonic(*zip(*((r["confidence"], r["correctness"]) for r in known), strict=True))
+    headline = _known(in_domain(rows))
+    mapped = apply_isotonic(fit, [r["confidence"] for r in headline])
+    right = [r["correctness"] for r in headline]
+    ids = [r["question_id"] for r in headline]
+    figures = summarise(mapped.tolist(), right, ids, names, seed=seed)
+    return {f"{name}_recalibrated": figures[name] for name in names}
+
+
+def _known(rows: Sequence[Row]) -> list[Row]:
+    return [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
+
+
+# Asked in words
+
+
+def thinking_turns() -> list[tuple[str, str]]:
+    """The worked examples with the reason thought before the answer."""
+    return [(q, format_reply(a, why, level / 10, why)) for q, a, why, level in EXAMPLES]
+
+
+def _cot(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    def prompt(question: Question) -> tuple[int, ...]:
+        chat = messages(question.prompt, THINK_FIRST, thinking_turns())
+        return tuple(render(local.tokenizer, chat))
+
+    longer = settings.longer(THINKING_TOKENS)
+    replies = full_replies(local, questions, (GREEDY,), path, "cot", longer, prompt=prompt)
+    return [reply_row(q, replies[q.id, GREEDY], "cot", "cot") for q in questions]
+
+
+def _refine(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    first = _asked(local, questions, (GREEDY,), path.with_name("asked.jsonl"), settings)
+
+    def prompt(question: Question) -> tuple[int, ...]:
+        given = first[question.id, GREEDY].text
+        turns = [*worked_turns(), (question.prompt, given)]
+        return tuple(render(local.tokenizer, messages(REVIEW, turns=turns)))
+
+    replies = full_replies(local, questions, (GREEDY,), path, "refine", settings, prompt=prompt)
+    rows = [reply_row(q, replies[q.id, GREEDY], "refine", "refine") for q in questions]
+    return [
+        {**row, "tokens": row["tokens"] + first[q.id, GREEDY].tokens}
+        for q, row in zip(questions, rows, strict=True)
+    ]
+
+
+def _asked(
+    local: LocalModel,
+    questions: Sequence[Question],
+    samples: Sequence[int],
+    path: Path,
+    settings: Settings,
+) -> dict[Key, Reply]:
+    return full_replies(local, questions, samples, path, "asked", settings, worked_turns())
+
+
+def _verbal2(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    replies = _asked(local, questions, (0, 1), path, settings)
+    return [two_in_words(q, replies[q.id, 0], replies[q.id, 1]) for q in questions]
+
+
+def two_in_words(question: Question, one: Reply, two: Reply) -> Row:
+    """The first reply's row, its confidence the mean of both replies' mean confidence and of
+    whether their answers agree (the two signals of arXiv 2603.19118, weighed evenly)."""
+    row = reply_row(question, one, "verbal2", "verbal2")
+    other = parse_reply(two.text)
+    row |= {"tokens": one.tokens + two.tokens}
+    first, second = row["confidence"], other.confidence
+    if first is None or second is None or row["answer"] is None or other.answer is None:
+        return {**row, "confidence": None}
+    agree = same_answer(row["answer"], other.answer, question.task)
+    return {**row, "confidence": ((first + second) / 2 + agree) / 2}
+
+
+def _verbal8(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    replies = _asked(local, questions, (GREEDY, *TOGETHER), path, settings)
+    return _mean_stated(questions, replies, "verbal8")
+
+
+def _replies8(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    samples = (GREEDY, *TOGETHER)
+    replies = full_replies(local, questions, samples, path, "replies8", settings)
+    return _mean_stated(questions, replies, "replies8")
+
+
+def _mean_stated(
+    questions: Sequence[Question], replies: Mapping[Key, Reply], way: str
+) -> list[Row]:
+    """The greedy reply's rows with the mean confidence of those samples that state one."""
+    rows: list[Row] = []
+    for question in questions:
+        row = reply_row(question, replies[question.id, GREEDY], way, way)
+        drawn = [replies[question.id, i] for i in TOGETHER]
+        stated = [c for r in drawn if (c := parse_reply(r.text).confidence) is not None]
+        tokens = row["tokens"] + sum(reply.tokens for reply in drawn)
+        mean = float(np.mean(stated)) if stated else None
+        rows.append({**row, "confidence": mean, "tokens": tokens})
+    return rows
+
+
+# Short answers
+
+
+def _token_mean(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    replies = short_answers(local, questions, (GREEDY,), path, "token_mean", settings)
+    return [
+        answer_row(q, replies[q.id, GREEDY], "token_mean", token_mean(replies[q.id, GREEDY]))
+        for q in questions
+    ]
+
+
+def token_mean(reply: Reply) -> float | None:
+    """Geometric mean of the answer's token probabilities; the token that ends it does not count."""
+    count = reply.tokens - (reply.status == "ok")
+    return None if reply.probability is None or count < 1 else reply.probability ** (1 / count)
+
+
+def _entropy(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    replies = short_answers(local, questions, (GREEDY, *TOGETHER), path, "entropy", settings)
+    rows: list[Row] = []
+    for question in questions:
+        drawn = [replies[question.id, i] for i in TOGETHER]
+        sure = certainty(question, [reply.text for reply in drawn])
+        rows.append(answer_row(question, replies[question.id, GREEDY], "entropy", sure, drawn))
+    return rows
+
+
+def certainty(question: Question, samples: Sequence[str]) -> float:
+    """1 − H / log n of n > 1 samples, H the entropy of their groups (discrete semantic entropy,
+    Farquhar et al. 2024, with the grader's sameness in the place of entailment)."""
+    groups: list[list[str]] = []
+    for sample in samples:
+        for group in groups:
+            if same_answer(group[0], sample, question.task):
+                group.append(sample)
+                break
+        else:
+            groups.append([sample])
+    shares = [len(group) / len(samples) for group in groups]
+    return 1 + sum(s * math.log(s) for s in shares) / math.log(len(samples))
+
+
+def _p_true(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    """The model's probability of "(A) True" beside "(B) False" (Kadavath et al. 2022)."""
+    replies = short_answers(local, questions, (GREEDY,), path, "p_true", settings)
+    texts = [p_true_question(q.prompt, replies[q.id, GREEDY].text) for q in questions]
+    chats = [[{"role": "user", "content": text}] for text in texts]
+    shares = next_share(local, [tuple(render(local.tokenizer, c)) for c in chats], "(", "AB")
+    return [
+        answer_row(q, replies[q.id, GREEDY], "p_true", share)
+        for q, share in zip(questions, shares, strict=True)
+    ]
+
+
+def _probe(
+    local: LocalModel, every: Sequence[Question], asked: int, path: Path, settings: Settings
+) -> list[Row]:
+    from metaconf.train.prepare import probe_layer
+    from metaconf.train.probe import answer_states, cross_fitted, fit
+
+    replies = short_answers(local, every, (GREEDY,), path, "probe", settings)
+    rows = [answer_row(q, replies[q.id, GREEDY], "probe", None) for q in every]
+    prompts = [local.answer_prompt(q.prompt) for q in every]
+    layer = probe_layer(local.model.config.num_hidden_layers)
+    states = answer_states(local, prompts, [row["answer"] or "" for row in rows], layer)
+    known = [i for i in range(asked, len(every)) if rows[i]["correctness"] is not None]
+    labels = np.array([rows[i]["correctness"] for i in known])
+    inside = cross_fitted(states[known], labels, [every[i].id for i in known])
+    sure = np.full(len(every), np.nan)
+    sure[:asked] = fit(states[known], labels)(states[:asked])
+    sure[known] = inside
+    return [
+        {**row, "confidence": None if np.isnan(c) or row["answer"] is None else float(c)}
+        for row, c in zip(rows, sure, strict=True)
+    ]
+
+
+Maker = Callable[[LocalModel, Sequence[Question], Path, Settings], list[Row]]
+MAKERS: dict[str, Maker] = {
+    "cot": _cot,
+    "refine": _refine,
+    "verbal2": _verbal2,
+    "verbal8": _verbal8,
+    "entropy": _entropy,
+    "token_mean": _token_mean,
+    "p_true": _p_true,
+    "replies8": _replies8,
+}

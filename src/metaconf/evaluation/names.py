@@ -1,0 +1,93 @@
+"""The ways of getting an answer and a confidence out of one model, by name; imports nothing heavy.
+
+`evaluation.systems` and `evaluation.baselines` do what is described here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metaconf.config_values import nearest
+from metaconf.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """`name` and `description` are for readers; `file` keeps its raw replies, which ways share."""
+
+    name: str
+    description: str
+    file: str
+
+
+WAYS: dict[str, Way] = {
+    "asked": Way(
+        "asked in words", "the untrained way: asked for its confidence, with examples", "asked"
+    ),
+    "cot": Way("asked after thinking", "the same, told to think before it answers", "cot"),
+    "refine": Way(
+        "asked to review", "the same, then shown its reply and told to review it", "refine"
+    ),
+    "verbal2": Way(
+        "two replies in words",
+        "mean of the confidences of two sampled replies and of whether their answers agree",
+        "asked",
+    ),
+    "verbal8": Way(
+        "mean of 8 in words", "mean of the confidences that 8 sampled replies state", "asked"
+    ),
+    "samples8": Way(
+        "agreement of 8 samples",
+        "confidence is the share of 8 samples that agree with the answer",
+        "answers",
+    ),
+    "entropy": Way(
+        "semantic entropy",
+        "1 − H / log 8, H the entropy of 8 samples grouped by what they say",
+        "answers",
+    ),
+    "probability": Way(
+        "probability of the answer",
+        "confidence is the probability of the answer's tokens",
+        "answers",
+    ),
+    "token_mean": Way(
+        "mean token probability", "geometric mean of the answer's token probabilities", "answers"
+    ),
+    "p_true": Way(
+        "P(True)", "shown its answer, how likely it says that the answer is true", "answers"
+    ),
+    "probe": Way(
+        "linear probe",
+        "logistic regression on the hidden state after the answer, labels: calibration questions",
+        "answers",
+    ),
+    "reply": Way("reply", "the trained model's own reply", "reply"),
+    "replies8": Way(
+        "mean of 8 replies", "mean of the confidences that 8 of its own replies state", "reply"
+    ),
+}
+NAMES = {key: way.name for key, way in WAYS.items()}
+BASELINES = tuple(key for key in WAYS if key != "reply")
+
+
+def chosen(text: str | None) -> tuple[str, ...]:
+    """Baselines that `--baselines` names: none (None), "all", or some, separated by commas.
+
+    They come in the order of WAYS. Raises UserError for an unknown one.
+    """
+    if text is None:
+        return ()
+    names = BASELINES if text == "all" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in BASELINES:
+            close = nearest(name, BASELINES)
+            hint = f"did you mean {close}?" if close else f"known: {', '.join(BASELINES)}"
+            raise UserError(f"--baselines: {name!r} is none; {hint}")
+    return in_order(names)
+
+
+def in_order(names: Sequence[str]) -> tuple[str, ...]:
+    """The names in the order of WAYS, each once."""
+    return tuple(key for key in WAYS if key in names)
