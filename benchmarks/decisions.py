@@ -4,7 +4,9 @@
 
 Writes benchmarks/results/decisions.json. The simulation draws replies that are right as often as
 they say, with 11 levels; its true error is known. The coverage of MAPIE's controller on the same
-samples is added where MAPIE is installed. Votes: 9 replies a held-out question at temperature 1.
+samples is added where MAPIE is installed. The same on replies of the model, to the embedded
+calibration questions and to as many held-out ones: certified on one half, which is drawn anew
+REPEATS times, and counted on the other. Votes: 9 replies a held-out question at temperature 1.
 """
 
 from __future__ import annotations
@@ -85,6 +87,46 @@ def _theirs(controller: Any, method: str, c: np.ndarray, y: np.ndarray) -> float
     return None if best is None else min(LEVELS, key=lambda level: abs(level - best))
 
 
+def on_real_replies(model: str, folder: Path) -> dict[str, record.Figure]:
+    """Certified on half of the model's own replies, realised on the other half."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+    from metaconf.questions import embedded_questions, pick
+
+    halves = [pick(embedded_questions(split), 500, 0) for split in ("calibration", "heldout")]
+    asked = [question for half in halves for question in half]
+    rows = evaluate(load_local(model), asked, "reply", folder / "replies.jsonl")
+    known = [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
+    c, y = (np.array([row[name] for row in known]) for name in ("confidence", "correctness"))
+    found: dict[str, record.Figure] = {}
+    for alpha in REAL_ALPHAS:
+        broken, covered = halved(c, y, alpha)
+        name = f"_default_alpha{round(100 * alpha)}"
+        found[f"violation_rate{name}"] = record.figure(broken, None, "", f"<= {DELTA}")
+        found[f"coverage{name}"] = record.figure(covered)
+    return found
+
+
+REAL_ALPHAS = (0.15, 0.3)
+
+
+def halved(c: np.ndarray, y: np.ndarray, alpha: float) -> tuple[float, float]:
+    """(share of REPEATS in which the other half's error exceeds alpha, its mean coverage).
+
+    The other half is a sample too: its error strays above alpha where the true one does not.
+    """
+    rng = np.random.default_rng(0)
+    broken, covered = 0, 0.0
+    for _ in range(REPEATS):
+        order = rng.permutation(len(c))
+        one, other = order[: len(c) // 2], order[len(c) // 2 :]
+        threshold = certify(c[one], y[one], alpha, DELTA).threshold
+        answered = other[c[other] >= threshold] if threshold is not None else other[:0]
+        broken += bool(len(answered)) and float(1 - y[answered].mean()) > alpha
+        covered += len(answered) / len(other)
+    return round(broken / REPEATS, 4), round(covered / REPEATS, 4)
+
+
 def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
     """Accuracy of the majority and of the weighted vote, and the samples that stopping saves."""
     from metaconf import demo
@@ -147,6 +189,7 @@ def main() -> None:
     found = certified()
     if arguments.model:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        found |= on_real_replies(arguments.model, arguments.output_dir)
         found |= votes(arguments.model, arguments.questions, arguments.output_dir)
     command = "python benchmarks/decisions.py --model runs/demo/stage2"
     notes = "samples_saved: by stopping when no further reply of 5 can change the weighted vote."

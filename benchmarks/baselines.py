@@ -1,0 +1,70 @@
+"""Every way to a confidence on the default questions: the base's and the trained model's.
+
+    python benchmarks/baselines.py --model runs/demo/stage2 [--questions 500]
+
+What `metaconf evaluate --baselines` does, twice, and its figures as benchmarks/results/
+baselines.json. Goes on where it was interrupted (runs/bench-baselines). Intervals: 95 %, by
+question; recalibrated on calibration questions, as many as are asked (at most 500).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import record
+
+from metaconf.config import RUN_MARKER
+from metaconf.evaluation.names import BASELINES
+from metaconf.evaluation.run import run
+
+SHOWN = ("accuracy", "auroc", "brier", "ece", "brier_recalibrated", "ece_recalibrated", "tokens")
+
+
+def measured(model: str, folder: Path, questions: int, ways: tuple[str, ...]) -> Any:
+    """metrics.json of one model with these baselines."""
+    if not (folder / "report.html").exists():
+        begun = (folder / RUN_MARKER).is_file()
+        run(model, "embedded", folder, limit=questions, seed=0, resume=begun, baselines=ways)
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def figures_of(name: str, metrics: Any) -> dict[str, record.Figure]:
+    """metric_MODEL_way → figure, for what is known."""
+    found: dict[str, record.Figure] = {}
+    for system in metrics["systems"]:
+        for metric in SHOWN:
+            one = system["figures"].get(metric)
+            if one is not None and one["value"] is not None:
+                ends = None if one["low"] is None else (one["low"], one["high"])
+                key = f"{metric}_{name}_{system['key']}"
+                found[key] = record.figure(round(one["value"], 4), ends)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="runs/demo/stage2", help="the trained model")
+    parser.add_argument("--questions", type=int, default=500)
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-baselines"))
+    arguments = parser.parse_args()
+    found: dict[str, record.Figure] = {}
+    untrained = tuple(way for way in BASELINES if way != "replies8")
+    for name, model, ways in (
+        ("base", "embedded", untrained),
+        ("trained", arguments.model, BASELINES),
+    ):
+        folder = arguments.output_dir / name
+        found |= figures_of(name, measured(model, folder, arguments.questions, ways))
+    command = f"python benchmarks/baselines.py --questions {arguments.questions}"
+    notes = (
+        "The base's `reply` is our format asked of a model that was not trained. Ways in words show"
+        " five worked examples; tokens: written for one question, samples included."
+    )
+    print(record.write("baselines", command, found, [0], notes, ("torch", "transformers")))
+
+
+if __name__ == "__main__":
+    main()
