@@ -82,20 +82,22 @@ def _sft(args: argparse.Namespace) -> None:
     config = stage_config(args.config, "sft", _overrides(args), args.resume)
     args.run_dir = Path(config.output_dir)
 
+    from metaconf.report.card import write_card
     from metaconf.train import stage1
 
-    print(stage1.run(config))
+    print(write_card(stage1.run(config)).parent)
 
 
 def _llama_factory(args: argparse.Namespace) -> None:
     from metaconf.preflight import llama_factory_keys
+    from metaconf.report.card import write_card
     from metaconf.train import llama_factory
 
     if args.resume:
         raise UserError("--resume: give LLaMA-Factory its own --resume_from_checkpoint FOLDER")
     program = llama_factory.find_program(args.llama_factory)
     keys = llama_factory_keys(args.config, _overrides(args))
-    print(llama_factory.run(keys, program))
+    print(write_card(llama_factory.run(keys, program)).parent)
 
 
 def _grpo(args: argparse.Namespace) -> None:
@@ -104,9 +106,10 @@ def _grpo(args: argparse.Namespace) -> None:
     config = stage_config(args.config, "grpo", _overrides(args), args.resume)
     args.run_dir = Path(config.output_dir)
 
+    from metaconf.report.card import write_card
     from metaconf.train import stage2
 
-    print(stage2.run(config))
+    print(write_card(stage2.run(config)).parent)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -152,6 +155,16 @@ def _report(args: argparse.Namespace) -> None:
     from metaconf.report import write_report
 
     print(write_report(args.folder))
+
+
+def _card(args: argparse.Namespace) -> None:
+    for folder in filter(None, (args.model, args.results)):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; give the folder of a model, or of a run")
+
+    from metaconf.report.card import write_card
+
+    print(write_card(args.model, args.results, args.system))
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -222,6 +235,7 @@ COMMANDS = {
     "grpo": _grpo,
     "evaluate": _evaluate,
     "report": _report,
+    "card": _card,
     "compare": _compare,
     "calibrate": _calibrate,
     "decide": _decide,

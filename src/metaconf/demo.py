@@ -168,7 +168,8 @@ def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
     from metaconf.train import stage1
 
     rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
-    config = Config("sft", STAGE1, seed=seed, confidence=CONFIDENCE)
+    file = str(out / "prepare" / "sft.jsonl")
+    config = Config("sft", STAGE1, train_file=file, seed=seed, confidence=CONFIDENCE)
     return stage1.train(load_local("embedded"), rows, config, out / "stage1")
 
 
@@ -180,8 +181,9 @@ def train_stage2(out: Path, plan: Plan, seed: int) -> Any:
 
     questions = pick(embedded_questions("stage2"), None, seed)
     trainer = {**STAGE2, "max_steps": plan.stage2_steps}
-    config = Config("grpo", trainer, seed=seed, confidence=CONFIDENCE)
-    return stage2.train(load_local(str(out / "stage1")), questions, config, out / "stage2")
+    start = str(out / "stage1")
+    config = Config("grpo", trainer, start, seed=seed, confidence=CONFIDENCE)
+    return stage2.train(load_local(start), questions, config, out / "stage2")
 
 
 NAMES = {
@@ -196,6 +198,7 @@ NAMES = {
 def write(out: Path, rows: Mapping[str, Any], seed: int) -> Path:
     """Tables, curves and the report of what was measured."""
     from metaconf.evaluation.run import write_json, write_results
+    from metaconf.report.card import write_card
 
     curves = {
         name: json.loads((out / stage / "curve.json").read_text())
@@ -203,7 +206,10 @@ def write(out: Path, rows: Mapping[str, Any], seed: int) -> Path:
     }
     write_json(out / "curves.json", curves)
     ordered = {key: rows[key] for key in NAMES}
-    return write_results(out, "MetaConf on the embedded model", ordered, seed, NAMES)
+    report = write_results(out, "MetaConf on the embedded model", ordered, seed, NAMES)
+    for stage in ("stage1", "stage2"):
+        write_card(out / stage, out, stage)
+    return report
 
 
 COLUMNS = {

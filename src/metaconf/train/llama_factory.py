@@ -19,8 +19,10 @@ import yaml
 
 import metaconf
 from metaconf.config import RUN_MARKER
+from metaconf.config_llama_factory import train_file
 from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
+from metaconf.train.rundir import note_stage
 
 ENVIRONMENT = Path(".venv-llama-factory")
 PROGRAM = "llamafactory-cli"
@@ -59,6 +61,9 @@ def run(keys: Mapping[str, Any], program: Path) -> Path:
             f"{program} train {config} failed (exit status {code}); what it wrote stands above"
         )
     _hand_over(out)
+    data = train_file(keys)
+    count = sum(1 for _ in data.open("rb"))
+    note_stage(out, "sft", str(keys["model_name_or_path"]), str(data), count, keys)
     return out
 
 

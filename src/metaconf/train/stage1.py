@@ -22,7 +22,7 @@ from metaconf.train.encode import encode_reply
 from metaconf.train.levels import lead_in, level_tokens
 from metaconf.train.progress import show
 from metaconf.train.rows import Branch, Row, collate
-from metaconf.train.rundir import begin
+from metaconf.train.rundir import begin, note
 from metaconf.train.sft import ConfidenceSFTTrainer, sft_config
 
 DEFAULTS: dict[str, Any] = {
@@ -141,6 +141,7 @@ def train(
     show(trainer, "stage 1")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
+    note(out, config, config.train_file, len(tokens))
     return finish(trainer.model, local.tokenizer, out)
 
 

@@ -22,7 +22,7 @@ from metaconf.records import Question
 from metaconf.train.grpo import ConfidenceGRPOTrainer, Exact
 from metaconf.train.payment import PARTS, Payment, keep_before
 from metaconf.train.progress import show
-from metaconf.train.rundir import begin
+from metaconf.train.rundir import begin, note
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
 
 log = logging.getLogger("metaconf")
@@ -138,6 +138,7 @@ def train(
     show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
+    note(out, config, config.questions.path, len(rows))
     return finish(trainer.model, local.tokenizer, out)
 
 

@@ -1,0 +1,174 @@
+"""The model card: README.md in a trained model's folder, in the form that the hub reads.
+
+Made from what training noted (`records.FACTS`) and, where they are at hand, from the figures of an
+evaluation. It is meant to be shared: no path of this machine stands in it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from metaconf.errors import UserError
+from metaconf.records import FACTS
+from metaconf.report.load import Figure, Run, System, load_run
+
+DIAGRAM = "reliability.png"
+MEASURES = {
+    "accuracy": "accuracy",
+    "mean_confidence": "mean confidence",
+    "ece": "ECE (15 bins)",
+    "brier": "Brier score",
+    "auroc": "AUROC",
+    "format_rate": "well-formed replies",
+}
+STAGES = {
+    "sft": "stage 1, supervised fine-tuning on {count} rows of {data}",
+    "grpo": "stage 2, GRPO on replies to questions of {data} ({count} at hand)",
+}
+FORMAT = """```
+Answer: …
+Self-reflection: …
+Confidence: 0 to 10
+```"""
+INTENDED = """It is meant for questions like those it was trained on, where the confidence helps to
+decide whether to use an answer, to check it or to abstain. The confidence is the chance that the
+answer is right, over many questions of that kind; for a single answer it promises nothing.
+
+On other kinds of questions it is worse calibrated, often too sure: measure it on labelled replies
+of your own (`metaconf evaluate`, `metaconf calibrate`) before you rely on it. The reflection says
+what the model found in itself when it was trained to; it is no proof of how the answer came about.
+"""
+
+
+def write_card(model: Path, results: Path | None = None, system: str | None = None) -> Path:
+    """Write `model`/README.md, with the figures of the run `results` where it is given; `system`
+    is the model's key in it (default: the last one). Returns the card's path.
+
+    Raises UserError where `model` was not trained by us, or the run holds no such system.
+    """
+    facts = _facts(model)
+    run = load_run(results) if results is not None else None
+    measured = _system(run, system, results) if run is not None else None
+    diagram = bool(results and measured and _copy_diagram(results, measured, model))
+    text = "\n\n".join(_parts(facts, measured, diagram)).rstrip() + "\n"
+    card = f"---\n{_front_matter(model.resolve().name, facts, measured)}\n---\n\n{text}"
+    path = model / "README.md"
+    path.write_text(card, encoding="utf-8")
+    return path
+
+
+def _facts(model: Path) -> dict[str, Any]:
+    path = model / FACTS
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the folder of a model that MetaConf trained")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); train the model again") from error
+
+
+def _system(run: Run, key: str | None, results: Path | None) -> System:
+    found = [s for s in run.systems if key is None or s.key == key]
+    if not found:
+        known = ", ".join(s.key for s in run.systems) or "none"
+        raise UserError(f"{results}: holds no system {key!r}; there are: {known}")
+    return found[-1]
+
+
+def _copy_diagram(results: Path, system: System, model: Path) -> bool:
+    drawn = results / "figures" / f"reliability-{system.key}.png"
+    if drawn.is_file():
+        shutil.copyfile(drawn, model / DIAGRAM)
+    return drawn.is_file()
+
+
+def _front_matter(name: str, facts: dict[str, Any], system: System | None) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    known = _known(system.figures) if system else []
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="questions",
+            dataset_name=f"{figure.n:.0f} held-out questions" if figure.n else "held-out questions",
+            metric_type=key,
+            metric_name=MEASURES[key],
+            metric_value=round(figure.value or 0.0, 4),
+        )
+        for key, figure in known
+    ]
+    data = ModelCardData(
+        base_model=facts["base_model"],
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["metaconf", "calibration", "confidence", "self-reflection"],
+        model_name=name,
+        eval_results=results or None,
+    )
+    return data.to_yaml().strip()
+
+
+def _known(figures: dict[str, Figure]) -> list[tuple[str, Figure]]:
+    return [(key, figures[key]) for key in MEASURES if key in figures and _has_value(figures[key])]
+
+
+def _has_value(figure: Figure) -> bool:
+    return figure.value is not None
+
+
+def _parts(facts: dict[str, Any], system: System | None, diagram: bool) -> Iterator[str]:
+    stages: Sequence[dict[str, Any]] = facts["stages"]
+    yield f"# {code(facts['base_model'])} that says how sure it is"
+    yield f"It replies with an answer, a first-person self-reflection and a confidence:\n\n{FORMAT}"
+    yield "## Figures"
+    yield _figures(system) if system else "Not measured yet: `metaconf evaluate`, `metaconf card`."
+    if diagram:
+        yield f"![Reliability diagram: share right against stated confidence]({DIAGRAM})"
+    yield "## How it was made"
+    yield "\n".join(f"- {_stage(stage)}" for stage in stages)
+    yield f"Teacher of the reflections: {TEACHER}. Judge of the reflections: {JUDGE}."
+    yield "\n\n".join(_settings(stage) for stage in stages)
+    yield "## Intended use and limits"
+    yield INTENDED
+    yield f"Made with MetaConf {facts['metaconf']}."
+
+
+TEACHER = "the offline one, which writes them from the model's own sampled answers"
+JUDGE = "the offline scorer (names the cause, the model's other answers, fits the confidence)"
+
+
+def _figures(system: System) -> str:
+    lines = ["| figure | value | 95 % interval | replies |", "|---|---|---|---|"]
+    for key, figure in _known(system.figures):
+        ends = "–" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+        n = "–" if figure.n is None else f"{figure.n:.0f}"
+        lines.append(f"| {MEASURES[key]} | {figure.value:.3f} | {ends} | {n} |")
+    return "\n".join(lines)
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    data = "the embedded questions" if stage["data"] == "embedded" else code(stage["data"])
+    return STAGES[stage["stage"]].replace("{count}", str(stage["count"])).replace("{data}", data)
+
+
+def _settings(stage: dict[str, Any]) -> str:
+    text = json.dumps(stage["settings"], ensure_ascii=False, indent=1, default=str)
+    name = "stage 1" if stage["stage"] == "sft" else "stage 2"
+    return f"<details><summary>Settings of {name}</summary>\n\n{fenced(text)}\n\n</details>"
+
+
+def code(text: str) -> str:
+    """Text as a Markdown code span that it cannot leave: one line, without back-ticks."""
+    return f"`{' '.join(str(text).replace('`', chr(39)).split())}`"
+
+
+def fenced(text: str) -> str:
+    """Text as a Markdown code block, its fence longer than any in the text."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}json\n{text}\n{fence}"
