@@ -158,6 +158,7 @@ def stages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]
     for name in ("prepare", "stage1", "stage2"):
         run = lambda *args, name=name: calls.update({name: list(args)})  # noqa: E731
         monkeypatch.setattr(metaconf.train, name, SimpleNamespace(run=run), raising=False)
+    monkeypatch.setattr("metaconf.report.card.write_card", lambda model: Path("model/README.md"))
     for name in preflight_environment():
         monkeypatch.delenv(name, raising=False)
     return calls

@@ -27,6 +27,10 @@ QUIET = {
 """What other libraries would print between our lines; a value that is set already stays."""
 
 
+ASKING = ("model", "questions", "limit", "resume", "baselines", "calibration", "dry_run")
+"""Arguments of `evaluate` that say nothing where no model is asked."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 for bad input (one line on stderr) or 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -114,7 +118,7 @@ def _grpo(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     if args.replies is not None:
-        for name in ("model", "questions", "limit", "resume", "baselines", "calibration"):
+        for name in ASKING:
             if getattr(args, name) not in (None, False):
                 raise UserError(f"--{name}: --replies asks no model; leave one of the two out")
 
@@ -130,6 +134,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     baselines = chosen(args.baselines)
     if args.calibration is not None and not baselines:
         raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
+    if args.dry_run:
+        from metaconf.evaluation import run as evaluation
+
+        more = (args.limit, args.seed, baselines, args.calibration)
+        print(evaluation.dry_run(model, questions, *more))
+        return
     check_run(model, questions, args.output_dir, args.resume)
     args.run_dir = args.output_dir
 
@@ -144,6 +154,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         resume=args.resume,
         baselines=baselines,
         calibration=args.calibration,
+        show=not args.quiet,
     )
     print(report)
 

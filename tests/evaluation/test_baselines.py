@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def test_p_true_is_the_share_of_one_option(local_of: Callable[..., Any]) -> None
         next_share(local, prompts, "(", "AA")
 
 
-def rows_with(confidence: list[float], right: list[float]) -> list[Row]:
+def rows_with(confidence: Sequence[float], right: Sequence[float]) -> list[Row]:
     return [
         {"question_id": str(i), "confidence": c, "correctness": y, "split": "heldout"}
         for i, (c, y) in enumerate(zip(confidence, right, strict=True))

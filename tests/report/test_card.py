@@ -66,8 +66,8 @@ def test_measured_figures_stand_in_text_and_front_matter(
     assert "| ECE (15 bins) | 0.050 | 0.040 to 0.070 | 88 |" in text
     assert "AUROC" not in text  # what is not known is not 0
     assert (model / "reliability.png").read_bytes().startswith(b"\x89PNG")
-    card = ModelCard.load(path)
-    assert [(r.metric_type, r.metric_value) for r in card.data.eval_results or []] == [
+    data: Any = ModelCard.load(path).data
+    assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [
         ("accuracy", 0.4),
         ("ece", 0.05),
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -71,20 +72,33 @@ def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalMode
 
     Raises UserError where the folder or hub id cannot be loaded.
     """
-    from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # loading takes a second; our own bars are what one watches
-    path = resolve_model(name_or_path)
+    with _named(name_or_path):
+        tokenizer = load_tokenizer(name_or_path)
+        model = _load_weights(resolve_model(name_or_path), dtype or default_dtype())
+    return LocalModel(model.eval(), tokenizer)
+
+
+def load_tokenizer(name_or_path: str) -> Any:
+    """The tokenizer alone, without the weights. Raises UserError as `load_local`."""
+    from transformers import AutoTokenizer
+
+    with _named(name_or_path):
+        return AutoTokenizer.from_pretrained(resolve_model(name_or_path))
+
+
+@contextmanager
+def _named(name_or_path: str) -> Iterator[None]:
+    """What cannot be loaded is said with its name and the remedy."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = _load_weights(path, dtype or default_dtype())
+        yield
     except (OSError, ValueError) as error:
         raise UserError(
             f"{name_or_path}: cannot be loaded as a causal language model ({error}); "
             "give a hub id, a folder with config.json and safetensors, or `embedded`"
         ) from error
-    return LocalModel(model.eval(), tokenizer)
 
 
 def _load_weights(path: str, dtype: torch.dtype) -> Any:

@@ -14,11 +14,13 @@ from metaconf.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`name` and `description` are for readers; `file` keeps its raw replies, which ways share."""
+    """`name` and `description` are for readers; `file` keeps its raw replies, which ways share.
+    `drawn` is how many replies of the file it needs to a question, the greedy one included."""
 
     name: str
     description: str
     file: str
+    drawn: int = 1
 
 
 WAYS: dict[str, Way] = {
@@ -33,19 +35,22 @@ WAYS: dict[str, Way] = {
         "two replies in words",
         "mean of the confidences of two sampled replies and of whether their answers agree",
         "asked",
+        3,
     ),
     "verbal8": Way(
-        "mean of 8 in words", "mean of the confidences that 8 sampled replies state", "asked"
+        "mean of 8 in words", "mean of the confidences that 8 sampled replies state", "asked", 9
     ),
     "samples8": Way(
         "agreement of 8 samples",
         "confidence is the share of 8 samples that agree with the answer",
         "answers",
+        9,
     ),
     "entropy": Way(
         "semantic entropy",
         "1 − H / log 8, H the entropy of 8 samples grouped by what they say",
         "answers",
+        9,
     ),
     "probability": Way(
         "probability of the answer",
@@ -65,7 +70,7 @@ WAYS: dict[str, Way] = {
     ),
     "reply": Way("reply", "the trained model's own reply", "reply"),
     "replies8": Way(
-        "mean of 8 replies", "mean of the confidences that 8 of its own replies state", "reply"
+        "mean of 8 replies", "mean of the confidences that 8 of its own replies state", "reply", 9
     ),
 }
 NAMES = {key: way.name for key, way in WAYS.items()}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaconf.config import EMBEDDED, check_model, check_output_dir
 from metaconf.errors import UserError
+from metaconf.evaluation import preview
 from metaconf.evaluation.names import NAMES, WAYS, in_order
 from metaconf.graders import grade_answer
 from metaconf.preflight import mark_run
@@ -39,6 +40,7 @@ def run(
     resume: bool = False,
     baselines: Sequence[str] = (),
     calibration: str | None = None,
+    show: bool = False,
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
@@ -46,7 +48,8 @@ def run(
     out-of-domain questions. `limit` asks only so many, chosen by `seed`. `baselines` (see
     `names.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
     questions (a source as well; with embedded questions, those of their calibration split).
-    `resume` goes on with a run of the same arguments. Raises UserError for whatever cannot be used,
+    `resume` goes on with a run of the same arguments; `show` prints first what is going to be
+    asked (see `preview`). Raises UserError for whatever cannot be used,
     before torch is imported and anything is written.
     """
     check_model(model)
@@ -63,8 +66,25 @@ def run(
     }
     mark_run(output_dir, asked, resume)
     ways = in_order([*(b for b in baselines if b != "probe" or fitted_on), "reply"])
+    if show:
+        print(preview.preview(model, questions, fitted_on, ways), file=sys.stderr)
     rows, extra = _ask(model, questions, fitted_on, output_dir, seed, ways)
     return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
+
+
+def dry_run(
+    model: str,
+    questions_source: str,
+    limit: int | None = None,
+    seed: int = 0,
+    baselines: Sequence[str] = (),
+    calibration: str | None = None,
+) -> str:
+    """What `run` with these arguments would ask, in words; nothing is asked or written."""
+    check_model(model)
+    questions = _questions(questions_source, limit, seed)
+    fitted_on = _calibration(questions_source, questions, calibration, seed) if baselines else []
+    return preview.preview(model, questions, fitted_on, in_order([*baselines, "reply"]))
 
 
 def write_results(

@@ -107,7 +107,7 @@ def _front_matter(name: str, facts: dict[str, Any], system: System | None) -> st
         pipeline_tag="text-generation",
         tags=["metaconf", "calibration", "confidence", "self-reflection"],
         model_name=name,
-        eval_results=results or None,
+        eval_results=[*results] or None,
     )
     return data.to_yaml().strip()
 
