@@ -55,6 +55,26 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """How an OpenAI-compatible server is asked. Keys stay in the environment."""
+
+    base_url: str = option("", "address of the server (default: what `url_env` holds)")
+    url_env: str = option("DEEPSEEK_BASE_URL", "environment variable that holds the address")
+    key_env: str = option("DEEPSEEK_API_KEY", "environment variable that holds the key")
+    model: str = option("deepseek-chat", "the server's name of the model")
+    concurrency: int = option(500, "calls in flight at most; how many is found out", low=1)
+    attempts: int = option(6, "tries of one call", low=1)
+    deadline: float = option(180.0, "seconds for one call, all its tries together", low=0.1)
+    stop_after: int = option(20, "give up after so many failed calls in a row", low=1)
+    price_in: float | None = option(None, "price of a million tokens read", low=0)
+    price_out: float | None = option(None, "price of a million tokens written", low=0)
+    budget: float | None = option(None, "spend no more than this; needs both prices", low=0)
+    extra: dict | None = option(  # noqa: RUF009 - as all others: immutable None
+        None, "more keys of the request (default: DeepSeek's thinking off)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """What draws the replies."""
 
@@ -108,6 +128,7 @@ class Config:
     reward: Reward = field(default_factory=Reward)
     credit: Credit = field(default_factory=Credit)
     judge: Judge = field(default_factory=Judge)
+    client: Client = field(default_factory=Client)
     engine: Engine = field(default_factory=Engine)
     lora: Lora = field(default_factory=Lora)
     confidence: Confidence = field(default_factory=Confidence)
