@@ -13,9 +13,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metaconf import cli_arguments
 from metaconf.errors import UserError
+
+if TYPE_CHECKING:
+    from metaconf.client.endpoint import Endpoint
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -27,7 +31,16 @@ QUIET = {
 """What other libraries would print between our lines; a value that is set already stays."""
 
 
-ASKING = ("model", "questions", "limit", "resume", "baselines", "calibration", "dry_run")
+ASKING = (
+    "model",
+    "questions",
+    "limit",
+    "resume",
+    "baselines",
+    "calibration",
+    "base_url",
+    "dry_run",
+)
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
 
@@ -131,16 +144,18 @@ def _evaluate(args: argparse.Namespace) -> None:
     from metaconf.preflight import check_run
 
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
-    baselines = chosen(args.baselines)
+    endpoint = _endpoint(args)
+    baselines = chosen(args.baselines, endpoint is not None)
     if args.calibration is not None and not baselines:
         raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
     if args.dry_run:
         from metaconf.evaluation import run as evaluation
 
-        more = (args.limit, args.seed, baselines, args.calibration)
+        more = (args.limit, args.seed, baselines, args.calibration, endpoint)
         print(evaluation.dry_run(model, questions, *more))
         return
-    check_run(model, questions, args.output_dir, args.resume)
+    if endpoint is None:
+        check_run(model, questions, args.output_dir, args.resume)
     args.run_dir = args.output_dir
 
     from metaconf.evaluation import run as evaluation
@@ -155,8 +170,21 @@ def _evaluate(args: argparse.Namespace) -> None:
         baselines=baselines,
         calibration=args.calibration,
         show=not args.quiet,
+        endpoint=endpoint,
     )
     print(report)
+
+
+def _endpoint(args: argparse.Namespace) -> Endpoint | None:
+    """The server that --base_url names, if any."""
+    if args.base_url is None:
+        return None
+    from metaconf.client.endpoint import endpoint_of
+    from metaconf.config_blocks import Client
+
+    if args.model is None:
+        raise UserError("--base_url: give the server's name of the model as well: --model NAME")
+    return endpoint_of(Client(args.base_url, key_env=args.key_env, model=args.model), os.environ)
 
 
 def _report(args: argparse.Namespace) -> None:

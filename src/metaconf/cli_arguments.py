@@ -97,6 +97,15 @@ def _add_evaluate(commands: Any) -> None:
         help="other confidences of the model as well: all of them, or asked,p_true,…",
     )
     one.add_argument("--calibration", metavar="FILE", help="questions to recalibrate baselines on")
+    one.add_argument(
+        "--base_url", metavar="URL", help="ask this OpenAI-compatible server; --model is its name"
+    )
+    one.add_argument(
+        "--key_env",
+        metavar="NAME",
+        default="DEEPSEEK_API_KEY",
+        help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
+    )
     one.add_argument("--dry_run", action="store_true", help="only show what would be asked")
     one.add_argument("--quiet", action="store_true", help="do not show what is going to be asked")
     one.add_argument("--replies", type=Path, help="ask nothing: measure the replies of this JSONL")

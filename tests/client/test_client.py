@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from server import completion, ok, serving
+from chat_server import completion, ok, serving
 
 import metaconf.client.run as run
 from metaconf.client import Completion, Endpoint, Failure, Request, complete_all, endpoint_of

@@ -19,6 +19,7 @@ from metaconf.evaluation.systems import (
     truth,
     worked_turns,
 )
+from metaconf.prompts.chat import messages
 from metaconf.records import Question, Reply, Target
 from metaconf.reply import parse_reply
 
@@ -124,13 +125,12 @@ def test_a_model_is_asked_once_and_worked_turns_are_for_the_untrained_alone(
 ) -> None:
     local, questions = local_of(), [MALI, SAN]
     asked: list[tuple[str, int]] = []
-    prompt = type(local).reply_prompt
 
-    def counted(self: Any, question: str, turns: Any = ()) -> Any:
+    def counted(question: str, *rest: Any, turns: Any = ()) -> Any:
         asked.append((question, len(turns)))
-        return prompt(self, question, turns)
+        return messages(question, *rest, turns=turns)
 
-    monkeypatch.setattr(type(local), "reply_prompt", counted)
+    monkeypatch.setattr("metaconf.evaluation.systems.messages", counted)
     for kind, turns in (("asked", len(worked_turns())), ("reply", 0)):
         asked.clear()
         rows = evaluate(local, questions, kind, tmp_path / f"{kind}.jsonl", settings=FAST)  # pyright: ignore

@@ -52,7 +52,8 @@ def collect(
     What is missing is asked for and stored batch by batch, with a progress bar on stderr.
     """
     wanted = tuple(samples)
-    stored = read_replies(path)
+    # What failed is asked again.
+    stored = {key: r for key, r in read_replies(path).items() if r.status != "failed"}
     path.parent.mkdir(parents=True, exist_ok=True)
     missing = _missing(questions, wanted, stored)
     total = len(questions) * len(wanted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from metaconf.evaluation.names import WAYS
 from metaconf.evaluation.systems import (
     DEFAULT,
     SAMPLES,
+    Engine,
     Kind,
     Row,
     Settings,
@@ -37,6 +38,7 @@ from metaconf.prompts.chat import (
     EXAMPLES,
     REVIEW,
     THINK_FIRST,
+    Message,
     messages,
     p_true_question,
     render,
@@ -52,7 +54,7 @@ ENOUGH = 20
 
 
 def measure(
-    local: LocalModel,
+    local: Engine,
     questions: Sequence[Question],
     calibration: Sequence[Question],
     ways: Sequence[str],
@@ -69,7 +71,7 @@ def measure(
     for way in ways:
         path = folder / f"{WAYS[way].file}.jsonl"
         if way == "probe":
-            found[way] = _probe(local, every, len(questions), path, settings)
+            found[way] = _probe(cast(LocalModel, local), every, len(questions), path, settings)
         elif way in PLAIN:
             found[way] = evaluate(local, every, cast(Kind, way), path, way, settings)
         else:
@@ -109,29 +111,25 @@ def thinking_turns() -> list[tuple[str, str]]:
     return [(q, format_reply(a, why, level / 10, why)) for q, a, why, level in EXAMPLES]
 
 
-def _cot(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
-    def prompt(question: Question) -> tuple[int, ...]:
-        chat = messages(question.prompt, THINK_FIRST, thinking_turns())
-        return tuple(render(local.tokenizer, chat))
+def _cot(local: Engine, questions: Sequence[Question], path: Path, settings: Settings) -> list[Row]:
+    def chat(question: Question) -> list[Message]:
+        return messages(question.prompt, THINK_FIRST, thinking_turns())
 
     longer = settings.longer(THINKING_TOKENS)
-    replies = full_replies(local, questions, (GREEDY,), path, "cot", longer, prompt=prompt)
+    replies = full_replies(local, questions, (GREEDY,), path, "cot", longer, chat=chat)
     return [reply_row(q, replies[q.id, GREEDY], "cot", "cot") for q in questions]
 
 
 def _refine(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[Row]:
     first = _asked(local, questions, (GREEDY,), path.with_name("asked.jsonl"), settings)
 
-    def prompt(question: Question) -> tuple[int, ...]:
+    def chat(question: Question) -> list[Message]:
         given = first[question.id, GREEDY].text
-        turns = [*worked_turns(), (question.prompt, given)]
-        return tuple(render(local.tokenizer, messages(REVIEW, turns=turns)))
+        return messages(REVIEW, turns=[*worked_turns(), (question.prompt, given)])
 
-    replies = full_replies(local, questions, (GREEDY,), path, "refine", settings, prompt=prompt)
+    replies = full_replies(local, questions, (GREEDY,), path, "refine", settings, chat=chat)
     rows = [reply_row(q, replies[q.id, GREEDY], "refine", "refine") for q in questions]
     return [
         {**row, "tokens": row["tokens"] + first[q.id, GREEDY].tokens}
@@ -140,7 +138,7 @@ def _refine(
 
 
 def _asked(
-    local: LocalModel,
+    local: Engine,
     questions: Sequence[Question],
     samples: Sequence[int],
     path: Path,
@@ -150,7 +148,7 @@ def _asked(
 
 
 def _verbal2(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[Row]:
     replies = _asked(local, questions, (0, 1), path, settings)
     return [two_in_words(q, replies[q.id, 0], replies[q.id, 1]) for q in questions]
@@ -170,14 +168,14 @@ def two_in_words(question: Question, one: Reply, two: Reply) -> Row:
 
 
 def _verbal8(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[Row]:
     replies = _asked(local, questions, (GREEDY, *TOGETHER), path, settings)
     return _mean_stated(questions, replies, "verbal8")
 
 
 def _replies8(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[Row]:
     samples = (GREEDY, *TOGETHER)
     replies = full_replies(local, questions, samples, path, "replies8", settings)
@@ -203,7 +201,7 @@ def _mean_stated(
 
 
 def _token_mean(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[Row]:
     replies = short_answers(local, questions, (GREEDY,), path, "token_mean", settings)
     return [
@@ -219,7 +217,7 @@ def token_mean(reply: Reply) -> float | None:
 
 
 def _entropy(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[Row]:
     replies = short_answers(local, questions, (GREEDY, *TOGETHER), path, "entropy", settings)
     rows: list[Row] = []
@@ -282,7 +280,7 @@ def _probe(
     ]
 
 
-Maker = Callable[[LocalModel, Sequence[Question], Path, Settings], list[Row]]
+Maker = Callable[[Any, Sequence[Question], Path, Settings], list[Row]]
 MAKERS: dict[str, Maker] = {
     "cot": _cot,
     "refine": _refine,

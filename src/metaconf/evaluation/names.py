@@ -15,12 +15,14 @@ from metaconf.errors import UserError
 @dataclass(frozen=True, slots=True)
 class Way:
     """`name` and `description` are for readers; `file` keeps its raw replies, which ways share.
-    `drawn` is how many replies of the file it needs to a question, the greedy one included."""
+    `drawn` is how many replies of the file it needs to a question, the greedy one included; `text`
+    says that text is all it needs, so that it can be had from a server."""
 
     name: str
     description: str
     file: str
     drawn: int = 1
+    text: bool = True
 
 
 WAYS: dict[str, Way] = {
@@ -56,17 +58,25 @@ WAYS: dict[str, Way] = {
         "probability of the answer",
         "confidence is the probability of the answer's tokens",
         "answers",
+        text=False,
     ),
     "token_mean": Way(
-        "mean token probability", "geometric mean of the answer's token probabilities", "answers"
+        "mean token probability",
+        "geometric mean of the answer's token probabilities",
+        "answers",
+        text=False,
     ),
     "p_true": Way(
-        "P(True)", "shown its answer, how likely it says that the answer is true", "answers"
+        "P(True)",
+        "shown its answer, how likely it says that the answer is true",
+        "answers",
+        text=False,
     ),
     "probe": Way(
         "linear probe",
         "logistic regression on the hidden state after the answer, labels: calibration questions",
         "answers",
+        text=False,
     ),
     "reply": Way("reply", "the trained model's own reply", "reply"),
     "replies8": Way(
@@ -77,15 +87,23 @@ NAMES = {key: way.name for key, way in WAYS.items()}
 BASELINES = tuple(key for key in WAYS if key != "reply")
 
 
-def chosen(text: str | None) -> tuple[str, ...]:
+def chosen(text: str | None, server: bool = False) -> tuple[str, ...]:
     """Baselines that `--baselines` names: none (None), "all", or some, separated by commas.
 
-    They come in the order of WAYS. Raises UserError for an unknown one.
+    They come in the order of WAYS; of a `server`, "all" are those that need text alone. Raises
+    UserError for an unknown one, and for one that a server cannot give.
     """
     if text is None:
         return ()
-    names = BASELINES if text == "all" else [name.strip() for name in text.split(",")]
+    if text == "all":
+        return tuple(name for name in BASELINES if WAYS[name].text or not server)
+    names = [name.strip() for name in text.split(",")]
     for name in names:
+        if server and name in WAYS and not WAYS[name].text:
+            raise UserError(
+                f"--baselines: {name} needs the model's probabilities or hidden states, which a"
+                " server does not give; load the model itself, or leave it out"
+            )
         if name not in BASELINES:
             close = nearest(name, BASELINES)
             hint = f"did you mean {close}?" if close else f"known: {', '.join(BASELINES)}"

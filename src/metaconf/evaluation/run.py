@@ -24,6 +24,7 @@ from metaconf.questions import load_questions, pick
 from metaconf.records import Question, write_jsonl
 
 if TYPE_CHECKING:
+    from metaconf.client import Endpoint
     from metaconf.evaluation.systems import Row
     from metaconf.metrics import Figure
 
@@ -41,6 +42,7 @@ def run(
     baselines: Sequence[str] = (),
     calibration: str | None = None,
     show: bool = False,
+    endpoint: Endpoint | None = None,
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
@@ -48,11 +50,13 @@ def run(
     out-of-domain questions. `limit` asks only so many, chosen by `seed`. `baselines` (see
     `names.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
     questions (a source as well; with embedded questions, those of their calibration split).
-    `resume` goes on with a run of the same arguments; `show` prints first what is going to be
+    With an `endpoint`, `model` is what its server calls the model. `resume` goes on with a run of
+    the same arguments; `show` prints first what is going to be
     asked (see `preview`). Raises UserError for whatever cannot be used,
     before torch is imported and anything is written.
     """
-    check_model(model)
+    if endpoint is None:
+        check_model(model)
     questions = _questions(questions_source, limit, seed)
     fitted_on = _calibration(questions_source, questions, calibration, seed) if baselines else []
     check_output_dir(output_dir, resume)
@@ -63,12 +67,13 @@ def run(
         "seed": seed,
         "baselines": list(baselines),
         "calibration": _digest(fitted_on),
+        "server": endpoint.url if endpoint else None,
     }
     mark_run(output_dir, asked, resume)
     ways = in_order([*(b for b in baselines if b != "probe" or fitted_on), "reply"])
     if show:
-        print(preview.preview(model, questions, fitted_on, ways), file=sys.stderr)
-    rows, extra = _ask(model, questions, fitted_on, output_dir, seed, ways)
+        print(preview.preview(model, questions, fitted_on, ways, endpoint), file=sys.stderr)
+    rows, extra = _ask(endpoint or model, questions, fitted_on, output_dir, seed, ways)
     return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
 
 
@@ -79,12 +84,14 @@ def dry_run(
     seed: int = 0,
     baselines: Sequence[str] = (),
     calibration: str | None = None,
+    endpoint: Endpoint | None = None,
 ) -> str:
     """What `run` with these arguments would ask, in words; nothing is asked or written."""
-    check_model(model)
+    if endpoint is None:
+        check_model(model)
     questions = _questions(questions_source, limit, seed)
     fitted_on = _calibration(questions_source, questions, calibration, seed) if baselines else []
-    return preview.preview(model, questions, fitted_on, in_order([*baselines, "reply"]))
+    return preview.preview(model, questions, fitted_on, in_order([*baselines, "reply"]), endpoint)
 
 
 def write_results(
@@ -159,7 +166,7 @@ NO_CALIBRATION = (
 
 
 def _ask(
-    model: str,
+    asked: str | Endpoint,
     questions: list[Question],
     calibration: list[Question],
     output_dir: Path,
@@ -168,11 +175,13 @@ def _ask(
 ) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]]]:
     """Rows of each way, and its figures beside those of the table."""
     from metaconf.engines.local import load_local
+    from metaconf.engines.remote import Remote
     from metaconf.evaluation import baselines
     from metaconf.evaluation.systems import Settings
     from metaconf.evaluation.tables import mean_tokens
 
-    local, folder = load_local(model), output_dir / "raw"
+    folder = output_dir / "raw"
+    local = load_local(asked) if isinstance(asked, str) else Remote(asked, folder / "calls.sqlite")
     alone = calibration if len(ways) > 1 else []
     rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
     extra = {way: {"tokens": mean_tokens(rows[way])} for way in ways}

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metaconf.engines.local import LocalModel, sample_answers, sample_replies
+from metaconf.engines.remote import Chat, Remote
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.engines.store import Key, collect
 from metaconf.graders import grade_answer, same_answer
-from metaconf.prompts.chat import EXAMPLES
+from metaconf.prompts.chat import ANSWER_ONLY, EXAMPLES, answer_turns, messages, render
 from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import format_reply, parse_reply
 
@@ -26,6 +27,9 @@ correctness, truth, text, problems, why, tokens (written for it, samples include
 also `probability` and `agreement`."""
 SAMPLES = 8
 _CUT = "cut off at the token limit"
+_FAILED = "the call failed"
+Engine = LocalModel | Remote
+"""What is asked: a model in this process, or behind a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ DEFAULT = Settings()
 
 
 def evaluate(
-    local: LocalModel,
+    local: Engine,
     questions: Sequence[Question],
     kind: Kind,
     out: Path,
@@ -84,7 +88,7 @@ def evaluate(
 
 
 def short_answers(
-    local: LocalModel,
+    local: Engine,
     questions: Sequence[Question],
     samples: Sequence[int],
     out: Path,
@@ -94,38 +98,55 @@ def short_answers(
 ) -> dict[Key, Reply]:
     """Short answers by (question id, sample), from `out` where they stand there already.
 
-    A `trained` model is asked as for a reply, and stopped after its answer's line.
+    A `trained` model is asked as for a reply, and stopped after its answer's line. A server cannot
+    be made to go on after "Answer:": of its reply the first line is taken, without the label.
     """
     how = Sampling(settings.answer_tokens, seed=settings.seed, rows=settings.rows)
 
     def ask(
         asked: Sequence[Question], wanted: tuple[int, ...], keep: Callable[[list[Reply]], None]
     ) -> None:
+        if isinstance(local, Remote):
+            bare = lambda replies: keep([replace(r, text=first_line(r.text)) for r in replies])  # noqa: E731
+            chat = lambda q: messages(q.prompt, ANSWER_ONLY, answer_turns())  # noqa: E731
+            local.sample(asked, wanted, how, bare, chat)
+            return
         prompt = local.policy_prompt if trained else local.answer_prompt
         sample_answers(local, asked, wanted, how, keep, prompt)
 
     return collect(out, questions, samples, ask, label)
 
 
+def first_line(text: str) -> str:
+    """The first line that says something, without "Answer:"."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line.removeprefix("Answer:").strip()
+
+
 def full_replies(
-    local: LocalModel,
+    local: Engine,
     questions: Sequence[Question],
     samples: Sequence[int],
     out: Path,
     label: str,
     settings: Settings = DEFAULT,
     turns: Sequence[tuple[str, str]] = (),
-    prompt: Callable[[Question], tuple[int, ...]] | None = None,
+    chat: Chat | None = None,
 ) -> dict[Key, Reply]:
     """Whole replies by (question id, sample), from `out` where they stand there already; asked for
-    after worked `turns`, or by the tokens that `prompt` makes."""
+    after worked `turns`, or by the conversation that `chat` makes."""
     how = Sampling(settings.reply_tokens, seed=settings.seed, rows=settings.rows)
-    tokens_of = prompt or (lambda question: local.reply_prompt(question.prompt, turns))
+    asked_by = chat or (lambda question: messages(question.prompt, turns=turns))
 
     def ask(
         asked: Sequence[Question], wanted: tuple[int, ...], keep: Callable[[list[Reply]], None]
     ) -> None:
-        sample_replies(local, asked, wanted, how, keep, tokens_of)
+        if isinstance(local, Remote):
+            local.sample(asked, wanted, how, keep, asked_by)
+            return
+        tokenizer = local.tokenizer
+        tokens = lambda question: tuple(render(tokenizer, asked_by(question)))  # noqa: E731
+        sample_replies(local, asked, wanted, how, keep, tokens)
 
     return collect(out, questions, samples, ask, label)
 
@@ -158,6 +179,8 @@ def reply_row(question: Question, reply: Reply, kind: str, name: str) -> Row:
     """The row of a reply in the format; `confidence` is the one that it states."""
     parsed = parse_reply(reply.text)
     cut = reply.status == "cut"
+    if reply.status == "failed":
+        return _failed(question, kind, name)
     return {
         **_start(question, parsed.answer, kind, name),
         "reflection": parsed.reflection,
@@ -165,6 +188,15 @@ def reply_row(question: Question, reply: Reply, kind: str, name: str) -> Row:
         "text": reply.text,
         "problems": [*parsed.problems, *([_CUT] if cut else [])],
         "tokens": reply.tokens,
+    }
+
+
+def _failed(question: Question, kind: str, name: str) -> Row:
+    """The row of a question that got no reply: neither right nor wrong, and counted."""
+    return {
+        **_start(question, None, kind, name),
+        **{"correctness": None, "why": _FAILED, "problems": [_FAILED]},
+        **{"reflection": None, "confidence": None, "text": "", "tokens": 0},
     }
 
 
@@ -183,6 +215,8 @@ def answer_row(
 ) -> Row:
     """The row of a short answer, with a confidence in it that `samples` may have helped to find;
     without an answer there is none."""
+    if greedy.status == "failed":
+        return {**_failed(question, kind, name or kind), "probability": None}
     return {
         **_start(question, greedy.text or None, kind, name or kind),
         "reflection": None,

@@ -1,0 +1,78 @@
+"""A model behind an OpenAI-compatible server (vLLM, DeepSeek, Ollama, …), asked as a local one is.
+
+The same conversation goes to it that a local model's template renders, so that the same model gives
+the same text on both. Only text comes back: what needs token probabilities or hidden states is not
+to be had from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metaconf.client import Completion, Endpoint, Outcome, Request, complete_all
+from metaconf.engines.sampler import GREEDY, Sampling
+from metaconf.prompts.chat import Message
+from metaconf.records import Question, Reply
+
+AT_ONCE = 1000
+"""Calls between two times of writing replies down; the client keeps each as it comes."""
+Chat = Callable[[Question], list[Message]]
+Keep = Callable[[list[Reply]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The server, and the file that keeps what it has answered."""
+
+    endpoint: Endpoint
+    cache: Path
+
+    def sample(
+        self,
+        questions: Sequence[Question],
+        samples: Iterable[int],
+        how: Sampling,
+        keep: Keep,
+        chat: Chat,
+    ) -> None:
+        """Ask each question for each of `samples` (GREEDY: at temperature 0); replies go to `keep`
+        in batches. A call that failed gives a reply of status "failed", and is counted on stderr.
+
+        Raises UserError as `complete_all`.
+        """
+        wanted = [(question, sample) for question in questions for sample in samples]
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            requests = [_request(chat(question), sample, how) for question, sample in some]
+            found = complete_all(requests, self.endpoint, cache=self.cache, progress=False)
+            pairs = zip(some, found, strict=True)
+            replies = [_reply(question.id, sample, one) for (question, sample), one in pairs]
+            if failed := sum(reply.status == "failed" for reply in replies):
+                print(f"{failed} of {len(replies)} calls failed: {_why(found)}", file=sys.stderr)
+            keep(replies)
+
+
+def _request(chat: list[Message], sample: int, how: Sampling) -> Request:
+    drawn = sample != GREEDY
+    return Request(
+        tuple(chat),
+        how.temperature if drawn else 0.0,
+        how.max_new_tokens,
+        # Each sample is a request of its own; servers that know seeds draw it again alike.
+        how.seed * 1000 + sample if drawn else None,
+    )
+
+
+def _reply(question_id: str, sample: int, outcome: Outcome) -> Reply:
+    if not isinstance(outcome, Completion):
+        return Reply(question_id, sample, "", "failed")
+    status = "cut" if outcome.finish_reason == "length" else "ok"
+    return Reply(question_id, sample, outcome.text, status, outcome.tokens_out or 0)
+
+
+def _why(found: Sequence[Outcome]) -> str:
+    kinds = [f"{one.kind} ({one.detail})" for one in found if not isinstance(one, Completion)]
+    return "; ".join(list(dict.fromkeys(kinds))[:3])

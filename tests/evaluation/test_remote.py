@@ -1,0 +1,131 @@
+"""`metaconf evaluate --base_url`: a served model measured as a local one is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from chat_server import Server, ok, serving
+
+from metaconf.cli import main
+from metaconf.evaluation.names import chosen, in_order
+from metaconf.evaluation.systems import first_line
+from metaconf.prompts.chat import INSTRUCTION, REVIEW, messages
+from metaconf.records import read_jsonl
+
+REPLY = "Answer: {}\nSelf-reflection: I know it.\nConfidence: 8"
+
+
+def grades() -> dict[str, float | None]:
+    """Question → correctness, of the run in `out`."""
+    rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
+    return {row["prompt"]: row["correctness"] for row in rows}
+
+
+RIGHT = "What is 2 + 1?"
+
+
+async def knows_three(request: web.Request, sent: Any, n: int) -> web.Response:
+    """A model that always answers 3, the bare answer where that is asked for."""
+    bare = sent["messages"][0]["content"].startswith("Reply with the answer only")
+    return ok("Answer: 3\nand more" if bare else REPLY.format(3))
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("metaconf.evaluation.tables.METRICS", ("accuracy", "ece", "brier"))
+    monkeypatch.setattr("metaconf.client.run.BACK_OFF", 0.01)
+    rows = [{"question": f"What is {i} + 1?", "answer": i + 1} for i in range(4)]
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def evaluate(server: Server, *words: str) -> int:
+    start = ["evaluate", "--base_url", server.url, "--model", "served", "--questions"]
+    return main([*start, "asked.jsonl", "--output_dir", "out", "--quiet", *words])
+
+
+def test_a_served_model_is_asked_what_a_local_one_is(asked: Path) -> None:
+    with serving(knows_three) as server:
+        assert evaluate(server) == 0
+    chats = [json.dumps(sent["messages"]) for sent in server.asked]
+    wanted = [messages(f"What is {i} + 1?", INSTRUCTION) for i in range(4)]
+    assert sorted(chats) == sorted(json.dumps(chat) for chat in wanted)
+    assert {sent["model"] for sent in server.asked} == {"served"}
+    rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
+    assert {row["correctness"] for row in rows} == {0, 1} and grades()[RIGHT] == 1
+    assert {row["confidence"] for row in rows} == {0.8}
+    assert {row["tokens"] for row in rows} == {10}
+
+
+def test_baselines_that_text_is_enough_for(asked: Path) -> None:
+    with serving(knows_three) as server:
+        assert evaluate(server, "--baselines") == 0
+    systems = json.loads(Path("out/metrics.json").read_text())["systems"]
+    wanted = in_order([*chosen("all", server=True), "reply"])
+    assert [system["key"] for system in systems] == list(wanted)
+    by_key = {system["key"]: system["figures"] for system in systems}
+    assert {by_key[key]["accuracy"]["value"] for key in by_key} == {0.25}
+    assert by_key["samples8"]["brier"]["n"] == 4
+    drawn = [sent for sent in server.asked if sent["temperature"] > 0]
+    assert len({json.dumps(sent, sort_keys=True) for sent in drawn}) == len(drawn)
+    (review,) = [
+        sent["messages"][-2]["content"]
+        for sent in server.asked
+        if sent["messages"][-1]["content"] == REVIEW
+        and sent["messages"][-3]["content"] == "What is 2 + 1?"
+    ]
+    assert review == REPLY.format(3)
+
+
+def test_failed_calls_are_counted_and_asked_again(
+    asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = True
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if broken and sent["messages"][-1]["content"] == "What is 2 + 1?":
+            return web.json_response({"error": {"message": "no"}}, status=400)
+        return await knows_three(request, sent, n)
+
+    with serving(handler) as server:
+        assert evaluate(server) == 0
+        assert "1 of 4 calls failed: refused (400: no)" in capsys.readouterr().err
+        # Not known is not wrong.
+        assert grades()[RIGHT] is None and set(grades().values()) == {0, None}
+        rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
+        assert [r["problems"] for r in rows if r["prompt"] == RIGHT] == [["the call failed"]]
+        broken, before = False, len(server.asked)
+        assert evaluate(server, "--resume") == 0
+        assert len(server.asked) == before + 1
+    assert grades()[RIGHT] == 1
+
+
+def test_what_a_server_cannot_give_is_refused(
+    asked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(knows_three) as server:
+        assert evaluate(server, "--baselines", "asked,p_true") == 2
+        assert "which a server does not give" in capsys.readouterr().err
+        assert evaluate(server, "--dry_run") == 0
+        shown = capsys.readouterr().out
+        assert f"[system] {INSTRUCTION}" in shown and "at the server's prices" in shown
+        assert not server.asked
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    words = ["evaluate", "--base_url", "https://models.example", "--questions", "asked.jsonl"]
+    assert main(words) == 2
+    assert "--model NAME" in capsys.readouterr().err
+    assert main([*words, "--model", "m", "--key_env", "SOME_KEY"]) == 2
+    assert "SOME_KEY: not set" in capsys.readouterr().err
+    assert not Path("out").exists() and not Path("runs").exists()
+
+
+def test_the_bare_answer_of_a_reply() -> None:
+    assert first_line("\n Answer: Mali \nI am sure") == "Mali"
+    assert first_line("Mali") == "Mali"
+    assert first_line(" \n") == ""
