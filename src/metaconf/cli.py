@@ -27,7 +27,10 @@ QUIET = {
 """What other libraries would print between our lines; a value that is set already stays."""
 
 
-ASKING = ("model", "questions", "limit", "resume", "baselines", "calibration", "dry_run")
+ASKING = (
+    *("model", "questions", "map", "columns", "name"),
+    *("limit", "resume", "baselines", "calibration", "dry_run"),
+)
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
 
@@ -58,6 +61,12 @@ def _model(args: argparse.Namespace) -> None:
     from metaconf.embedded.model import embedded_model
 
     print(embedded_model())
+
+
+def _questions(args: argparse.Namespace) -> None:
+    from metaconf.show_questions import reading, show
+
+    print(show(args.path, reading(args.map, args.columns, args.name), args.against))
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -129,8 +138,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     from metaconf.config_blocks import EMBEDDED
     from metaconf.evaluation.names import chosen
     from metaconf.preflight import check_run
+    from metaconf.show_questions import reading
 
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
+    how = reading(args.map, args.columns, args.name)
     baselines = chosen(args.baselines)
     if args.calibration is not None and not baselines:
         raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
@@ -138,9 +149,9 @@ def _evaluate(args: argparse.Namespace) -> None:
         from metaconf.evaluation import run as evaluation
 
         more = (args.limit, args.seed, baselines, args.calibration)
-        print(evaluation.dry_run(model, questions, *more))
+        print(evaluation.dry_run(model, questions, *more, how))
         return
-    check_run(model, questions, args.output_dir, args.resume)
+    check_run(model, questions, args.output_dir, args.resume, how)
     args.run_dir = args.output_dir
 
     from metaconf.evaluation import run as evaluation
@@ -155,6 +166,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         baselines=baselines,
         calibration=args.calibration,
         show=not args.quiet,
+        how=how,
     )
     print(report)
 
@@ -241,6 +253,7 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
 
 COMMANDS = {
     "model": _model,
+    "questions": _questions,
     "prepare": _prepare,
     "sft": _sft,
     "grpo": _grpo,

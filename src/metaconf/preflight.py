@@ -22,7 +22,7 @@ from metaconf.config import (
     load_config,
     resolved,
 )
-from metaconf.config_blocks import EMBEDDED, Config, Stage
+from metaconf.config_blocks import AS_IS, EMBEDDED, Config, Questions, Stage
 from metaconf.config_values import read_yaml
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
@@ -50,7 +50,8 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     """
     config = load_config(path or Path(os.devnull), "sft", overrides)
     run = Path(config.output_dir)
-    check_run(config.model_name_or_path, config.questions.path, run, resume)
+    asked = config.questions
+    check_run(config.model_name_or_path, asked.path, run, resume, asked)
     _check_same(config, resume)
     return config
 
@@ -77,7 +78,7 @@ def stage_config(
     if stage == "sft":
         check_prepared(Path(config.train_file))
     elif config.questions.path != EMBEDDED:
-        load_questions(config.questions.path)
+        load_questions(config.questions.path, config.questions)
     _check_same(config, resume)
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)
@@ -115,7 +116,13 @@ def _check_supported(trainer: Mapping[str, Any]) -> None:
             raise UserError(f"{key}: {trainer[key]!r} cannot be used: {why}; leave the key out")
 
 
-def check_run(model: str, questions: str, output_dir: Path, resume: bool) -> None:
+def check_run(
+    model: str,
+    questions: str,
+    output_dir: Path,
+    resume: bool,
+    how: Questions = AS_IS,
+) -> None:
     """Refuse a model, questions or a run directory that cannot be used; all questions are read.
 
     Raises UserError.
@@ -123,7 +130,7 @@ def check_run(model: str, questions: str, output_dir: Path, resume: bool) -> Non
     check_model(model)
     check_output_dir(output_dir, resume)
     if questions != EMBEDDED:
-        load_questions(questions)
+        load_questions(questions, how)
     check_embedded(model)
 
 

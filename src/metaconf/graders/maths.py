@@ -21,6 +21,7 @@ from pathlib import Path
 
 from metaconf.errors import UserError
 from metaconf.graders.short import affirm
+from metaconf.questions.extract import last_box
 from metaconf.records import Question
 
 SECONDS = 5.0
@@ -132,7 +133,7 @@ def _equal(gold: Value, answer: Value, bare_percent: bool) -> bool:
 
 def _clean(text: str) -> str:
     """Drop wrappers: the box, dollars, bold stars around all, spacing commands, a final stop."""
-    text = _boxed(text) or text
+    text = last_box(text) or text
     for wrapper in (r"\(", r"\)", r"\[", r"\]", "$$", r"\left", r"\right", r"\!", "`"):
         text = text.replace(wrapper, "")
     text = text.replace(r"\,", " ").replace(r"\;", " ")
@@ -142,19 +143,6 @@ def _clean(text: str) -> str:
     if text.count("$") == 2 or text.endswith("$"):
         text = text.replace("$", "")
     return text.strip().rstrip(".").strip()
-
-
-def _boxed(text: str) -> str | None:
-    """The content of the last balanced box."""
-    start = text.rfind(r"\boxed{")
-    if start < 0:
-        return None
-    depth = 0
-    for i in range(start + 6, len(text)):
-        depth += (text[i] == "{") - (text[i] == "}")
-        if depth == 0:
-            return text[start + 7 : i]
-    return None
 
 
 def _unname(text: str) -> tuple[str, str]:
