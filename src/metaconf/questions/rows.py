@@ -35,7 +35,10 @@ def question_from_row(row: Mapping[str, Any], where: str, default_id: str) -> Qu
         return _own(row, where)
     for key in ("question", "answer"):
         if key not in row:
-            raise UserError(f"{where}: no {key!r}{_nearest(key, row)}; a row needs it")
+            raise UserError(
+                f"{where}: no {key!r}{_nearest(key, row)}; a row needs it, or --columns"
+                f" '{{{key}: COLUMN, …}}'"
+            )
     prompt = _text(row["question"], f"{where}: question")
     task = _task(row, where)
     if row.get("choices") is not None:
