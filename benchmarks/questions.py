@@ -21,9 +21,9 @@ from pyarrow import parquet
 
 COMMAND = "python benchmarks/questions.py"
 NOTES = (
-    "1e6 rows with question, two right answers and a task, about 60 characters a question. Wall "
-    "time of one process on one core and its peak resident memory (VmHWM), interpreter and imports "
-    "included: load_questions and pick(1000), then duplicates on its own."
+    "1e6 rows with question, two right answers and a task, about 60 characters a question. Process "
+    "time of one core, and the peak resident memory (VmHWM) of a process that loads the set, picks "
+    "1,000 and looks for repeats, interpreter and imports included."
 )
 ROWS = 1_000_000
 CHUNK = 50_000
@@ -31,13 +31,13 @@ MEASURE = """
 import json, sys, time
 from pathlib import Path
 from metaconf.questions import duplicates, load_questions, pick
-start = time.perf_counter()
+start = time.process_time()
 questions = load_questions(sys.argv[1])
-loaded = time.perf_counter()
+loaded = time.process_time()
 assert len(pick(questions, 1000, 0)) == 1000
-picked = time.perf_counter()
+picked = time.process_time()
 assert not duplicates(questions)
-done = time.perf_counter()
+done = time.process_time()
 line = next(x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
 print(json.dumps([loaded - start, picked - loaded, done - picked, int(line.split()[1]) / 2**20]))
 """
@@ -46,7 +46,7 @@ print(json.dumps([loaded - start, picked - loaded, done - picked, int(line.split
 def rows() -> Iterator[dict[str, object]]:
     for i in range(ROWS):
         yield {
-            "question": f"In which year was settlement number {i} of the northern province founded?",
+            "question": f"In which year was the northern settlement number {i} founded first?",
             "answer": [str(1000 + i % 1000), f"in {1000 + i % 1000}"],
             "task": "short",
         }
@@ -86,7 +86,7 @@ def main() -> None:
             write(path)
             load, pick, repeats, peak = measured(path)
             path.unlink()
-            figures[f"load_seconds_1e6_{kind}"] = record.figure(load, None, "s", "<= 60")
+            figures[f"load_seconds_1e6_{kind}"] = record.figure(load, None, "s", "<= 30")
             figures[f"pick_seconds_1e6_{kind}"] = record.figure(pick, None, "s")
             figures[f"repeats_seconds_1e6_{kind}"] = record.figure(repeats, None, "s")
             figures[f"peak_gib_1e6_{kind}"] = record.figure(peak, None, "GiB", "<= 1")

@@ -49,9 +49,10 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     Raises UserError.
     """
     config = load_config(path or Path(os.devnull), "sft", overrides)
-    run = Path(config.output_dir)
-    asked = config.questions
-    check_run(config.model_name_or_path, asked.path, run, resume, asked)
+    check_model(config.model_name_or_path)
+    check_output_dir(Path(config.output_dir), resume)
+    check_learnable(config.questions)
+    check_embedded(config.model_name_or_path)
     _check_same(config, resume)
     return config
 
@@ -77,8 +78,8 @@ def stage_config(
     check_output_dir(run, resume)
     if stage == "sft":
         check_prepared(Path(config.train_file))
-    elif config.questions.path != EMBEDDED:
-        load_questions(config.questions.path, config.questions)
+    else:
+        check_learnable(config.questions)
     _check_same(config, resume)
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)
@@ -132,6 +133,21 @@ def check_run(
     if questions != EMBEDDED:
         load_questions(questions, how)
     check_embedded(model)
+
+
+def check_learnable(asked: Questions) -> None:
+    """Refuse questions that cannot be used, or none of which a rule can grade; all are read.
+
+    Raises UserError.
+    """
+    if asked.path == EMBEDDED:
+        return
+    questions = load_questions(asked.path, asked)
+    if all(question.task == "long" for question in questions):
+        raise UserError(
+            f"{asked.path}: all {len(questions)} questions are of the task long, which no rule can"
+            " grade, so there is nothing to learn from; give questions with short answers too"
+        )
 
 
 def check_embedded(model: str) -> None:

@@ -90,6 +90,21 @@ def test_evaluate_reads_by_the_same_words(folder: Path, capsys: pytest.CaptureFi
     assert "--map: --replies asks no model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["prepare"], ["grpo", "--config", "grpo.yaml"]])
+def test_nothing_is_learnt_from_what_no_rule_can_grade(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text("{}")
+    columns = "questions:\n  columns: {question: q, answer: a, task: long}\n"
+    (folder / "grpo.yaml").write_text(columns)
+    (folder / "prepare.yaml").write_text(columns)
+    words = [*command, "--model", "model", "--questions", "train.jsonl"]
+    words += ["--config", "prepare.yaml"] if command == ["prepare"] else []
+    assert main(words) == 2
+    assert "all 4 questions are of the task long" in capsys.readouterr().err
+
+
 def test_nothing_of_it_imports_torch(folder: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet

@@ -121,7 +121,7 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _questions(source: str, limit: int | None, seed: int, how: Questions) -> list[Question]:
+def _questions(source: str, limit: int | None, seed: int, how: Questions = AS_IS) -> list[Question]:
     questions = load_questions(source, how)
     if source == EMBEDDED:
         questions = [q for q in questions if q.split in ("heldout", "ood")]
