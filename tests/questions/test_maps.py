@@ -52,6 +52,15 @@ def test_ready_map(tmp_path: Path, name: str) -> None:
     assert map_name(path) == (name if by_columns else "")
 
 
+def test_sets_that_only_look_like_a_published_one_keep_their_own_keys(tmp_path: Path) -> None:
+    quiz = {"question": "2+2?", "subject": "sums", "choices": ["2", "4"], "answer": "4"}
+    path = written(tmp_path, [quiz])
+    assert map_name(path) == "" and load_questions(path)[0].targets[0].texts == ("B", "4")
+    sums = {"problem": "2+2?", "answer": "4", "metadata": "{}", "difficulty": 1}
+    with pytest.raises(UserError, match="no 'question'"):
+        load_questions(written(tmp_path, [sums]))
+
+
 def test_the_map_that_was_found_is_told_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,7 +208,7 @@ def test_extractors() -> None:
         (index_letter, -1),
         (index_letter, 26),
         (index_letter, True),
-        (index_letter, "AB"),
+        (index_letter, "26"),
         (json_list, '{"a": 1}'),
         (json_list, "a, b"),
         (semicolons, ["a"]),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from metaconf.errors import UserError
 from metaconf.graders.choice import grade_choice, same_choice
-from metaconf.graders.long import grade_long
+from metaconf.graders.long import grade_long, same_long
 from metaconf.graders.maths import grade_math, same_math
 from metaconf.graders.short import answer_key, grade_short, same_short
 from metaconf.graders.text import normalise
@@ -29,7 +29,7 @@ _SAME: dict[str, Callable[[str, str], bool]] = {
     "short": same_short,
     "math": same_math,
     "choice": same_choice,
-    "long": lambda a, b: normalise(a) == normalise(b),
+    "long": same_long,
 }
 
 

@@ -94,7 +94,7 @@ def choose(how: Questions, hub_id: str | None, first: Row) -> Columns | None:
         name: layout
         for name, entry in ready_maps().items()
         for layout in reversed(entry["layouts"])
-        if layout.get("marks") and not _lacking(layout["marks"], first)
+        if _marked(layout, first)
     }
     if len(found) != 1:
         return None
@@ -141,6 +141,17 @@ def _fitting(name: str, first: Row, chosen: bool = False) -> Columns:
 
 def _needed(columns: Mapping[str, str]) -> list[str]:
     return [_column(columns[field]).path for field in (*NEEDED, "choices") if field in columns]
+
+
+def _marked(layout: Mapping[str, Any], first: Row) -> bool:
+    """Whether a row can be of no other set than that of a layout; see maps.yaml."""
+    marks = layout.get("marks", ())
+    return (
+        bool(marks)
+        and not _lacking(marks, first)
+        and (not layout.get("alone") or len(first.values) == len(marks))
+        and all(type(first.values[name]) is int for name in layout.get("whole", ()))
+    )
 
 
 def _lacking(paths: Collection[str], first: Row) -> list[str]:

@@ -56,11 +56,11 @@ def last_box(text: str) -> str | None:
     return None
 
 
-def index_letter(value: Any) -> str:
-    """The letter of a choice that is numbered from 0 (MMLU); a letter stays as it is."""
-    if isinstance(value, str) and len(value) == 1 and value in LETTERS:
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
+def index_letter(value: Any) -> Any:
+    """The letter of a choice that is numbered from 0 (MMLU); other text stays as it is."""
+    if isinstance(value, str):
+        if not (value.isascii() and value.isdecimal()):
+            return value
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(LETTERS):
         raise ValueError("is no index of a choice, counted from 0")
