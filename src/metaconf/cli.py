@@ -32,14 +32,8 @@ QUIET = {
 
 
 ASKING = (
-    "model",
-    "questions",
-    "limit",
-    "resume",
-    "baselines",
-    "calibration",
-    "base_url",
-    "dry_run",
+    *("model", "questions", "map", "columns", "name"),
+    *("limit", "resume", "baselines", "calibration", "base_url", "dry_run"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -71,6 +65,12 @@ def _model(args: argparse.Namespace) -> None:
     from metaconf.embedded.model import embedded_model
 
     print(embedded_model())
+
+
+def _questions(args: argparse.Namespace) -> None:
+    from metaconf.show_questions import reading, show
+
+    print(show(args.path, reading(args.map, args.columns, args.name), args.against))
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -142,8 +142,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     from metaconf.config_blocks import EMBEDDED
     from metaconf.evaluation.names import chosen
     from metaconf.preflight import check_run
+    from metaconf.show_questions import reading
 
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
+    how = reading(args.map, args.columns, args.name)
     endpoint = _endpoint(args)
     baselines = chosen(args.baselines, endpoint is not None)
     if args.calibration is not None and not baselines:
@@ -152,10 +154,10 @@ def _evaluate(args: argparse.Namespace) -> None:
         from metaconf.evaluation import run as evaluation
 
         more = (args.limit, args.seed, baselines, args.calibration, endpoint)
-        print(evaluation.dry_run(model, questions, *more))
+        print(evaluation.dry_run(model, questions, *more, how))
         return
     if endpoint is None:
-        check_run(model, questions, args.output_dir, args.resume)
+        check_run(model, questions, args.output_dir, args.resume, how)
     args.run_dir = args.output_dir
 
     from metaconf.evaluation import run as evaluation
@@ -171,6 +173,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         calibration=args.calibration,
         show=not args.quiet,
         endpoint=endpoint,
+        how=how,
     )
     print(report)
 
@@ -269,6 +272,7 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
 
 COMMANDS = {
     "model": _model,
+    "questions": _questions,
     "prepare": _prepare,
     "sft": _sft,
     "grpo": _grpo,

@@ -10,7 +10,7 @@ from typing import Any
 from metaconf import __version__
 
 MODEL = "hub id, model folder, or `embedded`"
-QUESTIONS = "JSONL file with question and answer, or `embedded`"
+QUESTIONS = "JSONL, JSON, CSV or Parquet file, hub data set ID:SPLIT, or `embedded`"
 WITH_KEYS = ("prepare", "sft", "grpo")
 """Commands that take any key of their configuration as `--key value`."""
 
@@ -37,6 +37,7 @@ def command_line() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND", title="commands", dest="command"
     )
     _add_model(commands)
+    _add_questions(commands)
     prepare = _add_stage(commands, "prepare", "sample answers, write rows for stage 1")
     _add_output_dir(prepare, "runs/prepare")
     sft = _add_stage(commands, "sft", "stage 1: learn answer, reflection and confidence")
@@ -70,6 +71,24 @@ def _add_model(commands: Any) -> None:
     model.add_argument("action", choices=["get"], help="convert it once and print its folder")
 
 
+def _add_questions(commands: Any) -> None:
+    one = _add(commands, "questions", "read a question set and show it: tasks, examples, repeats")
+    one.add_argument("path", metavar="QUESTIONS", help=QUESTIONS)
+    one.add_argument(
+        "--against", metavar="OTHER", help="a set that it must not share questions with"
+    )
+    _add_reading(one)
+
+
+def _add_reading(one: argparse.ArgumentParser) -> None:
+    """How questions are read, where no configuration says it."""
+    one.add_argument("--map", help="ready map of columns, such as gsm8k (default: where one fits)")
+    one.add_argument(
+        "--columns", metavar="MAP", help="which column holds what: '{question: q, answer: a}'"
+    )
+    one.add_argument("--name", help="configuration of a hub data set, such as main")
+
+
 def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     one = _add(commands, name, text, add_help=False)
     one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
@@ -85,6 +104,7 @@ def _add_evaluate(commands: Any) -> None:
     one = _add(commands, "evaluate", "ask a model held-out questions and measure it")
     one.add_argument("--model", help=f"{MODEL} (default: embedded)")
     one.add_argument("--questions", help=f"{QUESTIONS} (default: embedded)")
+    _add_reading(one)
     _add_output_dir(one, "runs/evaluate")
     _add_resume(one)
     one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Stage = Literal["sft", "grpo"]
+ReadyMap = Literal[
+    "gsm8k", "nq-open", "triviaqa", "hotpotqa", "math", "mmlu", "commonsenseqa", "simpleqa",
+    "truthfulqa", "popqa",
+]  # fmt: skip
 EMBEDDED = "embedded"
 
 
@@ -25,8 +29,18 @@ def option(
 class Questions:
     """Which questions are asked."""
 
-    path: str = option(EMBEDDED, "JSONL file of questions, or `embedded`")
+    path: str = option(EMBEDDED, "JSONL, JSON, CSV, Parquet, hub data set, or `embedded`")
     limit: int | None = option(None, "ask only the first so many", low=1)
+    split: str | None = option(None, "split of a hub data set; PATH:SPLIT says it too")
+    name: str | None = option(None, "configuration of a hub data set, such as `main`")
+    map: ReadyMap | None = option(None, "ready map of columns (default: where one fits)")
+    columns: dict[str, Any] | None = option(
+        None, "{question: COLUMN, answer: COLUMN}; also id, choices, aliases, task, cause, …"
+    )
+
+
+AS_IS = Questions()
+"""Questions read by their file's own columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ class Client:
     price_in: float | None = option(None, "price of a million tokens read", low=0)
     price_out: float | None = option(None, "price of a million tokens written", low=0)
     budget: float | None = option(None, "spend no more than this; needs both prices", low=0)
-    extra: dict | None = option(  # noqa: RUF009 - as all others: immutable None
+    extra: dict | None = option(
         None, "more keys of the request (default: DeepSeek's thinking off)"
     )
 

@@ -22,7 +22,7 @@ from metaconf.config import (
     load_config,
     resolved,
 )
-from metaconf.config_blocks import EMBEDDED, Config, Stage
+from metaconf.config_blocks import AS_IS, EMBEDDED, Config, Questions, Stage
 from metaconf.config_values import read_yaml
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
@@ -49,8 +49,10 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     Raises UserError.
     """
     config = load_config(path or Path(os.devnull), "sft", overrides)
-    run = Path(config.output_dir)
-    check_run(config.model_name_or_path, config.questions.path, run, resume)
+    check_model(config.model_name_or_path)
+    check_output_dir(Path(config.output_dir), resume)
+    check_learnable(config.questions)
+    check_embedded(config.model_name_or_path)
     _check_same(config, resume)
     return config
 
@@ -76,8 +78,8 @@ def stage_config(
     check_output_dir(run, resume)
     if stage == "sft":
         check_prepared(Path(config.train_file))
-    elif config.questions.path != EMBEDDED:
-        load_questions(config.questions.path)
+    else:
+        check_learnable(config.questions)
     _check_same(config, resume)
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)
@@ -115,7 +117,13 @@ def _check_supported(trainer: Mapping[str, Any]) -> None:
             raise UserError(f"{key}: {trainer[key]!r} cannot be used: {why}; leave the key out")
 
 
-def check_run(model: str, questions: str, output_dir: Path, resume: bool) -> None:
+def check_run(
+    model: str,
+    questions: str,
+    output_dir: Path,
+    resume: bool,
+    how: Questions = AS_IS,
+) -> None:
     """Refuse a model, questions or a run directory that cannot be used; all questions are read.
 
     Raises UserError.
@@ -123,8 +131,23 @@ def check_run(model: str, questions: str, output_dir: Path, resume: bool) -> Non
     check_model(model)
     check_output_dir(output_dir, resume)
     if questions != EMBEDDED:
-        load_questions(questions)
+        load_questions(questions, how)
     check_embedded(model)
+
+
+def check_learnable(asked: Questions) -> None:
+    """Refuse questions that cannot be used, or none of which a rule can grade; all are read.
+
+    Raises UserError.
+    """
+    if asked.path == EMBEDDED:
+        return
+    questions = load_questions(asked.path, asked)
+    if all(question.task == "long" for question in questions):
+        raise UserError(
+            f"{asked.path}: all {len(questions)} questions are of the task long, which no rule can"
+            " grade, so there is nothing to learn from; give questions with short answers too"
+        )
 
 
 def check_embedded(model: str) -> None:

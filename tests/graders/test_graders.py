@@ -30,7 +30,8 @@ def test_hand_labelled_cases_and_every_miss_is_listed() -> None:
         if grade_answer(question(*texts, task=task, prompt=prompt), answer)[0] != float(right)
     }
     assert misses == MISSES
-    assert len(CASES) >= 60 and len(misses) <= 0.02 * len(CASES)
+    assert len(CASES) >= 120 and len(set(CASES)) == len(CASES)
+    assert len(misses) <= 0.02 * len(CASES)
 
 
 @pytest.mark.parametrize("task", ["short", "math", "choice"])
@@ -217,3 +218,19 @@ def test_hostile_answers_cost_little(hostile: str) -> None:
         assert correct("12", hostile, task, CITY) in (0.0, None)
         group_answers([hostile])
     assert time.monotonic() - start < 5
+
+
+def test_answers_of_sentences_need_a_judge() -> None:
+    asked = question("They pass through you", task="long")
+    assert grade_answer(asked, "They pass through you") == (
+        None,
+        "not graded: a long answer needs a judge",
+    )
+    assert grade_answer(asked, None) == (0.0, "no answer")
+    assert same_answer("They pass.", "they pass", "long") and not same_answer("a", "b", "long")
+
+
+def test_hedges_between_numbers_with_a_two_or_a_three_do_not_pay() -> None:
+    for hedge in ("5 or 3", "5 and 2", "5 to 3"):
+        assert correct("5", hedge, "math") == 0.0, hedge
+    assert correct("5 m^2", "5 m2", "math") == correct("5 m²", "5 m^2", "math") == 1.0

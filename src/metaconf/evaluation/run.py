@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaconf.config import EMBEDDED, check_model, check_output_dir
+from metaconf.config_blocks import AS_IS, Questions
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
 from metaconf.evaluation.names import NAMES, WAYS, in_order
 from metaconf.graders import grade_answer
 from metaconf.preflight import mark_run
-from metaconf.questions import load_questions, pick
+from metaconf.questions import load_questions, overlap, pick
 from metaconf.records import Question, write_jsonl
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run(
     calibration: str | None = None,
     show: bool = False,
     endpoint: Endpoint | None = None,
+    how: Questions = AS_IS,
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
@@ -50,15 +52,16 @@ def run(
     out-of-domain questions. `limit` asks only so many, chosen by `seed`. `baselines` (see
     `names.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
     questions (a source as well; with embedded questions, those of their calibration split).
-    With an `endpoint`, `model` is what its server calls the model. `resume` goes on with a run of
-    the same arguments; `show` prints first what is going to be
-    asked (see `preview`). Raises UserError for whatever cannot be used,
-    before torch is imported and anything is written.
+    With an `endpoint`, `model` is what its server calls the model. `how` says how the questions'
+    files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
+    is going to be asked (see `preview`). Raises UserError for whatever cannot be used, before torch
+    is imported and anything is written.
     """
     if endpoint is None:
         check_model(model)
-    questions = _questions(questions_source, limit, seed)
-    fitted_on = _calibration(questions_source, questions, calibration, seed) if baselines else []
+    questions = _questions(questions_source, limit, seed, how)
+    more = (calibration, seed, how)
+    fitted_on = _calibration(questions_source, questions, *more) if baselines else []
     check_output_dir(output_dir, resume)
     asked = {
         "command": "evaluate",
@@ -85,13 +88,16 @@ def dry_run(
     baselines: Sequence[str] = (),
     calibration: str | None = None,
     endpoint: Endpoint | None = None,
+    how: Questions = AS_IS,
 ) -> str:
     """What `run` with these arguments would ask, in words; nothing is asked or written."""
     if endpoint is None:
         check_model(model)
-    questions = _questions(questions_source, limit, seed)
-    fitted_on = _calibration(questions_source, questions, calibration, seed) if baselines else []
-    return preview.preview(model, questions, fitted_on, in_order([*baselines, "reply"]), endpoint)
+    questions = _questions(questions_source, limit, seed, how)
+    more = (calibration, seed, how)
+    fitted_on = _calibration(questions_source, questions, *more) if baselines else []
+    ways = in_order([*baselines, "reply"])
+    return preview.preview(model, questions, fitted_on, ways, endpoint)
 
 
 def write_results(
@@ -123,8 +129,8 @@ def write_json(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _questions(source: str, limit: int | None, seed: int) -> list[Question]:
-    questions = load_questions(source)
+def _questions(source: str, limit: int | None, seed: int, how: Questions = AS_IS) -> list[Question]:
+    questions = load_questions(source, how)
     if source == EMBEDDED:
         questions = [q for q in questions if q.split in ("heldout", "ood")]
     questions = pick(questions, limit, seed)
@@ -134,27 +140,33 @@ def _questions(source: str, limit: int | None, seed: int) -> list[Question]:
 
 
 def _digest(questions: Sequence[Question]) -> str:
-    lines = "\n".join(json.dumps(question.to_json(), sort_keys=True) for question in questions)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for place, question in enumerate(questions):
+        line = json.dumps(question.to_json(), sort_keys=True)
+        digest.update(f"{chr(10) if place else ''}{line}".encode())
+    return digest.hexdigest()
 
 
 def _calibration(
-    source: str, questions: Sequence[Question], calibration: str | None, seed: int
+    source: str,
+    questions: Sequence[Question],
+    calibration: str | None,
+    seed: int,
+    how: Questions,
 ) -> list[Question]:
     """Questions that recalibration and the probe are fitted on; none where none are at hand."""
     if calibration is not None:
-        found = _questions(calibration, None, seed)
+        found = _questions(calibration, None, seed, how)
     elif source == EMBEDDED:
         some = min(CALIBRATION, len(questions))
         return pick(load_questions("embedded:calibration"), some, seed)
     else:
         print(NO_CALIBRATION, file=sys.stderr)
         return []
-    asked = {q.prompt: q.id for q in questions}
-    if shared := [q for q in found if q.prompt in asked]:
+    if shared := overlap(found, questions):
         raise UserError(
             f"{calibration}: {len(shared)} of its questions are asked too (first: "
-            f"{shared[0].prompt[:60]!r}); calibrate on others"
+            f"{shared[0][0].prompt[:60]!r}); calibrate on others"
         )
     return [replace(q, id=f"calibration/{q.id}", split="calibration") for q in found]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from metaconf.errors import UserError
 from metaconf.graders.choice import grade_choice, same_choice
+from metaconf.graders.long import grade_long, same_long
 from metaconf.graders.maths import grade_math, same_math
 from metaconf.graders.short import answer_key, grade_short, same_short
 from metaconf.graders.text import normalise
@@ -20,6 +21,7 @@ GRADERS: dict[str, Callable[[Question, str], tuple[float | None, str]]] = {
     "short": grade_short,
     "math": grade_math,
     "choice": grade_choice,
+    "long": grade_long,
 }
 MAX_CHARS = 20_000
 """Longer answers are wrong unread: the cost of grading has to stay bounded."""
@@ -27,6 +29,7 @@ _SAME: dict[str, Callable[[str, str], bool]] = {
     "short": same_short,
     "math": same_math,
     "choice": same_choice,
+    "long": same_long,
 }
 
 

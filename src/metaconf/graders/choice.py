@@ -6,6 +6,7 @@ import re
 
 from metaconf.graders.short import affirm, grade_short
 from metaconf.graders.text import fold, normalise
+from metaconf.questions.extract import last_box
 from metaconf.records import Question, Target
 
 _CHOICE = re.compile(
@@ -13,10 +14,12 @@ _CHOICE = re.compile(
 )
 _ALONE = re.compile(r"[\s(\[*]*([a-j])[\s)\]*.:,!]*", re.IGNORECASE)
 _LEADING = re.compile(
-    r"[\s*]*(?:\(([a-j])\)|([A-J])(?:[).:]|\s+-)(?=\s))\s*(.*)", re.DOTALL | re.IGNORECASE
+    r"[\s*]*(?:\(([a-j])\)|([A-J])(?:(?:[).:]|\s+-)(?=\s)|,?\s+(?=(?:because|since)\b)))\s*(.*)",
+    re.DOTALL | re.IGNORECASE,
 )
 _STATED = re.compile(
-    r"\b(?i:answer|option|choice|letter|it|that)(?i: is|'s|:)?(?i: option| choice| letter)?:?\s*"
+    r"\b(?i:answer|option|choice|letter|it|that|say|choose|pick|so)(?i: is|'s|:)?"
+    r"(?i: option| choice| letter)?:?\s*"
     r"[(*]*([A-J])(?=[)*]*\s*(?:$|[.,;!:)\n]|-\s|\b(?i:or|and|because|since)\b))"
 )
 _MENTION = re.compile(r"(?:\(([A-Ja-j])\)|(?<![\w'’])([A-J])(?![\w'’]))")
@@ -32,14 +35,15 @@ def grade_choice(question: Question, answer: str) -> tuple[float | None, str]:
 
     The first target's texts give the right letter, its text, or both; what is missing is looked up
     among the choices in the prompt. A letter counts if it is the whole answer, leads it with a mark
-    ("B) neck", "(b)", "B. neck"), or is stated ("the answer is B"); the article in "A dog" and the
-    d of "Don't know" are no letters. Several letters, or a letter beside another choice's text, are
-    wrong. Otherwise the text is graded like a short answer among the choices.
+    ("B) neck", "(b)", "B. neck"), or is stated ("the answer is B", a box); the article in "A dog"
+    and the d of "Don't know" are no letters. Several letters, or a letter beside another choice's
+    text, are wrong. Otherwise the text is graded like a short answer among the choices.
     """
     listed = choices(question.prompt)
     gold, text = _gold(question, listed)
     if gold is None and text is None:
         return None, "not graded: the reference is neither a letter nor a choice of the prompt"
+    answer = last_box(answer) or answer
     letter, rest = _letter(answer)
     if gold and text and normalise(answer) == normalise(f"{gold} {text}"):
         return 1.0, "right letter and text"
@@ -57,6 +61,7 @@ def grade_choice(question: Question, answer: str) -> tuple[float | None, str]:
 
 def same_choice(a: str, b: str) -> bool:
     """Whether two answers state the same letter or, without letters, the same text."""
+    a, b = last_box(a) or a, last_box(b) or b
     first, second = _letter(a)[0], _letter(b)[0]
     return first == second if first or second else normalise(a) == normalise(b)
 

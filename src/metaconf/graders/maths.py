@@ -20,7 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from metaconf.errors import UserError
-from metaconf.graders.short import affirm
+from metaconf.graders.short import affirm, answer_key
+from metaconf.questions.extract import last_box
 from metaconf.records import Question
 
 SECONDS = 5.0
@@ -37,7 +38,10 @@ _LAST = re.compile(
     rf"(?<![\w.])-?[$€£]?(?:\d+\s+\d+/\d+|(?:{_UNSIGNED})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
 )
 _NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
-_UNIT = re.compile(r"\s*(?:\\text\s*\{([^{}]*)\}|\^?\\?circ\b|°|([A-Za-z][A-Za-z ./^²³23]*))\s*$")
+_UNIT = re.compile(
+    r"\s*(?:\\text\s*\{([^{}]*)\}|\^?\\?circ\b|°"
+    r"|([A-Za-z](?:[A-Za-z ./^²³]|(?<=[A-Za-z^])[23])*))\s*$"
+)
 _LIST = re.compile(r"\s*(?:[,;]|\band\b|\bor\b)\s*(?:\b(?:and|or)\b)?\s*")
 _OR = re.compile(r"[\s,]*(?:or|/)\s*(?:maybe |perhaps )?")
 _PLURAL = {"feet": "foot", "inches": "inch", "metre": "meter", "km": "kilometer"}
@@ -99,7 +103,7 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
             same_unit = not unit or not found_unit or unit == found_unit
             return same_unit and _equal(number, found, bare_percent)
         if not _is_expression(answer):
-            last = _last_number(answer)
+            last = _last_number(answer) or _value(answer_key(answer))  # the key of "five" is 5
             return last is not None and _equal(number, last, bare_percent)
     return _compare_lists(gold, answer, bare_percent)
 
@@ -132,7 +136,7 @@ def _equal(gold: Value, answer: Value, bare_percent: bool) -> bool:
 
 def _clean(text: str) -> str:
     """Drop wrappers: the box, dollars, bold stars around all, spacing commands, a final stop."""
-    text = _boxed(text) or text
+    text = last_box(text) or text
     for wrapper in (r"\(", r"\)", r"\[", r"\]", "$$", r"\left", r"\right", r"\!", "`"):
         text = text.replace(wrapper, "")
     text = text.replace(r"\,", " ").replace(r"\;", " ")
@@ -142,19 +146,6 @@ def _clean(text: str) -> str:
     if text.count("$") == 2 or text.endswith("$"):
         text = text.replace("$", "")
     return text.strip().rstrip(".").strip()
-
-
-def _boxed(text: str) -> str | None:
-    """The content of the last balanced box."""
-    start = text.rfind(r"\boxed{")
-    if start < 0:
-        return None
-    depth = 0
-    for i in range(start + 6, len(text)):
-        depth += (text[i] == "{") - (text[i] == "}")
-        if depth == 0:
-            return text[start + 7 : i]
-    return None
 
 
 def _unname(text: str) -> tuple[str, str]:
@@ -189,6 +180,7 @@ def _with_unit(text: str) -> tuple[Value | None, str]:
     if match is None or not match.start():
         return value, ""
     unit = (match[1] or match[2] or "degree").strip().lower().rstrip(".")
+    unit = unit.replace("^", "").replace("²", "2").replace("³", "3")
     unit = _PLURAL.get(unit, unit)
     unit = unit.removesuffix("s") if len(unit) > 3 else unit
     return _value(text[: match.start()]), _PLURAL.get(unit, unit)

@@ -36,6 +36,14 @@ _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth el
 _ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
 _ORDINAL = {word: i + 1 for i, word in enumerate(_ORDINALS.split())}
 _ORDINAL |= {w[:-1] + "ieth": 20 + 10 * i for i, w in enumerate(_TENS.split())}
+_MEASURES = {
+    **dict.fromkeys(("m", "metre", "metres", "meters"), "meter"),
+    **dict.fromkeys(("km", "kilometre", "kilometres", "kilometers"), "kilometer"),
+    **dict.fromkeys(("cm", "centimetre", "centimetres", "centimeters"), "centimeter"),
+    **dict.fromkeys(("kg", "kilogram", "kilogrammes", "kilograms"), "kilogram"),
+    **{"ft": "foot", "feet": "foot", "mi": "mile", "miles": "mile"},
+}
+"""Spellings of a unit behind a number."""
 # Not I, V and X, which stand for other things too.
 _NUMERALS = "_ _ ii iii iv _ vi vii viii ix _ xi xii xiii xiv xv xvi xvii xviii xix xx"
 _ROMAN = {word: str(i) for i, word in enumerate(_NUMERALS.split()) if word != "_"}
@@ -63,8 +71,8 @@ def normalise(text: str) -> str:
 
     Dropped: case, accents, punctuation, articles before a word, "AD". Unified: dashes, "&"/"and",
     "%"/"percent", thousands commas, trailing decimal zeros, spelled numbers and ordinals, Roman
-    numerals after a word, "Saint"/"St", initials ("J. K." is "jk"), common names of a few countries
-    when they are the whole answer ("USA" is "united states").
+    numerals after a word, units behind a number ("5 km"), "Saint"/"St", initials ("J. K." is "jk"),
+    common names of a few countries when they are the whole answer ("USA" is "united states").
     """
     form = " ".join(words(fold(text)))
     return _SAME.get(form, form)
@@ -108,6 +116,8 @@ def _tidy(tokens: list[str]) -> list[str]:
         elif token == "cent" and tidy[-1:] == ["per"]:
             tidy[-1] = "percent"
             continue
+        elif token in _MEASURES and tidy and is_number(tidy[-1]):
+            token = _MEASURES[token]
         elif token in _ROMAN and i:
             token = _ROMAN[token]
         elif token[:1] in "-$€£":

@@ -130,7 +130,7 @@ def run(config: Config, resume: bool = False) -> Path:
     del resume  # what is stored is never asked for again
     out = begin(config)
     source = config.questions.path
-    chosen = load_questions("embedded:stage1" if source == EMBEDDED else source)
+    chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
     local = load_local(config.model_name_or_path)
     target, seed = config.confidence.target, config.seed

@@ -146,7 +146,7 @@ def run(config: Config) -> Path:
     """`metaconf grpo`: stage 2 on the questions that the configuration names."""
     out = begin(config)
     source = config.questions.path
-    chosen = load_questions("embedded:stage2" if source == EMBEDDED else source)
+    chosen = load_questions("embedded:stage2" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
     train(load_local(config.model_name_or_path), questions, config, out)
     return out

@@ -1,0 +1,171 @@
+"""Rows from files and from the hub, one at a time: a set of a million rows is never held twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metaconf.config_blocks import Questions
+from metaconf.errors import UserError
+from metaconf.records import read_jsonl
+
+BATCH = 200
+"""Rows of Parquet or of the hub that are held at once: a row may carry whole documents."""
+
+
+class Row(NamedTuple):
+    """One row: `where` opens an error about it, `number` counts from 1, in lines if it has any."""
+
+    where: str
+    number: int
+    values: dict[str, Any]
+
+
+class Source(NamedTuple):
+    """An opened set. `rows(tops)` reads it from the start; None reads all columns."""
+
+    stem: str
+    unit: str
+    rows: Callable[[Collection[str] | None], Iterator[Row]]
+    hub_id: str | None = None
+
+
+def open_source(source: str, how: Questions) -> Source:
+    """A file by its suffix, or a hub id or folder with its split. Raises UserError."""
+    path = Path(source)
+    if not path.is_file():
+        name, _, split = source.partition(":")
+        if Path(name).is_dir() or (re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not path.suffix):
+            from metaconf.questions.hub import open_data_set
+
+            return open_data_set(name, how.name, split or how.split)
+    kind = path.suffix.lower()
+    if kind == ".json":
+        return _json(path)
+    if kind in (".csv", ".tsv"):
+        delimiter = "," if kind == ".csv" else "\t"
+        return Source(path.stem, "line", lambda _: _decoded(path, _csv(path, delimiter)))
+    if kind == ".parquet":
+        return Source(path.stem, "row", lambda tops: _parquet(path, tops))
+    return Source(path.stem, "line", lambda _: _decoded(path, _jsonl(path)))
+
+
+def numbered(path: Any, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> Iterator[Row]:
+    """Rows of what has no lines."""
+    for number, values in enumerate(rows, 1):
+        yield Row(f"{path}, row {number}", number, values)
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    for number, values in read_jsonl(path):
+        yield Row(f"{path}:{number}", number, values)
+
+
+def _csv(path: Path, delimiter: str) -> Iterator[Row]:
+    """Cells are text as it is written, so "1912" stays that; an empty cell is null."""
+    try:
+        source = path.open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with source:
+        reader = csv.reader(source, delimiter=delimiter, strict=True)
+        try:
+            names = _header(path, next(reader, []))
+            number = reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    yield _cells(f"{path}:{number}", number, names, cells)
+                number = reader.line_num + 1
+        except csv.Error as error:
+            raise UserError(
+                f"{path}:{reader.line_num}: not {path.suffix[1:].upper()} ({error}); check the"
+                " quotes there"
+            ) from error
+
+
+def _header(path: Path, names: list[str]) -> list[str]:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{path}:1: column {twice[0]!r} stands twice; rename one of them")
+    return names
+
+
+def _cells(where: str, number: int, names: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(names):
+        raise UserError(
+            f"{where}: {len(cells)} cells, but {len(names)} columns ({', '.join(names)}); put text"
+            " with commas, quotes or line breaks in quotes"
+        )
+    return Row(where, number, {k: v or None for k, v in zip(names, cells, strict=True)})
+
+
+def _json(path: Path) -> Source:
+    """A list of objects, an object that holds one such list, or JSONL by another name."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}{_bad_line(path)}: not UTF-8; save the file as UTF-8") from error
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            return Source(path.stem, "line", lambda _: _jsonl(path))
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error}); correct it there") from error
+    rows = _list_in(path, value)
+    return Source(path.stem, "row", lambda _: numbered(path, rows))
+
+
+def _list_in(path: Path, value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        lists = [inner for inner in value.values() if isinstance(inner, list)]
+        if len(lists) != 1 or {"question", "prompt"} & value.keys():
+            return [value]
+        value = lists[0]
+    if not isinstance(value, list):
+        raise UserError(f"{path}: {type(value).__name__} instead of a list; write [{{…}}, {{…}}]")
+    for number, row in enumerate(value, 1):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}, row {number}: {type(row).__name__} instead of an object")
+    return value
+
+
+def _parquet(path: Path, tops: Collection[str] | None) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    def values() -> Iterator[dict[str, Any]]:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            wanted = names if tops is None else [name for name in names if name in tops]
+            for batch in file.iter_batches(BATCH, columns=wanted):
+                yield from batch.to_pylist()
+
+    try:
+        yield from numbered(path, values())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); check the file") from error
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path}: not Parquet ({error}); check the file") from error
+
+
+def _decoded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}{_bad_line(path)}: not UTF-8; save the file as UTF-8") from error
+
+
+def _bad_line(path: Path) -> str:
+    """ ":LINE" of the first line that is not UTF-8."""
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            return f":{number}"
+    return ""
