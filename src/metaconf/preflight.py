@@ -28,6 +28,7 @@ from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
 from metaconf.questions import load_questions
 from metaconf.records import read_jsonl
+from metaconf.rewards.recipes import recipe_of
 
 RESUME_KEY = "resume_from_checkpoint"
 UNSUPPORTED = {
@@ -76,8 +77,11 @@ def stage_config(
     check_output_dir(run, resume)
     if stage == "sft":
         check_prepared(Path(config.train_file))
-    elif config.questions.path != EMBEDDED:
-        load_questions(config.questions.path)
+    else:
+        recipe_of(config)
+        for source in (config.questions.path, config.curve.path):
+            if source not in (EMBEDDED, ""):
+                load_questions(source)
     _check_same(config, resume)
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
@@ -20,6 +21,8 @@ from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.reply import format_reply, parse_reply
+from metaconf.rewards.credit import Advantages, Lesson
+from metaconf.rewards.recipes.base import Exact
 from metaconf.train.encode import encode_reply
 from metaconf.train.forward import decoder_of, run_trees
 from metaconf.train.levels import level_logprobs, level_tokens, soften
@@ -34,7 +37,6 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from metaconf.train.grpo import (
     IGNORE,
     ConfidenceGRPOTrainer,
-    Exact,
     _without_confidence,
     rollout,
 )
@@ -161,6 +163,7 @@ def trainer(
     exact: Exact,
     outcome: Callable[[str], float],
     reward: Callable[[str], float | None] = lambda text: 0.0,
+    credit: Callable[[list[str]], Advantages] | None = None,
     **settings: Any,
 ) -> ConfidenceGRPOTrainer:
     default: dict[str, Any] = {
@@ -185,6 +188,11 @@ def trainer(
     def paid(completions: list[Any], **_: Any) -> list[float | None]:
         return [reward(c[0]["content"]) for c in completions]
 
+    def lesson(inputs: list[dict[str, Any]], texts: list[str]) -> Lesson:
+        found = np.array([outcome(text) for text in texts])
+        apart = credit(texts) if credit else {}
+        return Lesson(found, found, np.ones(len(found)), credit is not None, apart, 0.0)
+
     return ConfidenceGRPOTrainer(
         model=local.model,
         args=GRPOConfig(**{**default, **settings}),
@@ -192,7 +200,7 @@ def trainer(
         processing_class=local.tokenizer,
         reward_funcs=[paid],
         exact=exact,
-        outcomes=lambda inputs, texts: [outcome(text) for text in texts],
+        lesson=lesson,
     )
 
 
