@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +13,13 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from tiny import tiny_model
 
-from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.reply import format_reply, parse_reply
 from metaconf.rewards.credit import Advantages, Lesson
 from metaconf.rewards.recipes.base import Exact
 from metaconf.train.encode import encode_reply
-from metaconf.train.forward import decoder_of, run_trees
-from metaconf.train.levels import level_logprobs, level_tokens, soften
-from metaconf.train.rows import Branch, Row, collate
-from metaconf.train.sft import text_loss
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
@@ -122,39 +114,6 @@ def test_rollout_answers_each_prompt_in_its_place(local_of: Callable[..., Any]) 
     assert rollout([second, first], stub(local))["completion_ids"] == [replies[2], replies[0]]
     for other in (stub(local, step=1), stub(local, seed=1)):
         assert rollout([first], other)["completion_ids"][0] != replies[0]
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
-    """A tiny model that has learnt to reply in the format, with confidences of 2 to 8."""
-    source = load_local(
-        str(tiny_model(tmp_path_factory.mktemp("taught"), spread=0.05)), torch.float32
-    )
-    model, tokenizer = source.model, source.tokenizer
-    levels = level_tokens(tokenizer)
-    rows: list[dict[str, Any]] = []
-    for question, stated in itertools.product(QUESTIONS, (0.2, 0.3, 0.7, 0.8)):
-        reply = encode_reply(tokenizer, format_reply("3", "I know it.", stated))
-        at = reply.level_at or 0
-        branches = (Branch(at, [], stated, direct=False),)
-        prompt = list(source.reply_prompt(question))
-        rows.append(Row(prompt, reply.tokens, at, branches).columns())
-    batch = collate(rows, 0, levels.first[1])
-    weights = torch.from_numpy(soften(batch["targets"].numpy())).float()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
-    for step in range(90):
-        optimizer.param_groups[0]["lr"] = 1e-2 if step < 60 else 2e-3
-        decoder, head = decoder_of(model)
-        trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
-        hidden = run_trees(decoder, *trees)
-        row, place, after_one = batch["spots"].T
-        states = hidden[row, place], hidden[row, after_one]
-        said = level_logprobs(*states, head, levels, tokenizer.eos_token_id)
-        loss = text_loss(hidden, head, batch["labels"]) - (weights * said).sum(-1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return lambda: LocalModel(copy.deepcopy(model), tokenizer)
 
 
 def trainer(

@@ -21,7 +21,7 @@ def ranges(reply: Encoded) -> dict[Segment, Span]:
     """Token range of each segment that the reply has; together they are all of its tokens."""
     there: list[Segment] = [name for name in WHOLE if name in reply.spans]
     starts = [reply.spans[name][0] for name in there]
-    ends = [*starts[1:], len(reply.tokens)]
+    ends = [*starts[1:], len(reply.tokens)][: len(there)]
     return {
         name: (0 if i == 0 else start, end)
         for i, (name, start, end) in enumerate(zip(there, starts, ends, strict=True))
