@@ -38,7 +38,7 @@ def exact_losses(levels: torch.Tensor, target: torch.Tensor, exact: Exact) -> to
     """
     if exact.score == "narrow":
         return _cross_entropy(levels, goal(expectation(levels.detach()), target, exact.step))
-    said = torch.linspace(0, 1, LEVELS, device=levels.device)
+    said = torch.linspace(0, 1, LEVELS, device=levels.device, dtype=levels.dtype)
     of_mean = score(expectation(levels), target, exact.rule)
     of_said = (levels * score(said[None], target[:, None], exact.rule)).sum(-1)
     terms = {"expectation": of_mean, "spoken": of_said, "both": of_mean + of_said}
