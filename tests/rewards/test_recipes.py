@@ -141,11 +141,10 @@ MISSING = {
 @pytest.mark.parametrize("name", MISSING)
 def test_a_missing_confidence_is_not_the_confidence_0(name: str) -> None:
     where = list(recipe(name).credit)[-1]
-    silent = Replies(*(np.array([v]) for v in (1.0, NAN, 0.0, 1.0)), np.zeros(1, np.int64))
+    silent = replies((1, NAN), ok=0.0)
     assert pay(name, silent, where) == pytest.approx([MISSING[name]])
-    wrong_silent = Replies(*(np.array([v]) for v in (0.0, NAN, 0.0, 1.0)), np.zeros(1, np.int64))
-    humble = pay(name, replies((0, 0.0)), where)[0]
-    assert name == "rlvr" or pay(name, wrong_silent, where)[0] < humble
+    wrong, humble = replies((0, NAN), ok=0.0), replies((0, 0.0))
+    assert name == "rlvr" or pay(name, wrong, where)[0] < pay(name, humble, where)[0]
 
 
 def test_nobody_is_taught_a_number_that_was_not_said() -> None:

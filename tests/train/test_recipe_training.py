@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from training import QUESTIONS, config_of
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
-from metaconf.config_blocks import Confidence, Config, Credit, Curve, Lora
-from metaconf.engines.local import load_local
+from metaconf.config_blocks import Confidence, Config, Credit, Lora
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.records import Question, Target
@@ -27,32 +27,9 @@ from metaconf.train import stage2
 from metaconf.train.encode import locate
 from metaconf.train.forward import decoder_of, levels_after, run_replies
 from metaconf.train.grpo import ConfidenceGRPOTrainer
-from metaconf.train.heldout import measure, set_aside
 from metaconf.train.levels import expectation, soften
 from metaconf.train.payment import Payment
 from metaconf.train.segments import ranges
-
-QUESTIONS = [
-    Question("sum", "What is 1 + 2?", (Target(("3",)),)),
-    Question("city", "In which country is Quito?", (Target(("Ecuador",)),)),
-]
-SMALL: dict[str, Any] = {
-    "max_steps": 2,
-    "per_device_train_batch_size": 8,
-    "num_generations": 4,
-    "max_completion_length": 40,
-    "learning_rate": 1e-4,
-    "lr_scheduler_type": "constant",
-    "weight_decay": 0.0,
-    "max_grad_norm": 1e6,
-    "save_strategy": "no",
-    "disable_tqdm": True,
-}
-
-
-def config_of(name: str = OURS, trainer: dict[str, Any] | None = None, **blocks: Any) -> Config:
-    blocks.setdefault("lora", Lora(r=0))
-    return Config("grpo", {**SMALL, **(trainer or {})}, recipe=name, **blocks)  # pyright: ignore
 
 
 def trainer_of(local: Any, config: Config, out: Path) -> ConfidenceGRPOTrainer:
@@ -86,7 +63,7 @@ def drawn(made: ConfidenceGRPOTrainer) -> tuple[dict[str, Any], list[list[int]],
     batch = made._generate_and_score_completions(inputs)
     pairs = zip(batch["completion_ids"], batch["completion_mask"], strict=True)
     tokens = [row[mask.bool()].tolist() for row, mask in pairs]
-    decode = made.processing_class.decode  # pyright: ignore
+    decode: Any = made.processing_class.decode  # pyright: ignore
     return batch, tokens, [parse_reply(decode(t, skip_special_tokens=True)) for t in tokens]
 
 
@@ -333,68 +310,3 @@ def test_the_scale_of_a_recipe_can_be_chosen_otherwise(tmp_path: Path) -> None:
         for given, wanted in ((None, own), ("batch", "batch"), (True, "group")):
             config = config_of(name, {} if given is None else {"scale_rewards": given})
             assert stage2.settings(config, tmp_path, recipe_of(config)).scale_rewards == wanted
-
-
-# Held-out curves
-
-
-def test_curves_are_measured_and_the_best_model_is_kept(
-    taught: Callable[[], Any], tmp_path: Path
-) -> None:
-    path = tmp_path / "held.jsonl"
-    path.write_text("".join(json.dumps(q.to_json()) + "\n" for q in QUESTIONS))
-    ask = [Question(f"{q.id}{i}", q.prompt, q.targets) for q in QUESTIONS for i in range(2)]
-    start = taught()
-    for part in (start.model, start.tokenizer):
-        part.save_pretrained(tmp_path / "start")
-    trained = {}
-    for every in (0, 2):
-        config = config_of(
-            trainer={"max_steps": 5},
-            curve=Curve(every=every, questions=2, path=str(path)),
-            lora=Lora(r=4),
-        )
-        local = load_local(str(tmp_path / "start"), torch.float32)
-        trained[every] = stage2.train(local, ask, config, tmp_path / str(every))
-    # Measuring changes nothing of what is learnt.
-    for a, b in zip(*(m.model.parameters() for m in trained.values()), strict=True):
-        assert torch.equal(a, b)
-    plain = json.loads((tmp_path / "0" / "curve.json").read_text())
-    assert all("loss" in row for row in plain) and not (tmp_path / "0" / "best.json").exists()
-    curve = json.loads((tmp_path / "2" / "curve.json").read_text())
-    rows = [row for row in curve if "heldout_brier" in row]
-    assert [row["step"] for row in rows] == [0, 2, 4, 5]
-    assert [row["replies"] for row in rows] == [0, 16, 32, 40]
-    assert rows[0]["seconds"] < 0.5 and sorted(r["seconds"] for r in rows) == [
-        r["seconds"] for r in rows
-    ]
-    assert all(row["heldout_n"] == 2 and 0 <= row["heldout_ece"] <= 1 for row in rows)
-    best = json.loads((tmp_path / "2" / "best.json").read_text())
-    least = min(rows, key=lambda row: row["heldout_brier"])
-    assert {k: v for k, v in best.items() if k != "folder"} == least
-    again = measure(load_local(str(tmp_path / "2" / best["folder"]), torch.float32), QUESTIONS, 40)
-    assert again["heldout_brier"] == pytest.approx(best["heldout_brier"])
-
-
-def test_questions_to_measure_on_are_not_trained_on(tmp_path: Path) -> None:
-    asked = [Question(str(i), f"What is {i}?", (Target((str(i),)),)) for i in range(10)]
-    off = config_of()
-    assert set_aside(asked, off) == (asked, [])
-    from dataclasses import replace
-
-    own = replace(off, curve=Curve(every=1, questions=4))
-    named = replace(own, questions=replace(own.questions, path="mine.jsonl"))
-    kept, held = set_aside(asked, named)
-    assert len(held) == 4 and len(kept) == 6 and not {q.id for q in kept} & {q.id for q in held}
-    embedded = set_aside(asked, own)
-    assert embedded[0] == asked and {q.split for q in embedded[1]} == {"calibration"}
-    few = replace(named, curve=Curve(every=1, questions=10))
-    with pytest.raises(UserError, match=r"curve\.questions 10 of 10"):
-        set_aside(asked, few)
-
-
-def test_replies_without_a_number_are_counted_and_no_figure_is_made_up(
-    local_of: Callable[..., Any],
-) -> None:
-    found = measure(local_of(), QUESTIONS, 8)
-    assert found == {"heldout_accuracy": 0.0, "heldout_n": 0.0, "heldout_format": 0.0}
