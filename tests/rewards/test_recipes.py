@@ -11,6 +11,7 @@ import pytest
 from metaconf.config import load_config
 from metaconf.config_blocks import Confidence, Config, Credit, Reward
 from metaconf.errors import UserError
+from metaconf.preflight import stage_config
 from metaconf.records import Question, Target
 from metaconf.rewards.group import grade_group, judged
 from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
@@ -218,6 +219,14 @@ def test_settings_that_a_published_recipe_would_not_use_are_refused() -> None:
     with pytest.raises(UserError, match=r"confidence\.score, confidence\.goal"):
         recipe("dcpo", confidence=Confidence(score="spoken", goal="group"))
     recipe("rlcr", confidence=Confidence(weight=3.0))  # of stage 1
+
+
+def test_they_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"recipe: rlcr\nreward:\n  accuracy: 2\noutput_dir: {tmp_path / 'run'}\n")
+    with pytest.raises(UserError, match=r"reward\.accuracy: the recipe rlcr has its own"):
+        stage_config(path, "grpo")
+    assert not (tmp_path / "run").exists()
 
 
 def test_credit_can_be_given_to_segments_or_to_the_whole_reply() -> None:

@@ -58,6 +58,30 @@ def test_curves_are_measured_and_the_best_model_is_kept(
     assert again["heldout_brier"] == pytest.approx(best["heldout_brier"])
 
 
+def test_a_resumed_run_goes_on_with_its_curve(taught: Callable[[], Any], tmp_path: Path) -> None:
+    path = tmp_path / "held.jsonl"
+    path.write_text("".join(json.dumps(q.to_json()) + "\n" for q in QUESTIONS))
+    start = taught()
+    for part in (start.model, start.tokenizer):
+        part.save_pretrained(tmp_path / "start")
+    asked = [replace(q, id=f"{q.id}-train") for q in QUESTIONS]
+
+    def go(steps: int, **more: Any) -> list[dict[str, float]]:
+        settings = {"max_steps": steps, "save_strategy": "steps", "save_steps": 2, **more}
+        curve = Curve(every=2, questions=2, path=str(path))
+        config = config_of(trainer=settings, curve=curve, lora=Lora(r=4))
+        stage2.train(load_local(str(tmp_path / "start"), torch.float32), asked, config, out)
+        rows = json.loads((out / "curve.json").read_text())
+        return [row for row in rows if "heldout_n" in row]
+
+    out = tmp_path / "run"
+    first = go(2)
+    rows = go(4, resume_from_checkpoint=str(out / "checkpoint-2"))
+    assert rows[:2] == first and [row["step"] for row in rows] == [0, 2, 4]
+    assert [row["replies"] for row in rows] == [0, 16, 32]
+    assert rows[2]["seconds"] > rows[1]["seconds"]
+
+
 def test_questions_to_measure_on_are_not_trained_on(tmp_path: Path) -> None:
     asked = [Question(str(i), f"What is {i}?", (Target((str(i),)),)) for i in range(10)]
     off = config_of()

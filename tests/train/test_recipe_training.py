@@ -187,14 +187,41 @@ def test_conftuner_moves_the_number_and_reinforces_nothing(
     made = trainer_of(taught(), config_of("conftuner"), tmp_path)
     batch, tokens, _ = drawn(made)
     assert not batch["advantages"].any()
-    rows = [r for r in range(8) if batch["level_at"][r] >= 0]
-    losses = []
-    for row in rows:
-        prompt = batch["prompt_ids"][row][batch["prompt_mask"][row].bool()]
-        levels = _levels(made, prompt, torch.tensor(tokens[row]), int(batch["level_at"][row]))
-        a = batch["outcome"][row]
-        losses.append(sum(levels[k] * (a - k / 10) ** 2 for k in range(11)))
-    same_loss(made, batch, torch.stack(losses).mean())  # pyright: ignore
+    losses = [
+        (levels * (batch["outcome"][row] - torch.arange(11) / 10) ** 2).sum()
+        for row, levels in _all_levels(made, batch, tokens)
+    ]
+    same_loss(made, batch, torch.stack(losses).mean())
+
+
+def test_credo_weighs_the_expectations_distance_to_its_mixed_goal(
+    taught: Callable[[], Any], tmp_path: Path
+) -> None:
+    made = trainer_of(taught(), config_of("credo"), tmp_path)
+    batch, tokens, parsed = drawn(made)
+    a = batch["outcome"]
+    goal = (a + a.reshape(2, 4).mean(1).repeat_interleave(4)) / 2
+    stated = [row for row, said in enumerate(parsed) if said.confidence is not None]
+    far = {row: abs(a[row].item() - (parsed[row].confidence or 0.0)) for row in stated}
+    mean = sum(far.values()) / len(far)
+    weight = {row: min(max(1 + far[row] - mean, 0.5), 2) for row in stated}
+    assert len(set(weight.values())) > 2
+    losses = [
+        weight[row] * (levels @ (torch.arange(11) / 10) - goal[row]) ** 2
+        for row, levels in _all_levels(made, batch, tokens)
+        if not parsed[row].problems
+    ]
+    policy = reference(made, batch, batch["advantages"], 0.0)
+    same_loss(made, batch, policy + torch.stack(losses).mean())
+
+
+def _all_levels(made: Any, batch: dict[str, Any], tokens: list[list[int]]) -> Any:
+    """(row, levels) of each reply that states a number, with gradients."""
+    for row in range(8):
+        if batch["level_at"][row] >= 0:
+            prompt = batch["prompt_ids"][row][batch["prompt_mask"][row].bool()]
+            reply = torch.tensor(tokens[row])
+            yield row, _levels(made, prompt, reply, int(batch["level_at"][row]))
 
 
 @pytest.mark.parametrize("name", [OURS, *PUBLISHED])

@@ -29,7 +29,7 @@ from metaconf.reply import parse_reply
 from metaconf.train.merged import merged
 
 PREFIX = "heldout_"
-BRIER = f"{PREFIX}brier"
+BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
 Split = tuple[list[Question], list[Question]]
 
 
@@ -114,7 +114,8 @@ class HeldOut(TrainerCallback):
             local = LocalModel(whole, self.tokenizer)
             found = measure(local, self.questions, args.max_completion_length)
         row = {"step": state.global_step, "replies": self.replies(), "seconds": seconds, **found}
-        best = min((r[BRIER] for r in rows_of(state.log_history)), default=math.inf)
+        before = rows_of(state.log_history)
+        best = min((r.get(BRIER, math.inf) for r in before), default=math.inf)
         state.log_history.append(row)
         if found.get(BRIER, math.inf) < best:
             self._keep(model, row)
@@ -129,5 +130,5 @@ class HeldOut(TrainerCallback):
 
 
 def rows_of(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The held-out rows of a trainer's log that have a proper score."""
-    return [row for row in history if BRIER in row]
+    """The held-out rows of a trainer's log."""
+    return [row for row in history if COUNT in row]
