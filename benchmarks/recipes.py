@@ -24,20 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import default
-import numpy as np
+import recipes_figures
 import record
 
-from metaconf import demo, metrics
+from metaconf import demo
 from metaconf.config import RUN_MARKER
 from metaconf.config_blocks import Confidence, Config, Curve
 from metaconf.preflight import mark_run
 from metaconf.rewards.recipes import OURS, PUBLISHED
 
 RECIPES = (OURS, *PUBLISHED)
-ECE_REACHED = 0.06
-"""Calibrated: held-out AUROC of the answer's own probability, and an ECE of at most this."""
-REPLICATES = 1000
-Pairs = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class Piece:
     seed: int
 
     def folder(self, out: Path) -> Path:
-        return out / self.start / self.recipe / f"seed{self.seed}"
+        return recipes_figures.folder(out, self.start, self.recipe, self.seed)
 
 
 def pieces(starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
@@ -151,143 +147,6 @@ def base_rows(out: Path, plan: Plan) -> dict[str, list[default.Row]]:
     }
 
 
-# Figures
-
-
-def inside(rows: Sequence[default.Row]) -> Pairs:
-    return default.pairs(default.in_domain(rows))
-
-
-def read(out: Path, start: str, recipe: str, seeds: Sequence[int]) -> dict[int, Any]:
-    """Rows of the seeds that were measured."""
-    files = {seed: Piece(start, recipe, seed).folder(out) / "rows.json" for seed in seeds}
-    return {seed: json.loads(path.read_text()) for seed, path in files.items() if path.exists()}
-
-
-def figures(
-    out: Path, starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], plan: Plan
-) -> dict[str, record.Figure]:
-    """The figures of what was measured so far."""
-    base = base_rows(out, plan)
-    found = _of_base(out, base, plan)
-    for start in starts:
-        end = "" if start == "start" else f"_{start}"
-        ours = read(out, start, OURS, seeds)
-        for recipe in ("start", *recipes):
-            runs = read(out, start, recipe, [0] if recipe == "start" else seeds)
-            if not runs:
-                continue
-            found |= _with_end(_of_runs(list(runs.values()), recipe), end)
-            if recipe != OURS and ours:
-                found |= _with_end(_difference(runs, ours, recipe), end)
-            if recipe != "start":
-                curves = [_curve(Piece(start, recipe, seed).folder(out)) for seed in runs]
-                found |= _with_end(_reached(curves, inside(base["curve"]), recipe), end)
-    return found
-
-
-def _with_end(found: Mapping[str, record.Figure], end: str) -> dict[str, record.Figure]:
-    return {f"{name}{end}": value for name, value in found.items()}
-
-
-def _of_base(
-    out: Path, rows: Mapping[str, list[default.Row]], plan: Plan
-) -> dict[str, record.Figure]:
-    from metaconf.engines.store import read_replies
-
-    found: dict[str, record.Figure] = {}
-    for key in ("probability", "samples8"):
-        for name in ("auroc", "brier"):
-            found |= _scored(f"{name}_{key}", [inside(rows[key])], default.SCORES[name])
-    samples = [r for r in read_replies(out / "base" / "answers.jsonl").values() if r.sample >= 0]
-    tokens = sum(reply.tokens for reply in samples) / max(len(asked(plan)), 1)
-    return found | {"tokens_samples8": record.figure(round(tokens, 1), None, "tokens")}
-
-
-def _of_runs(runs: Sequence[list[default.Row]], recipe: str) -> dict[str, record.Figure]:
-    stated = [inside(rows) for rows in runs]
-    graded = [default.graded(default.in_domain(rows)) for rows in runs]
-    found = _scored(f"accuracy_{recipe}", graded, default.mean_right)
-    for name, score in default.SCORES.items():
-        found |= _scored(f"{name}_{recipe}", stated, score)
-    found |= _scored(f"levels_{recipe}", stated, lambda c, _: metrics.levels(c))
-    outside = [default.pairs([r for r in rows if r["split"] == "ood"]) for rows in runs]
-    found |= _scored(f"ece_ood_{recipe}", outside, metrics.ece)
-    formats = [{r["question_id"]: (0.0, float(not r["problems"])) for r in rows} for rows in runs]
-    return found | _scored(f"format_{recipe}", formats, default.mean_right)
-
-
-def _scored(name: str, runs: Sequence[Pairs], score: default.Score) -> dict[str, record.Figure]:
-    """The figure over seeds, or none where a seed has not two questions or one class alone."""
-    shared = set.intersection(*(set(run) for run in runs)) if runs else set()
-    if len(shared) < 2 or (score is metrics.auroc and not all(_both_classes(r) for r in runs)):
-        return {}
-    return {name: default.over_seeds(runs, score)}
-
-
-def _both_classes(run: Pairs) -> bool:
-    """Enough right and wrong ones that a resample without one of them does not happen."""
-    right = sum(y > 0.5 for _, y in run.values())
-    return min(right, len(run) - right) >= 15
-
-
-def _difference(
-    runs: Mapping[int, list[default.Row]], ours: Mapping[int, list[default.Row]], recipe: str
-) -> dict[str, record.Figure]:
-    """Brier score of the recipe less ours, over questions that both stated a confidence for in all
-    seeds that both have (the start has one, which is held against each of ours)."""
-    seeds = [seed for seed in ours if seed in runs or recipe == "start"]
-    pairs = [(inside(runs.get(s, next(iter(runs.values())))), inside(ours[s])) for s in seeds]
-    ids = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs))) if pairs else []
-    if len(ids) < 2:
-        return {}
-
-    def losses(run: Pairs) -> list[float]:
-        return [(run[i][0] - run[i][1]) ** 2 for i in ids]
-
-    table = np.array([np.subtract(losses(a), losses(b)) for a, b in pairs])  # (seeds, questions)
-    rng = np.random.default_rng(0)
-    drawn = [
-        table[rng.integers(0, len(table), len(table))][
-            :, rng.integers(0, len(ids), len(ids))
-        ].mean()
-        for _ in range(REPLICATES)
-    ]
-    value = record.figure(
-        round(float(table.mean()), 5), np.percentile(drawn, [2.5, 97.5]).tolist(), "", "> 0"
-    )
-    return {f"brier_difference_{recipe}": value}
-
-
-def _curve(folder: Path) -> list[dict[str, float]]:
-    return [row for row in json.loads((folder / "curve.json").read_text()) if "heldout_n" in row]
-
-
-def _reached(
-    curves: Sequence[list[dict[str, float]]], probability: Pairs, recipe: str
-) -> dict[str, record.Figure]:
-    """Replies and seconds until calibrated, means over seeds; a seed that does not get there
-    counts with its whole budget, and the figure is then called a lower bound."""
-    if not _both_classes(probability) or not all(curves):
-        return {}
-    wanted = metrics.auroc(*map(np.array, zip(*probability.values(), strict=True)))
-    firsts = [next((row for row in curve if _calibrated(row, wanted)), None) for curve in curves]
-    bound = "" if all(firsts) else " (lower bound)"
-    found: dict[str, record.Figure] = {}
-    for unit in ("replies", "seconds"):
-        each = [(f or c[-1])[unit] for f, c in zip(firsts, curves, strict=True)]
-        figure = record.figure(round(float(np.mean(each)), 1), None, f"{unit}{bound}")
-        found[f"{unit}_to_calibrated_{recipe}"] = figure
-    return found
-
-
-def _calibrated(row: Mapping[str, float], wanted: float) -> bool:
-    return row.get("heldout_auroc", 0.0) >= wanted and row.get("heldout_ece", 1.0) <= ECE_REACHED
-
-
-# The command
-
-
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
@@ -332,7 +191,8 @@ def main(words: Sequence[str] | None = None) -> None:
             break
         print(f"\n■ {piece.recipe}, seed {piece.seed}, from {piece.start}", flush=True)
         do(piece, starts[piece.start] or share_start(out, plan), out, plan)
-    found = figures(out, list(starts), arguments.recipes, arguments.seeds, plan)
+    base = base_rows(out, plan)
+    found = recipes_figures.figures(out, [*starts], arguments.recipes, arguments.seeds, base)
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
     )
@@ -345,7 +205,8 @@ def notes(plan: Plan) -> str:
     return (
         f"{replies} sampled replies a recipe and seed, all with the settings of the demo's stage 2;"
         f" {plan.heldout} held-out questions in domain. Calibrated: on {plan.curve} questions for"
-        f" calibration, AUROC of the answer's own probability and ECE <= {ECE_REACHED}."
+        " calibration, AUROC of the answer's own probability and ECE <="
+        f" {recipes_figures.ECE_REACHED}."
     )
 
 

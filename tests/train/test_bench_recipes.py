@@ -28,7 +28,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     # They are read anew for each piece: half a second each time.
     monkeypatch.setattr(questions, "embedded_questions", cache(questions.embedded_questions))
     yield recipes
-    for name in ("recipes", "record", "default"):
+    for name in ("recipes", "recipes_figures", "record", "default"):
         sys.modules.pop(name, None)
 
 
@@ -87,23 +87,23 @@ def rows(shift: float, n: int = 60) -> list[dict[str, Any]]:
 
 
 def test_a_difference_is_paired_by_question(bench: Any) -> None:
-    found = bench._difference({0: rows(0.2)}, {0: rows(0.0), 1: rows(0.5)}, "rlcr")
+    found = bench.recipes_figures._difference({0: rows(0.2)}, {0: rows(0.0), 1: rows(0.5)}, "rlcr")
     figure = found["brier_difference_rlcr"]
     assert figure["value"] == pytest.approx(0.4**2 - 0.2**2)
     assert figure["interval"] == pytest.approx([0.12, 0.12])  # the same for every question
-    assert bench._difference({}, {0: rows(0.0)}, "rlcr") == {}
+    assert bench.recipes_figures._difference({}, {0: rows(0.0)}, "rlcr") == {}
 
 
 def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None:
-    probability = bench.inside(rows(0.3))  # ranks all: AUROC 1
+    probability = bench.recipes_figures.inside(rows(0.3))  # ranks all: AUROC 1
     good = {"heldout_auroc": 1.0, "heldout_ece": 0.05}
     bad = {"heldout_auroc": 1.0, "heldout_ece": 0.07}
     steps = [{"replies": 16.0 * i, "seconds": 2.0 * i} for i in range(4)]
     curve = [{**s, **(good if i >= 2 else bad)} for i, s in enumerate(steps)]
     never = [{**s, **bad} for s in steps]
-    found = bench._reached([curve], probability, "rlcr")
+    found = bench.recipes_figures._reached([curve], probability, "rlcr")
     assert found["replies_to_calibrated_rlcr"] == {"value": 32.0, "unit": "replies"}
-    found = bench._reached([curve, never], probability, "rlcr")
+    found = bench.recipes_figures._reached([curve, never], probability, "rlcr")
     assert found["seconds_to_calibrated_rlcr"] == {"value": 5.0, "unit": "seconds (lower bound)"}
 
 

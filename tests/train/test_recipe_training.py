@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,59 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset
-from training import QUESTIONS, config_of
+from training import QUESTIONS, config_of, drawn, trainer_of
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
-from metaconf.config_blocks import Confidence, Config, Credit, Lora
+from metaconf.config_blocks import Confidence, Credit, Lora
 from metaconf.errors import UserError
-from metaconf.prompts.chat import messages
-from metaconf.records import Question, Target
-from metaconf.reply import parse_reply
 from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
 from metaconf.train import stage2
 from metaconf.train.encode import locate
 from metaconf.train.forward import decoder_of, levels_after, run_replies
 from metaconf.train.grpo import ConfidenceGRPOTrainer
 from metaconf.train.levels import expectation, soften
-from metaconf.train.payment import Payment
+from metaconf.train.score import exact_losses
 from metaconf.train.segments import ranges
-
-
-def trainer_of(local: Any, config: Config, out: Path) -> ConfidenceGRPOTrainer:
-    """As `stage2.train` builds it, without training."""
-    recipe = recipe_of(config)
-    args = stage2.settings(config, out, recipe)
-    payment = Payment(recipe, out / "replies.jsonl", config.credit, args.scale_rewards)
-    rows = [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in QUESTIONS]
-    local.model.set_attn_implementation("eager")
-    return ConfidenceGRPOTrainer(
-        model=local.model,
-        args=args,
-        train_dataset=Dataset.from_list(rows * 4),
-        processing_class=local.tokenizer,
-        reward_funcs=payment.functions(),
-        exact=recipe.exact,
-        lesson=payment.lesson,
-        even=config.credit.even,
-    )
-
-
-def drawn(made: ConfidenceGRPOTrainer) -> tuple[dict[str, Any], list[list[int]], list[Any]]:
-    """A generation batch, its replies' tokens, and what they say."""
-    inputs = [
-        {"prompt": messages(q.prompt), "question": json.dumps(q.to_json())}
-        for q in QUESTIONS
-        for _ in range(4)
-    ]
-    made.model.train()  # pyright: ignore
-    made.current_gradient_accumulation_steps = 1
-    batch = made._generate_and_score_completions(inputs)
-    pairs = zip(batch["completion_ids"], batch["completion_mask"], strict=True)
-    tokens = [row[mask.bool()].tolist() for row, mask in pairs]
-    decode: Any = made.processing_class.decode  # pyright: ignore
-    return batch, tokens, [parse_reply(decode(t, skip_special_tokens=True)) for t in tokens]
 
 
 def gradients(model: Any, loss: torch.Tensor) -> list[torch.Tensor]:
@@ -231,13 +191,45 @@ def test_every_recipe_trains(taught: Callable[[], Any], tmp_path: Path, name: st
     config = config_of(name, lora=Lora(r=4))
     after = stage2.train(local, QUESTIONS, config, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "replies.jsonl").read_text().splitlines()]
-    assert len(rows) == 16 and {r["step"] for r in rows} == {0, 1}
+    assert len(rows) == 8
     assert set(rows[0]["parts"]) >= set(recipe_of(config).weights)
     curve = json.loads((tmp_path / "curve.json").read_text())
     assert all(np.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in curve)
     pairs = list(zip(before, after.model.parameters(), strict=True))
     assert all(p.isfinite().all() for _, p in pairs)
     assert any(not torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "confidence",
+    [
+        Confidence(score="both", rule="log", goal="shrunk"),
+        Confidence(score="expectation", goal="mixture"),
+        Confidence(exact=0.0),
+    ],
+)
+def test_ours_by_segment_with_other_scores_and_goals(
+    taught: Callable[[], Any], tmp_path: Path, confidence: Confidence
+) -> None:
+    """What reaches the loss: the exact score to this goal, and no sampled number beside it."""
+    credit = Credit(by="segment", confidence_to_answer=0.5)
+    made = trainer_of(taught(), config_of(confidence=confidence, credit=credit), tmp_path)
+    batch, tokens, parsed = drawn(made)
+    a = batch["outcome"]
+    mean = a.reshape(2, 4).mean(1).repeat_interleave(4)
+    goals = {"shrunk": (4 * mean + 2 * a.mean()) / 6, "mixture": (a + mean) / 2, "own": a}
+    goal = goals[confidence.goal]
+    assert torch.allclose(batch["target"], goal)
+    policy = reference(made, batch, batch["advantages"], 0.0)
+    where = [row for row, said in enumerate(parsed) if said.confidence is not None]
+    at_number = torch.stack([batch["advantages"][r, batch["level_at"][r]] for r in where])
+    if not confidence.exact:
+        assert at_number.any()
+        return same_loss(made, batch, policy)
+    assert not at_number.any() and batch["advantages"].any()
+    levels = dict(_all_levels(made, batch, tokens))
+    losses = [exact_losses(p[None], goal[r : r + 1], made.exact) for r, p in levels.items()]
+    same_loss(made, batch, policy + torch.cat(losses).mean())
 
 
 def test_accumulated_steps_credit_segments_as_one_batch_does(
@@ -260,65 +252,6 @@ def test_accumulated_steps_credit_segments_as_one_batch_does(
     for one, two, before in zip(*weights, start, strict=True):
         moved = (one - before).abs().max().item()
         assert torch.allclose(one, two, atol=1e-3 * moved + 1e-7)
-
-
-def test_T1_a_reward_for_all_is_refused_by_name_and_counts(
-    taught: Callable[[], Any], tmp_path: Path
-) -> None:
-    made = trainer_of(taught(), config_of(), tmp_path)
-
-    def mean_only(prompts: Any, completions: Any, **_: Any) -> list[float]:
-        return [1.0]
-
-    again = ConfidenceGRPOTrainer(
-        model=made.model,
-        args=stage2.settings(config_of("rlvr"), tmp_path, recipe_of(config_of("rlvr"))),
-        train_dataset=made.train_dataset,
-        processing_class=made.processing_class,
-        reward_funcs=[mean_only],
-        exact=made.exact,
-        lesson=made.lesson,
-    )
-    with pytest.raises(UserError, match=r"mean_only: 1 rewards for 8 replies"):
-        drawn(again)
-
-
-def test_T1_an_ungraded_reply_is_counted_and_the_others_are_taught(
-    taught: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import metaconf.rewards.group as group
-
-    known = group.grade_answer
-    calls: list[int] = []
-
-    def sometimes(question: Question, answer: str | None) -> tuple[float | None, str]:
-        calls.append(1)
-        return (None, "the judge failed") if len(calls) == 2 else known(question, answer)
-
-    monkeypatch.setattr(group, "grade_answer", sometimes)
-    for name, column in ((OURS, "unscored"), ("dcpo", "unscored_segments")):
-        calls.clear()
-        made = trainer_of(taught(), config_of(name), tmp_path / name)
-        batch, _, _ = drawn(made)
-        advantages = batch["advantages"]
-        assert advantages.isfinite().all() and not advantages[1].any()
-        assert advantages[[0, 2, 3]].any()
-        assert batch["outcome"].isnan().tolist() == [False, True] + [False] * 6
-        assert made._metrics["train"][column] == [pytest.approx(1 / 8)]
-
-
-def test_T2_cut_replies_and_equal_rewards_are_said(
-    local_of: Callable[..., Any],
-    fresh_local: Callable[..., Any],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    settings = {"max_completion_length": 16, "max_steps": 1, "num_generations": 2}
-    asked = [Question(str(i), f"What is {i} + 1?", (Target((str(i + 1),)),)) for i in range(4)]
-    with caplog.at_level(logging.WARNING, logger="metaconf"):
-        stage2.train(fresh_local(), asked, config_of(trainer=settings), tmp_path)
-    said = " ".join(record.getMessage() for record in caplog.records)
-    assert "zero-variance share 100 %" in said and "cut share 100 %" in said
 
 
 def test_a_setting_that_segments_would_not_follow_is_refused(tmp_path: Path) -> None:

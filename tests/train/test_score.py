@@ -140,14 +140,14 @@ def plain(c: float, a: float, rule: Rule) -> float:
 
 
 @pytest.mark.parametrize("rule", ["brier", "log"])
-@pytest.mark.parametrize("right", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("right", [0.3, 1.0])
 def test_each_score_is_proper(right: float, rule: Rule) -> None:
     """A population that is right so often: what the descent ends at."""
     logits = torch.zeros(1, LEVELS, dtype=torch.float64)
     for score in ("expectation", "spoken"):
         z = logits.clone().requires_grad_()
         optimizer = torch.optim.Adam([z], lr=0.1)
-        for _ in range(300):
+        for _ in range(200):
             levels = torch.softmax(z, -1)
             exact = Exact(1.0, score=score, rule=rule)
             of_right, of_wrong = (

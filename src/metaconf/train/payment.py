@@ -40,7 +40,13 @@ class Payment:
     `path` gets every reply with its parts, one JSON object a line.
     """
 
-    def __init__(self, recipe: Recipe, path: Path, credit: Credit | None = None, scale: Any = None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        path: Path,
+        credit: Credit | None = None,
+        scale: Scale | None = None,
+    ):
         self.recipe, self.path = recipe, path
         self.credit = credit or Credit()
         self.scale: Scale = scale or recipe.scale

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from transformers import TrainerCallback
@@ -19,7 +19,7 @@ from metaconf.prompts.chat import messages
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question
 from metaconf.rewards.recipes import recipe_of
-from metaconf.rewards.recipes.base import WHOLE, Recipe
+from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
 from metaconf.train.grpo import ConfidenceGRPOTrainer
 from metaconf.train.heldout import HeldOut, set_aside
 from metaconf.train.payment import Payment, keep_before
@@ -131,7 +131,8 @@ def train(
     recipe = recipe_of(config)
     args = settings(config, out, recipe)
     check_save_interval(args)
-    payment = Payment(recipe, out / "replies.jsonl", config.credit, args.scale_rewards)
+    scale = cast(Scale, args.scale_rewards)
+    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
     keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
