@@ -60,7 +60,32 @@ class Reward:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Which segment of a reply is credited with what."""
+    """Which segment of a reply is credited with what (stage 2)."""
+
+    by: Literal["recipe", "reply", "segment"] = option(
+        "recipe", "as the recipe says; all to the whole reply; each part to its own segment"
+    )
+    even: bool = option(True, "segments weigh alike; else by their number of tokens")
+    confidence_to_answer: float = option(
+        0.0, "share of the confidence's advantage that the answer gets too", low=0
+    )
+    confidence_to_reflection: float = option(
+        0.0, "share of the confidence's advantage that the reflection gets too", low=0
+    )
+    reflection_to_answer: float = option(
+        0.0, "share of the reflection's advantage that the answer gets too", low=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What stage 2 measures while it trains, on questions that it is not trained on."""
+
+    every: int = option(0, "measure after so many steps, keep the best model; 0: not at all", low=0)
+    questions: int = option(200, "so many questions", low=1)
+    path: str = option(
+        "", "JSONL file of them (default: the embedded ones for calibration, or some set aside)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +108,7 @@ class Client:
     price_in: float | None = option(None, "price of a million tokens read", low=0)
     price_out: float | None = option(None, "price of a million tokens written", low=0)
     budget: float | None = option(None, "spend no more than this; needs both prices", low=0)
-    extra: dict | None = option(
-        None, "more keys of the request (default: DeepSeek's thinking off)"
-    )
+    extra: dict | None = option(None, "more keys of the request (default: DeepSeek's thinking off)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +147,18 @@ class Confidence:
     )
     exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
     step: float = option(0.2, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
+    score: Literal["narrow", "expectation", "spoken", "both"] = option(
+        "narrow",
+        "stage 2: cross-entropy to a narrow goal; score of the expectation; expected score of the "
+        "number said; the last two together",
+    )
+    rule: Literal["brier", "log"] = option("brier", "stage 2: the proper score of these three")
+    goal: Literal["own", "group", "mixture", "shrunk"] = option(
+        "own",
+        "stage 2: the outcome is the reply's own correctness, the group's mean, the mean of both, "
+        "or the group's mean shrunk towards the batch's",
+    )
+    prior: float = option(2.0, "stage 2: `shrunk` counts the batch as so many replies", low=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +169,10 @@ class Config:
     trainer: dict[str, Any]
     model_name_or_path: str = option(EMBEDDED, "hub id, model folder, or `embedded`")
     output_dir: str = option("", "the run directory (default: runs/STAGE)")
+    recipe: Literal[
+        "metaconf", "rlvr", "sayself", "rlcr", "rewarding-doubt", "dcpo", "coca", "credo",
+        "conftuner", "metaconf-seed",
+    ] = option("metaconf", "stage 2: what is paid, and to which segment of a reply")  # fmt: skip
     train_file: str = option("runs/prepare/sft.jsonl", "stage 1: the rows that `prepare` wrote")
     max_prompt_length: int = option(256, "longer prompts (tokens) are left out and counted", low=1)
     seed: int = option(42, "seed of everything random", low=0)
@@ -141,6 +180,7 @@ class Config:
     reply: Reply = field(default_factory=Reply)
     reward: Reward = field(default_factory=Reward)
     credit: Credit = field(default_factory=Credit)
+    curve: Curve = field(default_factory=Curve)
     judge: Judge = field(default_factory=Judge)
     client: Client = field(default_factory=Client)
     engine: Engine = field(default_factory=Engine)

@@ -28,6 +28,7 @@ from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
 from metaconf.questions import load_questions
 from metaconf.records import read_jsonl
+from metaconf.rewards.recipes import recipe_of
 
 RESUME_KEY = "resume_from_checkpoint"
 UNSUPPORTED = {
@@ -79,7 +80,10 @@ def stage_config(
     if stage == "sft":
         check_prepared(Path(config.train_file))
     else:
+        recipe_of(config)
         check_learnable(config.questions)
+        if config.curve.path:
+            load_questions(config.curve.path)
     _check_same(config, resume)
     checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
     check_embedded(model)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaconf.config_blocks import Reward
+from metaconf.config_blocks import Config
 from metaconf.errors import UserError
 from metaconf.records import Question, Reply, Target
+from metaconf.rewards.recipes import recipe_of
 from metaconf.train.evidence import answered, reflection_for, speakable, targets
-from metaconf.train.payment import PARTS, Payment, keep_before
+from metaconf.train.payment import Payment, keep_before
 
 QUESTION = Question("q", "In which country is Quito?", (Target(("Ecuador",)),))
 
@@ -98,15 +99,18 @@ def asked(gold: str, id_: str) -> str:
 
 
 def test_the_same_replies_to_other_questions_are_graded_again(tmp_path: Path) -> None:
-    payment = Payment(Reward(), tmp_path / "replies.jsonl")
+    payment = Payment(recipe_of(Config("grpo", {})), tmp_path / "replies.jsonl")
     texts = [said("Peru"), said("Peru")]
-    first = payment.outcomes([{"question": asked("Ecuador", "a")}] * 2, texts)
-    second = payment.outcomes([{"question": asked("Peru", "b")}] * 2, texts)
-    assert (first, second) == ([0.0, 0.0], [1.0, 1.0])
+    first = payment.lesson([{"question": asked("Ecuador", "a")}] * 2, texts).outcome
+    second = payment.lesson([{"question": asked("Peru", "b")}] * 2, texts).outcome
+    assert (first.tolist(), second.tolist()) == ([0.0, 0.0], [1.0, 1.0])
+
+
+PARTS = ("calibration", "reflection", "accuracy", "format")
 
 
 def test_four_functions_pay_the_four_parts(tmp_path: Path) -> None:
-    payment = Payment(Reward(), tmp_path / "replies.jsonl")
+    payment = Payment(recipe_of(Config("grpo", {})), tmp_path / "replies.jsonl")
     questions = [asked("Ecuador", "a")] * 2 + [asked("", "b")]
     completions = [[{"content": t}] for t in (said("Ecuador"), "nonsense", said("Peru"))]
     seen: dict[str, float] = {}
@@ -130,7 +134,7 @@ def test_four_functions_pay_the_four_parts(tmp_path: Path) -> None:
 
 def test_questions_and_replies_must_match(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1 questions for 2 replies"):
-        Payment(Reward(), tmp_path / "r").batch([asked("x", "a")], ["a", "b"])
+        Payment(recipe_of(Config("grpo", {})), tmp_path / "r").batch([asked("x", "a")], ["a", "b"])
 
 
 def test_a_resumed_run_drops_what_it_draws_again(tmp_path: Path) -> None:

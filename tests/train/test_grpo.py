@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from tiny import tiny_model
 
-from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.reply import format_reply, parse_reply
+from metaconf.rewards.credit import Advantages, Lesson
+from metaconf.rewards.recipes.base import Exact
 from metaconf.train.encode import encode_reply
-from metaconf.train.forward import decoder_of, run_trees
-from metaconf.train.levels import level_logprobs, level_tokens, soften
-from metaconf.train.rows import Branch, Row, collate
-from metaconf.train.sft import text_loss
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
@@ -34,7 +29,6 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from metaconf.train.grpo import (
     IGNORE,
     ConfidenceGRPOTrainer,
-    Exact,
     _without_confidence,
     rollout,
 )
@@ -122,45 +116,13 @@ def test_rollout_answers_each_prompt_in_its_place(local_of: Callable[..., Any]) 
         assert rollout([first], other)["completion_ids"][0] != replies[0]
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
-    """A tiny model that has learnt to reply in the format, with confidences of 2 to 8."""
-    source = load_local(
-        str(tiny_model(tmp_path_factory.mktemp("taught"), spread=0.05)), torch.float32
-    )
-    model, tokenizer = source.model, source.tokenizer
-    levels = level_tokens(tokenizer)
-    rows: list[dict[str, Any]] = []
-    for question, stated in itertools.product(QUESTIONS, (0.2, 0.3, 0.7, 0.8)):
-        reply = encode_reply(tokenizer, format_reply("3", "I know it.", stated))
-        at = reply.level_at or 0
-        branches = (Branch(at, [], stated, direct=False),)
-        prompt = list(source.reply_prompt(question))
-        rows.append(Row(prompt, reply.tokens, at, branches).columns())
-    batch = collate(rows, 0, levels.first[1])
-    weights = torch.from_numpy(soften(batch["targets"].numpy())).float()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
-    for step in range(90):
-        optimizer.param_groups[0]["lr"] = 1e-2 if step < 60 else 2e-3
-        decoder, head = decoder_of(model)
-        trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
-        hidden = run_trees(decoder, *trees)
-        row, place, after_one = batch["spots"].T
-        states = hidden[row, place], hidden[row, after_one]
-        said = level_logprobs(*states, head, levels, tokenizer.eos_token_id)
-        loss = text_loss(hidden, head, batch["labels"]) - (weights * said).sum(-1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return lambda: LocalModel(copy.deepcopy(model), tokenizer)
-
-
 def trainer(
     local: Any,
     folder: Path,
     exact: Exact,
     outcome: Callable[[str], float],
     reward: Callable[[str], float | None] = lambda text: 0.0,
+    credit: Callable[[list[str]], Advantages] | None = None,
     **settings: Any,
 ) -> ConfidenceGRPOTrainer:
     default: dict[str, Any] = {
@@ -185,6 +147,11 @@ def trainer(
     def paid(completions: list[Any], **_: Any) -> list[float | None]:
         return [reward(c[0]["content"]) for c in completions]
 
+    def lesson(inputs: list[dict[str, Any]], texts: list[str]) -> Lesson:
+        found = np.array([outcome(text) for text in texts])
+        apart = credit(texts) if credit else {}
+        return Lesson(found, found, np.ones(len(found)), credit is not None, apart, 0.0)
+
     return ConfidenceGRPOTrainer(
         model=local.model,
         args=GRPOConfig(**{**default, **settings}),
@@ -192,7 +159,7 @@ def trainer(
         processing_class=local.tokenizer,
         reward_funcs=[paid],
         exact=exact,
-        outcomes=lambda inputs, texts: [outcome(text) for text in texts],
+        lesson=lesson,
     )
 
 

@@ -22,7 +22,11 @@ def grade_group(
     question: Question, texts: Sequence[str], weights: Mapping[str, float]
 ) -> list[tuple[Parsed, Grade, Reward]]:
     """Parse, grade and pay the replies to one question; each is judged against all answers."""
+    return [(p, g, reward(p, g, weights)) for p, g in judged(question, texts)]
+
+
+def judged(question: Question, texts: Sequence[str]) -> list[tuple[Parsed, Grade]]:
+    """Parse and grade the replies to one question; each is judged against all answers."""
     parsed = [parse_reply(text) for text in texts]
     samples = [p.answer for p in parsed if p.answer is not None]
-    grades = [grade(question, p, i, samples) for i, p in enumerate(parsed)]
-    return [(p, g, reward(p, g, weights)) for p, g in zip(parsed, grades, strict=True)]
+    return [(p, grade(question, p, i, samples)) for i, p in enumerate(parsed)]

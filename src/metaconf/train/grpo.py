@@ -3,15 +3,16 @@
 What differs from TRL's trainer, and why:
 * replies come from `rollout_func`: adapter merged, shared prompt computed once, random numbers
   keyed by (step, question, sample), so that a resumed run draws the same replies;
-* the confidence is not credited with a sampled advantage: its tokens get the gradient of a proper
-  score over the model's own distribution on the levels, exact and in the same forward pass.
+* the confidence need not be credited with a sampled advantage: its tokens get the gradient of a
+  proper score over the model's own distribution on the levels, exact and in the same forward pass;
+* segments of a reply are credited apart where the recipe says so, by advantages (B, T).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -21,7 +22,9 @@ from metaconf.engines.local import LocalModel
 from metaconf.engines.sampler import Draw, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.prompts.chat import render
-from metaconf.train.encode import locate
+from metaconf.rewards.credit import Lesson
+from metaconf.rewards.recipes.base import Exact
+from metaconf.train.encode import Encoded, locate
 from metaconf.train.forward import (
     Pass,
     decoder_of,
@@ -32,32 +35,32 @@ from metaconf.train.forward import (
 )
 from metaconf.train.levels import expectation, level_tokens
 from metaconf.train.merged import merged
-from metaconf.train.score import confidence_loss
+from metaconf.train.score import exact_losses
+from metaconf.train.segments import spread
 
 IGNORE = -1
 """The place of the level in a reply that states none: it takes no part in the confidence loss."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exact:
-    """The exact confidence term: its weight in the loss, and how far a target moves the model's
-    expectation towards the outcome (see `confidence_loss`)."""
-
-    weight: float
-    step: float
-
-
 class ConfidenceGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer whose confidence tokens are taught by an exact expected score.
+    """GRPOTrainer with credit by segment and an exact expected score of the confidence.
 
-    `outcomes(inputs, completions)` gives each reply's correctness in [0, 1], or NaN.
+    `lesson(inputs, texts)` says what the replies of a batch are to teach; `even`: segments weigh
+    alike, whatever their length (see `segments.spread`).
     """
 
     def __init__(
-        self, *args: Any, exact: Exact, outcomes: Callable[..., list[float]], **kwargs: Any
+        self,
+        *args: Any,
+        exact: Exact,
+        lesson: Callable[[list[dict[str, Any]], list[str]], Lesson],
+        reward_funcs: Sequence[Callable[..., Any]],
+        even: bool = True,
+        **kwargs: Any,
     ):
-        super().__init__(*args, rollout_func=rollout, **kwargs)
-        self.exact, self.outcomes = exact, outcomes
+        checked = [_one_each(function) for function in reward_funcs]
+        super().__init__(*args, reward_funcs=checked, rollout_func=rollout, **kwargs)  # pyright: ignore
+        self.exact, self.lesson, self.even = exact, lesson, even
         self.levels = level_tokens(self.processing_class)
         refuse_several_processes(self.accelerator.num_processes)
         self._pass: Pass | None = None
@@ -72,11 +75,25 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         )
         tokenizer: Any = self.processing_class
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        outcomes = self.outcomes(inputs, texts)
-        batch["outcome"] = torch.tensor(outcomes, dtype=torch.float32, device=ids.device)
-        if self.exact.weight:
-            batch["advantages"] = _without_confidence(batch["advantages"], found, ids.shape[1])
+        taught = self.lesson(inputs, texts)
+        for name in ("outcome", "target", "weight"):
+            values = getattr(taught, name)
+            batch[name] = torch.tensor(values, dtype=torch.float32, device=ids.device)
+        batch["advantages"] = self._advantages(batch["advantages"], taught, found, ids.shape[1])
         return batch
+
+    def _advantages(
+        self, whole: torch.Tensor, taught: Lesson, found: list[Encoded], width: int
+    ) -> torch.Tensor:
+        """(B,) advantages of whole replies, or (B, T) by token: those of the lesson's segments in
+        their place, and none where the confidence is taught exactly."""
+        advantages = whole
+        if taught.by_segment:
+            mode = "train" if self.model.training else "eval"  # pyright: ignore
+            self._metrics[mode]["unscored_segments"].append(taught.unscored)
+            apart = {w: torch.as_tensor(a).to(whole) for w, a in taught.advantages.items()}
+            advantages = spread(apart, found, width, self.even).to(whole)
+        return _without_confidence(advantages, found, width) if self.exact.weight else advantages
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, **kwargs: Any
@@ -99,10 +116,10 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         return loss
 
     def _confidence_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        known = (inputs["level_at"] != IGNORE) & ~inputs["outcome"].isnan()
+        known = (inputs["level_at"] != IGNORE) & ~inputs["target"].isnan()
         rows = known.nonzero()[:, 0]
         if not len(rows) or self._pass is None:
-            return inputs["outcome"].new_zeros(())
+            return inputs["target"].new_zeros(())
         decoder, head = decoder_of(self.accelerator.unwrap_model(model))
         levels = levels_after(
             self._pass, decoder, head, rows, inputs["level_at"][rows], self.levels
@@ -112,7 +129,8 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         expected = expectation(levels.detach())
         self._metrics[mode]["confidence/expected"].append(expected.mean().item())
         self._metrics[mode]["confidence/brier"].append((expected - outcome).square().mean().item())
-        loss = confidence_loss(levels, outcome, self.exact.step)
+        losses = exact_losses(levels, inputs["target"][rows], self.exact)
+        loss = (inputs["weight"][rows] * losses).mean()
         return loss / self.current_gradient_accumulation_steps if model.training else loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -133,14 +151,33 @@ def last_checkpoint(folder: str | None) -> str:
     return (get_last_checkpoint(folder) if folder else None) or "none was saved yet"
 
 
+def _one_each(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A reward function that is refused, by name, unless it gives one number a reply: TRL would
+    give a single number to all."""
+
+    @wraps(function)
+    def checked(*args: Any, completions: Sequence[Any], **kwargs: Any) -> Any:
+        found = function(*args, completions=completions, **kwargs)
+        if len(found) != len(completions):
+            raise UserError(
+                f"reward function {function.__name__}: {len(found)} rewards for"
+                f" {len(completions)} replies; return one each, None where it is not known"
+            )
+        return found
+
+    return checked
+
+
 def _without_confidence(advantages: torch.Tensor, found: list[Any], width: int) -> torch.Tensor:
-    """(B,) advantages → (B, T), zero on the tokens of the confidence's value where it is one."""
-    spread = advantages[:, None].repeat(1, width)
+    """Advantages (B,) or (B, T) → (B, T), zero on the tokens of the confidence's value where it
+    is one."""
+    by_token = advantages.dim() == 2
+    apart = advantages.clone() if by_token else advantages[:, None].repeat(1, width)
     for row, reply in enumerate(found):
         if reply.level_at is not None:
             start, end = reply.spans["confidence"]
-            spread[row, start:end] = 0
-    return spread
+            apart[row, start:end] = 0
+    return apart
 
 
 def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:

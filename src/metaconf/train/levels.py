@@ -66,7 +66,7 @@ def soften(target: np.ndarray) -> np.ndarray:
 
 def expectation(levels: torch.Tensor) -> torch.Tensor:
     """The mean confidence (n,) in [0, 1] of probabilities or weights on the levels (n, 11)."""
-    return levels @ torch.linspace(0, 1, LEVELS, device=levels.device)
+    return levels @ torch.linspace(0, 1, LEVELS, device=levels.device, dtype=levels.dtype)
 
 
 def level_logprobs(

@@ -1,4 +1,4 @@
-"""The reward functions that TRL calls in stage 2: four named parts, graded once a batch.
+"""The reward functions that TRL calls in stage 2: the recipe's named parts, graded once a batch.
 
 TRL sums weighted functions and takes a single None for 0, so a reply whose total is unknown gives
 None in every part: then TRL leaves it out of the update. It is counted as `unscored`.
@@ -8,57 +8,83 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metaconf.config_blocks import Reward as Weights
+import numpy as np
+
+from metaconf.config_blocks import Credit
 from metaconf.errors import UserError
 from metaconf.records import Grade, Parsed, Question, Reward
-from metaconf.rewards.group import grade_group
+from metaconf.rewards.credit import Lesson, lesson, parts_of
+from metaconf.rewards.group import judged
+from metaconf.rewards.recipes.base import Recipe, Replies, Scale, paid, replies_of
 
-PARTS = ("calibration", "reflection", "accuracy", "format")
 Scored = tuple[Parsed, Grade, Reward]
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A generation batch: what was asked and replied, and what it was paid."""
+
+    asked: tuple[tuple[str, str], ...]
+    replies: Replies
+    scored: list[Scored]
+    lesson: Lesson
+
+
 class Payment:
-    """Grades a generation batch once and serves the four reward functions and the exact score.
+    """Grades a generation batch once and serves the reward functions and the trainer's lesson.
 
     `path` gets every reply with its parts, one JSON object a line.
     """
 
-    def __init__(self, weights: Weights, path: Path):
-        self.weights: dict[str, float] = asdict(weights)
-        self.path = path
-        self._asked: tuple[tuple[str, str], ...] = ()
-        self._scored: list[Scored] = []
+    def __init__(
+        self,
+        recipe: Recipe,
+        path: Path,
+        credit: Credit | None = None,
+        scale: Scale | None = None,
+    ):
+        self.recipe, self.path = recipe, path
+        self.credit = credit or Credit()
+        self.scale: Scale = scale or recipe.scale
+        self._last: _Batch | None = None
 
     def functions(self) -> list[Callable[..., list[float | None]]]:
-        """The reward functions in the order of PARTS, named as TRL logs them."""
-        return [_named(part, self) for part in PARTS]
+        """The reward functions in the order of the recipe's weights, named as TRL logs them."""
+        return [_named(part, self) for part in self.recipe.weights]
 
     def batch(self, questions: Sequence[str], texts: Sequence[str]) -> list[Scored]:
         """Score replies; consecutive replies to one question form its group."""
+        return self._batch(questions, texts).scored
+
+    def lesson(self, inputs: Sequence[dict[str, Any]], texts: Sequence[str]) -> Lesson:
+        """What the trainer makes of the replies, by the recipe."""
+        return self._batch([row["question"] for row in inputs], texts).lesson
+
+    def _batch(self, questions: Sequence[str], texts: Sequence[str]) -> _Batch:
         if len(questions) != len(texts):
             raise UserError(
                 f"{len(questions)} questions for {len(texts)} replies; one each is needed"
             )
         asked = tuple(zip(questions, texts, strict=True))
-        if asked != self._asked:
-            self._scored = _score(questions, texts, self.weights)
-            self._asked = asked
-        return self._scored
+        if self._last is None or asked != self._last.asked:
+            replies, found = _judge(questions, texts)
+            scored = _score(self.recipe, replies, found)
+            taught = lesson(self.recipe, replies, self.credit, self.scale)
+            self._last = _Batch(asked, replies, scored, taught)
+        return self._last
 
-    def outcomes(self, inputs: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[float]:
-        """Correctness of each reply, NaN where it was not graded."""
-        scored = self.batch([row["question"] for row in inputs], texts)
-        grades = [grade.correctness for _, grade, _ in scored]
-        return [float("nan") if grade is None else grade for grade in grades]
-
-    def store(self, step: int, texts: Sequence[str]) -> None:
+    def store(self, step: int) -> None:
         """Append the last batch to `path`."""
+        if self._last is None:
+            return
         with self.path.open("a", encoding="utf-8") as out:
-            for text, (parsed, grade, reward) in zip(texts, self._scored, strict=True):
+            for (_, text), (parsed, grade, reward) in zip(
+                self._last.asked, self._last.scored, strict=True
+            ):
                 row = {
                     "step": step,
                     "question_id": grade.question_id,
@@ -72,20 +98,48 @@ class Payment:
                 }
                 out.write(json.dumps(row, ensure_ascii=False) + "\n")
 
+    def count(self) -> int:
+        """How many replies were paid so far, those before a resumed run's checkpoint included."""
+        return len(self.path.read_bytes().splitlines()) if self.path.exists() else 0
 
-def _score(
-    questions: Sequence[str], texts: Sequence[str], weights: dict[str, float]
-) -> list[Scored]:
-    scored: list[Scored] = []
+
+def _judge(
+    questions: Sequence[str], texts: Sequence[str]
+) -> tuple[Replies, list[tuple[Parsed, Grade]]]:
+    found: list[tuple[Parsed, Grade]] = []
+    group: list[int] = []
     start = 0
     while start < len(texts):
         end = start
         while end < len(texts) and questions[end] == questions[start]:
             end += 1
         question = Question.from_json(json.loads(questions[start]))
-        scored += grade_group(question, texts[start:end], weights)
+        found += judged(question, texts[start:end])
+        group += [start] * (end - start)
         start = end
-    return scored
+    return replies_of(found, group), found
+
+
+def _score(recipe: Recipe, replies: Replies, found: list[tuple[Parsed, Grade]]) -> list[Scored]:
+    parts = parts_of(recipe, replies)
+    total = paid(parts, recipe.weights)
+    return [
+        (
+            parsed,
+            grade,
+            Reward(
+                grade.question_id,
+                grade.sample,
+                _known(total[row]),
+                {name: _known(values[row]) for name, values in parts.items()},
+            ),
+        )
+        for row, (parsed, grade) in enumerate(found)
+    ]
+
+
+def _known(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _named(part: str, payment: Payment) -> Callable[..., list[float | None]]:
@@ -99,8 +153,8 @@ def _named(part: str, payment: Payment) -> Callable[..., list[float | None]]:
     ) -> list[float | None]:
         texts = [completion[0]["content"] for completion in completions]
         scored = payment.batch(question, texts)
-        if part == PARTS[0]:
-            payment.store(trainer_state.global_step if trainer_state else 0, texts)
+        if part == next(iter(payment.recipe.weights)):
+            payment.store(trainer_state.global_step if trainer_state else 0)
             unscored = sum(reward.total is None for _, _, reward in scored)
             if log_metric:
                 log_metric("unscored", unscored / len(scored))

@@ -1,10 +1,18 @@
-"""Losses of a confidence over the model's whole distribution on the levels, and their goal."""
+"""Losses of a confidence over the model's whole distribution on the levels, and their goal.
+
+"10" is two tokens for most tokenizers; the distribution (`levels.level_probabilities`) has it as
+the level that it is, so each sum here is exact: nothing is sampled.
+"""
 
 from __future__ import annotations
 
 import torch
 
-from metaconf.train.levels import expectation, soften
+from metaconf.rewards.recipes.base import Exact, Rule
+from metaconf.train.levels import LEVELS, expectation, soften
+
+CLIP = 0.001
+"""A log score takes confidences in [CLIP, 1 − CLIP]: to say 0 and be right would be infinite."""
 
 
 def goal(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
@@ -20,10 +28,40 @@ def goal(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Te
     return torch.from_numpy(soften(means.detach().double().cpu().numpy())).to(expected)
 
 
+def exact_losses(levels: torch.Tensor, target: torch.Tensor, exact: Exact) -> torch.Tensor:
+    """(n,) losses of `levels` (n, 11), probabilities among themselves, against `target` (n,).
+
+    narrow: cross-entropy to `goal`. expectation: the score of E = Σ p_k·k/10. spoken: the expected
+    score of the number said, Σ p_k·s(k/10). both: the last two added. `expectation` leaves the
+    distribution as broad as it was; `spoken`, with Brier's rule that of ConfTuner, is least where
+    all stands on one level.
+    """
+    if exact.score == "narrow":
+        return _cross_entropy(levels, goal(expectation(levels.detach()), target, exact.step))
+    said = torch.linspace(0, 1, LEVELS, device=levels.device, dtype=levels.dtype)
+    of_mean = score(expectation(levels), target, exact.rule)
+    of_said = (levels * score(said[None], target[:, None], exact.rule)).sum(-1)
+    terms = {"expectation": of_mean, "spoken": of_said, "both": of_mean + of_said}
+    return terms[exact.score]
+
+
+def score(confidence: torch.Tensor, outcome: torch.Tensor, rule: Rule) -> torch.Tensor:
+    """A proper score as a loss, least at confidence = P(right): (c − a)², or the log score
+    −a·log c − (1 − a)·log(1 − c), whose least CLIP moves by no more than CLIP."""
+    if rule == "brier":
+        return (confidence - outcome).square()
+    # Squeezed, not clamped: a clamp has no gradient where it is needed most.
+    inside = CLIP + (1 - 2 * CLIP) * confidence
+    return -(outcome * inside.log() + (1 - outcome) * (1 - inside).log())
+
+
 def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
     """Mean cross-entropy of `levels` (n, 11), probabilities among themselves, to the goal."""
-    weights = goal(expectation(levels.detach()), outcome, step)
-    return -(weights * levels.clamp_min(1e-8).log()).sum(-1).mean()
+    return exact_losses(levels, outcome, Exact(1.0, step)).mean()
+
+
+def _cross_entropy(levels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    return -(weights * levels.clamp_min(1e-8).log()).sum(-1)
 
 
 def taught_loss(logprobs: torch.Tensor, targets: torch.Tensor, step: float) -> torch.Tensor:

@@ -156,9 +156,10 @@ def finish(model: Any, tokenizer: Any, out: Path) -> LocalModel:
 
 
 def write_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
-    """The trainer's log as JSON: one object a logged step, finite numbers only."""
+    """The trainer's log as JSON: one object a logged step, and each time held-out questions were
+    asked (see `heldout`); finite numbers only."""
     rows = [{k: v for k, v in _numbers(row).items() if abs(v) < float("inf")} for row in history]
-    path.write_text(json.dumps([row for row in rows if "loss" in row]) + "\n")
+    path.write_text(json.dumps([r for r in rows if "loss" in r or "heldout_n" in r]) + "\n")
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:

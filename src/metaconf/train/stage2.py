@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from transformers import TrainerCallback
@@ -19,8 +18,11 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question
-from metaconf.train.grpo import ConfidenceGRPOTrainer, Exact
-from metaconf.train.payment import PARTS, Payment, keep_before
+from metaconf.rewards.recipes import recipe_of
+from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
+from metaconf.train.grpo import ConfidenceGRPOTrainer
+from metaconf.train.heldout import HeldOut, set_aside
+from metaconf.train.payment import Payment, keep_before
 from metaconf.train.progress import show
 from metaconf.train.rundir import begin, note
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
@@ -32,7 +34,6 @@ DEFAULTS: dict[str, Any] = {
     "num_generations": 8,
     "max_completion_length": 128,
     "beta": 0.0,
-    "scale_rewards": "none",
     "loss_type": "dapo",
     "logging_steps": 1,
     "save_strategy": "steps",
@@ -41,8 +42,8 @@ DEFAULTS: dict[str, Any] = {
     "gradient_checkpointing": False,
     "report_to": "none",
 }
-"""Ours where the configuration is silent. Scaling by the group's standard deviation pushes towards
-overconfidence on chancy questions (peers.md), so it is off."""
+"""Ours where the configuration is silent. `scale_rewards` is the recipe's: in ours it is off, for
+scaling by the group's standard deviation pushes towards overconfidence on chancy questions."""
 
 
 def check_save_interval(args: GRPOConfig) -> None:
@@ -100,28 +101,42 @@ def question_rows(
     return [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in kept]
 
 
-def settings(config: Config, out: Path) -> GRPOConfig:
-    """TRL's configuration; the generation batch defaults to one update's replies."""
-    whole = {**DEFAULTS, **hardware(), **config.trainer, "seed": config.seed}
+def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
+    """TRL's configuration; the generation batch defaults to one update's replies.
+
+    Raises UserError for a setting of TRL's that credit by segment would not follow.
+    """
+    scale = {"scale_rewards": recipe.scale}
+    whole = {**DEFAULTS, **scale, **hardware(), **config.trainer, "seed": config.seed}
     whole.pop("resume_from_checkpoint", None)
     whole |= {
         "output_dir": str(out),
-        "reward_weights": [asdict(config.reward)[part] for part in PARTS],
+        "reward_weights": list(recipe.weights.values()),
         "remove_unused_columns": False,
     }
-    return GRPOConfig(**whole)
+    args = GRPOConfig(**whole)
+    summed = args.multi_objective_aggregation == "sum_then_normalize"
+    if set(recipe.credit) != {WHOLE} and not summed:
+        raise UserError(
+            f"multi_objective_aggregation {args.multi_objective_aggregation}: recipe {recipe.name}"
+            " normalises each segment apart already; leave the key out"
+        )
+    return args
 
 
 def train(
     local: LocalModel, questions: Sequence[Question], config: Config, out: Path
 ) -> LocalModel:
     """Train, save the merged model under `out`, return it ready to reply."""
-    args = settings(config, out)
+    recipe = recipe_of(config)
+    args = settings(config, out, recipe)
     check_save_interval(args)
-    payment = Payment(config.reward, out / "replies.jsonl")
+    scale = cast(Scale, args.scale_rewards)
+    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
     keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+    questions, held = set_aside(questions, config)
     rows = question_rows(local, questions, config.max_prompt_length)
     local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")
     trainer = ConfidenceGRPOTrainer(
@@ -132,9 +147,13 @@ def train(
         reward_funcs=payment.functions(),
         peft_config=lora(config),
         callbacks=[Watch()],
-        exact=Exact(config.confidence.exact, config.confidence.step),
-        outcomes=payment.outcomes,
+        exact=recipe.exact,
+        lesson=payment.lesson,
+        even=config.credit.even,
     )
+    if held:
+        every = config.curve.every
+        trainer.add_callback(HeldOut(local.tokenizer, held, every, out, payment.count))
     show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)

@@ -1,0 +1,226 @@
+"""Every recipe on one trainer: same stage-1 start, same number of sampled replies, same questions.
+
+    python benchmarks/recipes.py --seeds 0 1 2 [--start runs/share/stage1] [--minutes 60]
+
+Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
+questions) and goes on where it was interrupted (runs/bench-recipes); --minutes begins no piece
+after so long. Without --start one is trained here, whose confidence was taught the share of
+agreeing samples. --probe_start adds all recipes once more, from a start that a probe has taught:
+figures end in _probe.
+Writes benchmarks/results/recipes.json; what was not measured is absent. Intervals are 95 %, by
+resampling questions and seeds together; a difference is recipe − metaconf on the same questions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import default
+import recipes_figures
+import record
+
+from metaconf import demo
+from metaconf.config import RUN_MARKER
+from metaconf.config_blocks import Confidence, Config, Curve
+from metaconf.preflight import mark_run
+from metaconf.rewards.recipes import OURS, PUBLISHED
+
+RECIPES = (OURS, *PUBLISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What decides the figures: kept with the run, which goes on with the same alone."""
+
+    base: str = "embedded"
+    steps: int = 64
+    heldout: int = 1000
+    out_of_domain: int = 200
+    every: int = 8
+    curve: int = 400
+    stage1_questions: int = demo.Plan().stage1_questions
+
+
+QUICK = Plan(steps=2, heldout=8, out_of_domain=2, every=2, curve=6, stage1_questions=16)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One recipe with one seed from one start; `recipe` "start" is that start itself, untrained."""
+
+    start: str
+    recipe: str
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        return recipes_figures.folder(out, self.start, self.recipe, self.seed)
+
+
+def pieces(starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
+    """All of them; every recipe has its first seed before any has its second."""
+    found = [Piece(start, "start", 0) for start in starts]
+    return found + [Piece(s, recipe, seed) for s in starts for seed in seeds for recipe in recipes]
+
+
+def do(piece: Piece, start: Path, out: Path, plan: Plan) -> None:
+    """Train (or take the start as it is), ask the held-out questions, keep rows and curve."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+
+    folder = piece.folder(out)
+    if piece.recipe == "start":
+        folder.mkdir(parents=True, exist_ok=True)
+        local = load_local(str(start))
+    elif (folder / "tokenizer_config.json").exists():  # saved after the weights
+        local = load_local(str(folder))
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # cut short while it trained
+        local = _train(piece, start, folder, plan)
+    rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
+    names = ("question_id", "confidence", "correctness", "split", "problems")
+    slim = [{name: row[name] for name in names} for row in rows]
+    (folder / "rows.json").write_text(json.dumps(slim, allow_nan=False), encoding="utf-8")
+    for weights in (folder / "model.safetensors", folder / "best"):  # 0.3 GB a piece
+        shutil.rmtree(weights) if weights.is_dir() else weights.unlink(missing_ok=True)
+
+
+def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
+    from metaconf.engines.local import load_local
+    from metaconf.questions import embedded_questions, pick
+    from metaconf.train import stage2
+
+    trainer = {**demo.STAGE2, "max_steps": plan.steps}
+    curve = Curve(every=plan.every, questions=plan.curve)
+    named: Any = piece.recipe
+    config = Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve)
+    questions = pick(embedded_questions("stage2"), None, piece.seed)
+    return stage2.train(load_local(str(start)), questions, config, folder)
+
+
+@cache
+def asked(plan: Plan) -> list[Any]:
+    return demo.heldout(plan.heldout, plan.out_of_domain)
+
+
+def share_start(out: Path, plan: Plan) -> Path:
+    """A stage-1 model that has learnt format and reflection, and whose confidence was taught the
+    share of samples that agree: no label has taught it when it is right."""
+    from metaconf.engines.local import load_local
+    from metaconf.questions import embedded_questions, pick
+    from metaconf.records import read_jsonl
+    from metaconf.train import stage1
+    from metaconf.train.prepare import prepare
+
+    folder = out / "share"
+    if not (folder / "stage1" / "tokenizer_config.json").exists():
+        prepared = folder / "prepare"
+        if not (prepared / "sft.jsonl").exists():
+            questions = pick(embedded_questions("stage1"), plan.stage1_questions, 0)
+            prepare(load_local(plan.base), questions, prepared, samples=8, target="share", seed=0)
+        rows = [row for _, row in read_jsonl(prepared / "sft.jsonl")]
+        config = Config("sft", demo.STAGE1, seed=0, confidence=Confidence(target="share"))
+        stage1.train(load_local(plan.base), rows, config, folder / "stage1")
+    return folder / "stage1"
+
+
+def base_rows(out: Path, plan: Plan) -> dict[str, list[default.Row]]:
+    """What the untrained model's own signals say of the held-out questions, and of the curve's."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+    from metaconf.questions import load_questions, pick
+
+    base, folder = load_local(plan.base), out / "base"
+    answers = folder / "answers.jsonl"
+    of_curve = pick(load_questions("embedded:calibration"), plan.curve, 0)
+    return {
+        "samples8": evaluate(base, asked(plan), "samples8", answers),
+        "probability": evaluate(base, asked(plan), "probability", answers),
+        "curve": evaluate(base, of_curve, "probability", folder / "curve.jsonl"),
+    }
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--start", type=Path, help="a stage-1 model (default: trained here)")
+    parser.add_argument("--probe_start", type=Path, help="a second one, taught by a probe")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after")
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-recipes"))
+    parser.add_argument("--quick", action="store_true", help="a few steps: does it run?")
+    for name in ("base", "steps", "heldout", "out_of_domain", "every", "curve"):
+        kind = str if name == "base" else int
+        parser.add_argument(f"--{name}", type=kind, help=f"default: {getattr(Plan(), name)}")
+    return parser.parse_args(words)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    given = {
+        name: value
+        for name in Plan.__slots__  # pyright: ignore
+        if (value := getattr(arguments, name, None)) is not None
+    }
+    return Plan(**{**asdict(QUICK if arguments.quick else Plan()), **given})
+
+
+def _todo(arguments: argparse.Namespace, starts: Mapping[str, Path | None]) -> Iterator[Piece]:
+    every = pieces(list(starts), arguments.recipes, arguments.seeds)
+    return (p for p in every if not (p.folder(arguments.output_dir) / "rows.json").exists())
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    arguments = _arguments(words)
+    begun, plan, out = time.monotonic(), _plan(arguments), arguments.output_dir
+    starts: dict[str, Path | None] = {"start": arguments.start}
+    if arguments.probe_start is not None:
+        starts["probe"] = arguments.probe_start
+    asked_for = {"stage": "bench-recipes", "plan": asdict(plan)}
+    mark_run(out, asked_for, resume=(out / RUN_MARKER).is_file())
+    for piece in _todo(arguments, starts):
+        if time.monotonic() - begun > 60 * arguments.minutes:
+            left = len(list(_todo(arguments, starts)))
+            print(f"{left} pieces left after {arguments.minutes:g} minutes: run it again")
+            break
+        print(f"\n■ {piece.recipe}, seed {piece.seed}, from {piece.start}", flush=True)
+        do(piece, starts[piece.start] or share_start(out, plan), out, plan)
+    base = base_rows(out, plan)
+    found = recipes_figures.figures(out, [*starts], arguments.recipes, arguments.seeds, base)
+    path = record.write(
+        "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
+    )
+    print(path.read_text())
+
+
+def notes(plan: Plan) -> str:
+    """What a reader of the figures must know."""
+    replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
+    return (
+        f"{replies} sampled replies a recipe and seed, all with the settings of the demo's stage 2;"
+        f" {plan.heldout} held-out questions in domain. Calibrated: on {plan.curve} questions for"
+        " calibration, AUROC of the answer's own probability and ECE <="
+        f" {recipes_figures.ECE_REACHED}."
+    )
+
+
+def _command(arguments: argparse.Namespace, plan: Plan) -> str:
+    """The command line that gives these figures again; of a folder its name alone."""
+    words = ["python benchmarks/recipes.py --seeds", *map(str, arguments.seeds)]
+    words += ["--steps", str(plan.steps), "--heldout", str(plan.heldout)]
+    for name in ("start", "probe_start"):
+        if getattr(arguments, name) is not None:
+            words += [f"--{name}", getattr(arguments, name).name]
+    if set(arguments.recipes) != set(RECIPES):
+        words += ["--recipes", *arguments.recipes]
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    main()

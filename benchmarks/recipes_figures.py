@@ -1,0 +1,176 @@
+"""Figures of the recipes' benchmark, from the rows and curves that its pieces left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import default
+import numpy as np
+import record
+
+from metaconf import metrics
+from metaconf.rewards.recipes import OURS
+
+ECE_REACHED = 0.06
+"""Calibrated: held-out AUROC of the answer's own probability, and an ECE of at most this."""
+REPLICATES = 1000
+Pairs = dict[str, tuple[float, float]]
+
+
+def inside(rows: Sequence[default.Row]) -> Pairs:
+    return default.pairs(default.in_domain(rows))
+
+
+def folder(out: Path, start: str, recipe: str, seed: int) -> Path:
+    """Where one recipe with one seed from one start is kept."""
+    return out / start / recipe / f"seed{seed}"
+
+
+def read(out: Path, start: str, recipe: str, seeds: Sequence[int]) -> dict[int, Any]:
+    """Rows of the seeds that were measured."""
+    files = {seed: folder(out, start, recipe, seed) / "rows.json" for seed in seeds}
+    return {seed: json.loads(path.read_text()) for seed, path in files.items() if path.exists()}
+
+
+def figures(
+    out: Path,
+    starts: Sequence[str],
+    recipes: Sequence[str],
+    seeds: Sequence[int],
+    base: Mapping[str, list[default.Row]],
+) -> dict[str, record.Figure]:
+    """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
+    found = _of_base(out, base)
+    for start in starts:
+        end = "" if start == "start" else f"_{start}"
+        ours = read(out, start, OURS, seeds)
+        for recipe in ("start", *recipes):
+            runs = read(out, start, recipe, [0] if recipe == "start" else seeds)
+            if not runs:
+                continue
+            found |= _with_end(_of_runs(list(runs.values()), recipe), end)
+            if recipe != OURS and ours:
+                found |= _with_end(_difference(runs, ours, recipe), end)
+            if recipe != "start":
+                curves = [_curve(folder(out, start, recipe, seed)) for seed in runs]
+                found |= _with_end(_reached(curves, inside(base["curve"]), recipe), end)
+            if recipe == OURS:
+                said = [r for s in runs for r in _replies(_asked_of(out, start, recipe, s))]
+                found |= _with_end(_tokens("tokens_reply", said, len(said)), end)
+    return found
+
+
+def _with_end(found: Mapping[str, record.Figure], end: str) -> dict[str, record.Figure]:
+    return {f"{name}{end}": value for name, value in found.items()}
+
+
+def _of_base(out: Path, rows: Mapping[str, list[default.Row]]) -> dict[str, record.Figure]:
+    found: dict[str, record.Figure] = {}
+    for key in ("probability", "samples8"):
+        for name in ("auroc", "brier"):
+            found |= _scored(f"{name}_{key}", [inside(rows[key])], default.SCORES[name])
+    samples = [r for r in _replies(out / "base" / "answers.jsonl") if r.sample >= 0]
+    return found | _tokens("tokens_samples8", samples, len(rows["samples8"]))
+
+
+def _replies(path: Path) -> list[Any]:
+    from metaconf.engines.store import read_replies
+
+    return list(read_replies(path).values())
+
+
+def _tokens(name: str, replies: Sequence[Any], questions: int) -> dict[str, record.Figure]:
+    """Tokens written for one question."""
+    if not questions:
+        return {}
+    mean = sum(reply.tokens for reply in replies) / questions
+    return {name: record.figure(round(mean, 1), None, "tokens")}
+
+
+def _of_runs(runs: Sequence[list[default.Row]], recipe: str) -> dict[str, record.Figure]:
+    stated = [inside(rows) for rows in runs]
+    graded = [default.graded(default.in_domain(rows)) for rows in runs]
+    found = _scored(f"accuracy_{recipe}", graded, default.mean_right)
+    for name, score in default.SCORES.items():
+        found |= _scored(f"{name}_{recipe}", stated, score)
+    levels = "confidence_levels" if recipe == OURS else f"levels_{recipe}"
+    found |= _scored(levels, stated, lambda c, _: metrics.levels(c))
+    outside = [default.pairs([r for r in rows if r["split"] == "ood"]) for rows in runs]
+    found |= _scored(f"ece_ood_{recipe}", outside, metrics.ece)
+    formats = [{r["question_id"]: (0.0, float(not r["problems"])) for r in rows} for rows in runs]
+    return found | _scored(f"format_{recipe}", formats, default.mean_right)
+
+
+def _scored(name: str, runs: Sequence[Pairs], score: default.Score) -> dict[str, record.Figure]:
+    """The figure over seeds, or none where a seed has not two questions or one class alone."""
+    shared = set.intersection(*(set(run) for run in runs)) if runs else set()
+    if len(shared) < 2 or (score is metrics.auroc and not all(_both_classes(r) for r in runs)):
+        return {}
+    return {name: default.over_seeds(runs, score)}
+
+
+def _both_classes(run: Pairs) -> bool:
+    """Enough right and wrong ones that a resample without one of them does not happen."""
+    right = sum(y > 0.5 for _, y in run.values())
+    return min(right, len(run) - right) >= 15
+
+
+def _difference(
+    runs: Mapping[int, list[default.Row]], ours: Mapping[int, list[default.Row]], recipe: str
+) -> dict[str, record.Figure]:
+    """Brier score of the recipe less ours, over questions that both stated a confidence for in all
+    seeds that both have (the start has one, which is held against each of ours)."""
+    seeds = [seed for seed in ours if seed in runs or recipe == "start"]
+    pairs = [(inside(runs.get(s, next(iter(runs.values())))), inside(ours[s])) for s in seeds]
+    ids = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs))) if pairs else []
+    if len(ids) < 2:
+        return {}
+
+    def losses(run: Pairs) -> list[float]:
+        return [(run[i][0] - run[i][1]) ** 2 for i in ids]
+
+    table = np.array([np.subtract(losses(a), losses(b)) for a, b in pairs])  # (seeds, questions)
+    rng = np.random.default_rng(0)
+    drawn = [
+        table[rng.integers(0, len(table), len(table))][
+            :, rng.integers(0, len(ids), len(ids))
+        ].mean()
+        for _ in range(REPLICATES)
+    ]
+    value = record.figure(
+        round(float(table.mean()), 5), np.percentile(drawn, [2.5, 97.5]).tolist(), "", "> 0"
+    )
+    return {f"brier_difference_{recipe}": value}
+
+
+def _asked_of(out: Path, start: str, recipe: str, seed: int) -> Path:
+    return folder(out, start, recipe, seed) / "heldout.jsonl"
+
+
+def _curve(run: Path) -> list[dict[str, float]]:
+    return [row for row in json.loads((run / "curve.json").read_text()) if "heldout_n" in row]
+
+
+def _reached(
+    curves: Sequence[list[dict[str, float]]], probability: Pairs, recipe: str
+) -> dict[str, record.Figure]:
+    """Replies and seconds until calibrated, means over seeds; a seed that does not get there
+    counts with its whole budget, and the figure is then called a lower bound."""
+    if not _both_classes(probability) or not all(curves):
+        return {}
+    wanted = metrics.auroc(*map(np.array, zip(*probability.values(), strict=True)))
+    firsts = [next((row for row in curve if _calibrated(row, wanted)), None) for curve in curves]
+    bound = "" if all(firsts) else " (lower bound)"
+    found: dict[str, record.Figure] = {}
+    for unit in ("replies", "seconds"):
+        each = [(f or c[-1])[unit] for f, c in zip(firsts, curves, strict=True)]
+        figure = record.figure(round(float(np.mean(each)), 1), None, f"{unit}{bound}")
+        found[f"{unit}_to_calibrated_{recipe}"] = figure
+    return found
+
+
+def _calibrated(row: Mapping[str, float], wanted: float) -> bool:
+    return row.get("heldout_auroc", 0.0) >= wanted and row.get("heldout_ece", 1.0) <= ECE_REACHED

@@ -1,0 +1,10 @@
+"""The first reward of this project's design: (1 − (a − c)²) + 0.6 quality + 0.2 a, whole reply."""
+
+from __future__ import annotations
+
+from metaconf.rewards.recipes.base import WHOLE, Recipe
+from metaconf.rewards.recipes.metaconf import parts
+
+RECIPE = Recipe(
+    "metaconf-seed", parts, {WHOLE: {"calibration": 1.0, "reflection": 0.6, "accuracy": 0.2}}
+)

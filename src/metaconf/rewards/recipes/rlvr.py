@@ -1,0 +1,16 @@
+"""RLVR: correctness alone, to the whole reply. Calibration gets worse with it (RLCR, 2025).
+
+No division by the group's standard deviation, as in rlcr, so that the two differ in the pay alone.
+"""
+
+from __future__ import annotations
+
+from metaconf.rewards.recipes.base import WHOLE, Recipe, Replies
+from metaconf.rewards.targets import Array
+
+
+def parts(replies: Replies) -> dict[str, Array]:
+    return {"accuracy": replies.correctness}
+
+
+RECIPE = Recipe("rlvr", parts, {WHOLE: {"accuracy": 1.0}})

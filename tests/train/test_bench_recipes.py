@@ -1,0 +1,119 @@
+"""The benchmark of the recipes on a tiny model: that it runs, resumes, and makes nothing up."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metaconf import questions
+from metaconf.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import recipes  # pyright: ignore[reportMissingImports]
+    import record  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(recipes.default, "REPLICATES", 20)
+    # They are read anew for each piece: half a second each time.
+    monkeypatch.setattr(questions, "embedded_questions", cache(questions.embedded_questions))
+    yield recipes
+    for name in ("recipes", "recipes_figures", "record", "default"):
+        sys.modules.pop(name, None)
+
+
+def test_a_quick_run_and_its_figures(
+    bench: Any, taught: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = taught()
+    for part in (start.model, start.tokenizer):
+        part.save_pretrained(tmp_path / "tiny")
+    tiny, out = str(tmp_path / "tiny"), tmp_path / "run"
+    words = ["--quick", "--base", tiny, "--start", tiny, "--output_dir", str(out)]
+    words += ["--recipes", "metaconf", "rlcr", "--seeds", "0"]
+
+    # Cut short after the first piece, as by --minutes.
+    bench.main([*words, "--minutes", "0"])
+    assert not (out / "start" / "rlcr").exists()
+    bench.main(words)
+    found = json.loads((tmp_path / "results" / "recipes.json").read_text())
+    assert {"accuracy_metaconf", "accuracy_rlcr", "format_start", "tokens_samples8"} <= set(
+        found["figures"]
+    )
+    assert found["seeds"] == [0] and "--start tiny" in found["command"]
+    assert not any(value["value"] is None for value in found["figures"].values())
+    for recipe in ("metaconf", "rlcr"):
+        folder = out / "start" / recipe / "seed0"
+        assert len(json.loads((folder / "rows.json").read_text())) == 10
+        assert not (folder / "model.safetensors").exists()
+        replies = (folder / "replies.jsonl").read_text().splitlines()
+        assert len(replies) == 32  # the same number for each recipe
+
+    # Nothing is left to be done, and a run of other settings does not mix with this one.
+    def again(*_: Any) -> None:
+        raise AssertionError("a piece was done twice")
+
+    monkeypatch.setattr(bench, "do", again)
+    bench.main(words)
+    with pytest.raises(UserError, match=r"plan\.steps"):
+        bench.main([*words, "--steps", "3"])
+
+
+def rows(shift: float, n: int = 60) -> list[dict[str, Any]]:
+    made = []
+    for i in range(n):
+        right = float(i % 3 == 0)
+        confidence = (0.8 if right else 0.2) + shift * (-1 if right else 1)
+        made.append(
+            {
+                "question_id": str(i),
+                "confidence": None if i == 5 else confidence,
+                "correctness": right,
+                "split": "heldout",
+                "problems": [],
+            }
+        )
+    return made
+
+
+def test_a_difference_is_paired_by_question(bench: Any) -> None:
+    found = bench.recipes_figures._difference({0: rows(0.2)}, {0: rows(0.0), 1: rows(0.5)}, "rlcr")
+    figure = found["brier_difference_rlcr"]
+    assert figure["value"] == pytest.approx(0.4**2 - 0.2**2)
+    assert figure["interval"] == pytest.approx([0.12, 0.12])  # the same for every question
+    assert bench.recipes_figures._difference({}, {0: rows(0.0)}, "rlcr") == {}
+
+
+def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None:
+    probability = bench.recipes_figures.inside(rows(0.3))  # ranks all: AUROC 1
+    good = {"heldout_auroc": 1.0, "heldout_ece": 0.05}
+    bad = {"heldout_auroc": 1.0, "heldout_ece": 0.07}
+    steps = [{"replies": 16.0 * i, "seconds": 2.0 * i} for i in range(4)]
+    curve = [{**s, **(good if i >= 2 else bad)} for i, s in enumerate(steps)]
+    never = [{**s, **bad} for s in steps]
+    found = bench.recipes_figures._reached([curve], probability, "rlcr")
+    assert found["replies_to_calibrated_rlcr"] == {"value": 32.0, "unit": "replies"}
+    found = bench.recipes_figures._reached([curve, never], probability, "rlcr")
+    assert found["seconds_to_calibrated_rlcr"] == {"value": 5.0, "unit": "seconds (lower bound)"}
+
+
+def test_pieces_of_the_first_seed_come_first(bench: Any) -> None:
+    made = bench.pieces(["start", "probe"], ["metaconf", "rlcr"], [0, 1])
+    assert [(p.start, p.recipe, p.seed) for p in made[:5]] == [
+        ("start", "start", 0),
+        ("probe", "start", 0),
+        ("start", "metaconf", 0),
+        ("start", "rlcr", 0),
+        ("start", "metaconf", 1),
+    ]
+    assert len(made) == len(set(made)) == 10
