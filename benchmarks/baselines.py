@@ -51,11 +51,12 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-baselines"))
     arguments = parser.parse_args()
     found: dict[str, record.Figure] = {}
-    untrained = tuple(way for way in BASELINES if way != "replies8")
-    for name, model, ways in (
-        ("base", "embedded", untrained),
-        ("trained", arguments.model, BASELINES),
+    # Several replies in words: of the base after worked examples, of the trained model its own.
+    for name, model, without in (
+        ("base", "embedded", ("replies8",)),
+        ("trained", arguments.model, ("verbal2", "verbal8")),
     ):
+        ways = tuple(way for way in BASELINES if way not in without)
         folder = arguments.output_dir / name
         found |= figures_of(name, measured(model, folder, arguments.questions, ways))
     command = f"python benchmarks/baselines.py --questions {arguments.questions}"

@@ -58,12 +58,43 @@ def targets(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
 
 
+def baselines(record: dict[str, Any]) -> str:
+    """Every way to a confidence: of the base, and of the trained model."""
+    from metaconf.evaluation.names import WAYS
+
+    figures = record["figures"]
+    columns = ("auroc", "brier_recalibrated", "tokens")
+    lines = [
+        "| confidence from | base: AUROC | Brier, recalibrated | tokens"
+        " | trained: AUROC | Brier, recalibrated | tokens |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for key, way in WAYS.items():
+        names = [f"{column}_{model}_{key}" for model in ("base", "trained") for column in columns]
+        cells = [_short(figures.get(name), name.startswith("tokens")) for name in names]
+        if any(cell != "–" for cell in cells):
+            lines.append(f"| {way.name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
+def _short(figure: dict[str, Any] | None, count: bool) -> str:
+    if figure is None:
+        return "–"
+    low, high = figure.get("interval", (None, None))
+    if count or low is None:
+        return f"{figure['value']:.0f}" if count else f"{figure['value']:.3f}"
+    return f"{figure['value']:.3f} ({low:.2f}–{high:.2f})"
+
+
 BLOCKS = {
     "headline": ("default", headline),
     "default": ("default", targets),
     "metrics": ("metrics", targets),
     "report": ("report", targets),
     "decisions": ("decisions", targets),
+    "baselines": ("baselines", baselines),
+    "client": ("client", targets),
+    "questions": ("questions", targets),
 }
 
 
