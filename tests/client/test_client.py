@@ -280,21 +280,28 @@ def test_refusals_lower_the_pace_once_and_answers_raise_it() -> None:
     async def work() -> list[int]:
         pace, seen = Pace(1000), list[int]()
         pace.active = 1000  # in full use
-        for _ in range(20 + 40):
-            await pace.answered()
-        seen.append(pace.limit)  # 20 → 40 → 80
+
+        async def answers(round_: int, count: int) -> None:
+            for _ in range(count):
+                await pace.answered(round_)
+
+        await answers(0, 20)  # 20 → 40
+        await answers(0, 500)  # sent when there were 20: they say nothing of 40
+        await answers(1, 40)
+        seen.append(pace.limit)  # 80
         for now in (100.0, 101.0, 114.9, 115.0):
             pace.refused(now)
         seen.append(pace.limit)  # × 0.8 twice
-        for _ in range(51):
-            await pace.answered()
+        await answers(4, 51)
         seen.append(pace.limit)  # now by one
         pace.active = 3
-        for _ in range(500):
-            await pace.answered()
-        return [*seen, pace.limit]  # half empty: nothing tells that there is room
+        await answers(5, 500)
+        seen.append(pace.limit)  # half empty: nothing tells that there is room
+        pace.waiting = 100
+        await answers(5, 52)
+        return [*seen, pace.limit]  # places just left are filled at once by those that wait
 
-    assert asyncio.run(work()) == [80, 51, 52, 52]
+    assert asyncio.run(work()) == [80, 51, 52, 52, 53]
 
 
 def test_no_more_calls_at_once_than_allowed() -> None:

@@ -20,6 +20,8 @@ from metaconf.errors import UserError
 
 BACK_OFF, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, doubled for each further one; and the longest of all waits."""
+REFUSED_WAIT = 1.5
+"""A server that says "too many" is well: waiting much longer only leaves stragglers at the end."""
 
 
 def complete_all(
@@ -96,7 +98,7 @@ class _Work:
         return dict(zip(todo, outcomes, strict=True))
 
     async def _one(self, session: Any, pace: Pace, key: str, request: Request) -> Outcome:
-        async with pace.place():
+        async with pace.place() as round_:
             if self.stopped:
                 return Failure("stopped", self.stopped)
             most = wire.estimate(request, self.endpoint)
@@ -105,12 +107,14 @@ class _Work:
                 outcome: Outcome = Failure("budget", f"{self.spent:.4f} of {budget} spent")
             else:
                 self.promised += most
-                outcome = await self._tried(session, pace, key, request)
+                outcome = await self._tried(session, pace, round_, key, request)
                 self.promised -= most
         self._note(key, outcome, most)
         return outcome
 
-    async def _tried(self, session: Any, pace: Pace, key: str, request: Request) -> Outcome:
+    async def _tried(
+        self, session: Any, pace: Pace, round_: int, key: str, request: Request
+    ) -> Outcome:
         """Try until it works, the tries are used up, or the call's time is."""
         limits, last = self.endpoint.limits, Failure("timeout", "no reply")
         try:
@@ -121,7 +125,7 @@ class _Work:
                         self.limit_name = "max_completion_tokens"
                         verdict = await self._sent(session, key, request)
                     if isinstance(verdict, Completion):
-                        await pace.answered()
+                        await pace.answered(round_)
                         return verdict
                     if not isinstance(verdict, wire.Again):
                         return self._final(verdict)
@@ -177,5 +181,6 @@ class _Work:
 def _wait(verdict: wire.Again, tries: int) -> float:
     """Seconds until the next try: as long as the server says, else longer each time and never
     alike, so that calls refused together do not come again together."""
-    own = BACK_OFF * 2**tries * random.uniform(0.5, 1.5)
+    longest = REFUSED_WAIT if verdict.kind == "rate" else LONGEST_WAIT
+    own = min(BACK_OFF * 2**tries, longest) * random.uniform(0.5, 1.5)
     return min(own if verdict.wait is None else verdict.wait + own / 4, LONGEST_WAIT)
