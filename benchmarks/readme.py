@@ -63,27 +63,29 @@ def baselines(record: dict[str, Any]) -> str:
     from metaconf.evaluation.names import WAYS
 
     figures = record["figures"]
-    columns = ("auroc", "brier_recalibrated", "tokens")
+    columns = ("accuracy", "auroc", "brier_recalibrated", "tokens")
     lines = [
-        "| confidence from | base: AUROC | Brier, recalibrated | tokens"
-        " | trained: AUROC | Brier, recalibrated | tokens |",
-        "|---|---|---|---|---|---|---|",
+        "| confidence from | base: accuracy | AUROC | Brier, recalibrated | tokens"
+        " | trained: accuracy | AUROC | Brier, recalibrated | tokens |",
+        "|---|" + "---|" * 2 * len(columns),
     ]
     for key, way in WAYS.items():
         names = [f"{column}_{model}_{key}" for model in ("base", "trained") for column in columns]
-        cells = [_short(figures.get(name), name.startswith("tokens")) for name in names]
+        cells = [_short(name, figures.get(name)) for name in names]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {way.name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
 
 
-def _short(figure: dict[str, Any] | None, count: bool) -> str:
+def _short(name: str, figure: dict[str, Any] | None) -> str:
+    """A cell: tokens in whole numbers, the interval beside AUROC and Brier."""
     if figure is None:
         return "–"
+    if name.startswith("tokens"):
+        return f"{figure['value']:.0f}"
     low, high = figure.get("interval", (None, None))
-    if count or low is None:
-        return f"{figure['value']:.0f}" if count else f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({low:.2f}–{high:.2f})"
+    between = "" if low is None or name.startswith("acc") else f" ({low:.2f}–{high:.2f})"
+    return f"{figure['value']:.3f}{between}"
 
 
 BLOCKS = {
