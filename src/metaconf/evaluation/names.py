@@ -78,10 +78,10 @@ WAYS: dict[str, Way] = {
         "answers",
         text=False,
     ),
-    "reply": Way("reply", "the trained model's own reply", "reply"),
     "replies8": Way(
         "mean of 8 replies", "mean of the confidences that 8 of its own replies state", "reply", 9
     ),
+    "reply": Way("reply", "the trained model's own reply", "reply"),
 }
 NAMES = {key: way.name for key, way in WAYS.items()}
 BASELINES = tuple(key for key in WAYS if key != "reply")
