@@ -280,9 +280,14 @@ def test_an_interrupted_run_says_how_to_go_on(
 
     monkeypatch.setattr(metaconf.train, "stage2", SimpleNamespace(run=interrupted))
     said = {}
-    for name in ("before", "begun", "saved"):
-        assert main([*GRPO.split(), "--output_dir", name]) == 130
-        said[name] = capsys.readouterr().err.strip()
+    # Started in the background, a process ignores the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for name in ("before", "begun", "saved"):
+            assert main([*GRPO.split(), "--output_dir", name]) == 130
+            said[name] = capsys.readouterr().err.strip()
+    finally:
+        signal.signal(signal.SIGINT, before)
     command = f"metaconf {GRPO} --output_dir"
     assert said["before"] == f"metaconf: stopped; go on with: {command} before"
     assert said["begun"].endswith(
