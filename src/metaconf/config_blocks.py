@@ -182,7 +182,6 @@ class Config:
     credit: Credit = field(default_factory=Credit)
     curve: Curve = field(default_factory=Curve)
     judge: Judge = field(default_factory=Judge)
-    client: Client = field(default_factory=Client)
     engine: Engine = field(default_factory=Engine)
     lora: Lora = field(default_factory=Lora)
     confidence: Confidence = field(default_factory=Confidence)

@@ -1,6 +1,6 @@
 """Chat completions from any OpenAI-compatible server: many at once, cached, within a budget.
 
-    endpoint = endpoint_of(config.client, os.environ)
+    endpoint = endpoint_of(Client(model="deepseek-chat"), os.environ)
     outcomes = complete_all(requests, endpoint, cache=Path("runs/judge.sqlite"), label="judge")
 
 A failed call is a typed `Failure`, never a score. What was paid for is kept: a run that was killed

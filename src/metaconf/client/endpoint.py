@@ -40,12 +40,12 @@ def endpoint_of(client: Client, environ: Mapping[str, str]) -> Endpoint:
     base = client.base_url or environ.get(client.url_env, "").strip()
     if not base:
         raise UserError(
-            f"{client.url_env}: not set; set it to the server's address, or give client.base_url"
+            f"{client.url_env}: not set; set it to the server's address, or give base_url"
         )
     key = environ.get(client.key_env, "").strip() or None
     if client.budget is not None and None in (client.price_in, client.price_out):
         raise UserError(
-            f"client.budget {client.budget:g}: needs client.price_in and client.price_out, the"
+            f"budget {client.budget:g}: needs price_in and price_out, the"
             " prices of a million tokens"
         )
     url = completions_url(base)
