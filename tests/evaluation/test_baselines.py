@@ -45,6 +45,7 @@ FAST = Settings(reply_tokens=10, answer_tokens=3, rows=64)
 )
 def test_semantic_entropy(samples: list[str], expected: float) -> None:
     assert certainty(WHERE, samples) == pytest.approx(expected, abs=1e-12)
+    assert certainty(WHERE, samples[:1]) is None
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,19 @@ def test_failed_calls_are_counted_and_asked_again(
     assert grades()[RIGHT] == 1
 
 
+def test_a_sample_that_failed_does_not_count_as_another_answer(asked: Path) -> None:
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if sent["temperature"] and sent.get("seed", 0) % 2:
+            return web.json_response({"error": {"message": "no"}}, status=400)
+        return await knows_three(request, sent, n)
+
+    with serving(handler) as server:
+        assert evaluate(server, "--baselines", "samples8,entropy") == 0
+    rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
+    # Four of eight samples failed; the others all say the same.
+    assert {row["confidence"] for row in rows if row["kind"] != "reply"} == {1.0}
+
+
 def test_what_a_server_cannot_give_is_refused(
     asked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

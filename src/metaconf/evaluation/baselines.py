@@ -29,6 +29,7 @@ from metaconf.evaluation.systems import (
     full_replies,
     reply_row,
     short_answers,
+    texts_of,
     worked_turns,
 )
 from metaconf.evaluation.tables import in_domain
@@ -223,14 +224,17 @@ def _entropy(
     rows: list[Row] = []
     for question in questions:
         drawn = [replies[question.id, i] for i in TOGETHER]
-        sure = certainty(question, [reply.text for reply in drawn])
+        sure = certainty(question, texts_of(drawn))
         rows.append(answer_row(question, replies[question.id, GREEDY], "entropy", sure, drawn))
     return rows
 
 
-def certainty(question: Question, samples: Sequence[str]) -> float:
-    """1 − H / log n of n > 1 samples, H the entropy of their groups (discrete semantic entropy,
-    Farquhar et al. 2024, with the grader's sameness in the place of entailment)."""
+def certainty(question: Question, samples: Sequence[str]) -> float | None:
+    """1 − H / log n of n samples, H the entropy of their groups (discrete semantic entropy,
+    Farquhar et al. 2024, with the grader's sameness in the place of entailment); None of fewer
+    than two."""
+    if len(samples) < 2:
+        return None
     groups: list[list[str]] = []
     for sample in samples:
         for group in groups:

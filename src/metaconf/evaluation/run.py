@@ -73,7 +73,7 @@ def run(
         "server": endpoint.url if endpoint else None,
     }
     mark_run(output_dir, asked, resume)
-    ways = in_order([*(b for b in baselines if b != "probe" or fitted_on), "reply"])
+    ways = _ways(baselines, fitted_on)
     if show:
         print(preview.preview(model, questions, fitted_on, ways, endpoint), file=sys.stderr)
     rows, extra = _ask(endpoint or model, questions, fitted_on, output_dir, seed, ways)
@@ -96,8 +96,7 @@ def dry_run(
     questions = _questions(questions_source, limit, seed, how)
     more = (calibration, seed, how)
     fitted_on = _calibration(questions_source, questions, *more) if baselines else []
-    ways = in_order([*baselines, "reply"])
-    return preview.preview(model, questions, fitted_on, ways, endpoint)
+    return preview.preview(model, questions, fitted_on, _ways(baselines, fitted_on), endpoint)
 
 
 def write_results(
@@ -175,6 +174,11 @@ NO_CALIBRATION = (
     "no calibration questions: nothing is recalibrated, and no probe is fitted; give some with"
     " --calibration FILE"
 )
+
+
+def _ways(baselines: Sequence[str], calibration: Sequence[Question]) -> tuple[str, ...]:
+    """What is measured: without calibration questions no probe can be fitted."""
+    return in_order([*(b for b in baselines if b != "probe" or calibration), "reply"])
 
 
 def _ask(

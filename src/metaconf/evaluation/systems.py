@@ -78,7 +78,7 @@ def evaluate(
     rows: list[Row] = []
     for question in questions:
         greedy, drawn = replies[question.id, GREEDY], [replies[question.id, i] for i in samples]
-        agrees = agreement(question, greedy.text, [s.text for s in drawn])
+        agrees = agreement(question, greedy.text, texts_of(drawn))
         if kind == "samples8":
             row = answer_row(question, greedy, kind, agrees, drawn, name)
             rows.append({**row, "agreement": agrees})
@@ -154,6 +154,12 @@ def full_replies(
 def worked_turns() -> list[tuple[str, str]]:
     """The worked examples as turns (question, full reply) for a model that was not trained yet."""
     return [(q, format_reply(answer, why, level / 10)) for q, answer, why, level in EXAMPLES]
+
+
+def texts_of(samples: Sequence[Reply]) -> list[str]:
+    """What samples say; one that failed is not known and says nothing, which is not the same as
+    an empty one."""
+    return [sample.text for sample in samples if sample.status != "failed"]
 
 
 def agreement(question: Question, answer: str, samples: Sequence[str]) -> float | None:
