@@ -91,12 +91,13 @@ def on_real_replies(model: str, folder: Path) -> dict[str, record.Figure]:
     """Certified on half of the model's own replies, realised on the other half."""
     from metaconf.engines.local import load_local
     from metaconf.evaluation.systems import evaluate
+    from metaconf.evaluation.tables import complete
     from metaconf.questions import embedded_questions, pick
 
     halves = [pick(embedded_questions(split), 500, 0) for split in ("calibration", "heldout")]
     asked = [question for half in halves for question in half]
     rows = evaluate(load_local(model), asked, "reply", folder / "replies.jsonl")
-    known = [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
+    known = complete(rows)
     c, y = (np.array([row[name] for row in known]) for name in ("confidence", "correctness"))
     found: dict[str, record.Figure] = {}
     for alpha in REAL_ALPHAS:

@@ -32,7 +32,7 @@ from metaconf.evaluation.systems import (
     texts_of,
     worked_turns,
 )
-from metaconf.evaluation.tables import in_domain
+from metaconf.evaluation.tables import complete, in_domain
 from metaconf.graders import same_answer
 from metaconf.metrics import Figure, apply_isotonic, fit_isotonic, summarise
 from metaconf.prompts.chat import (
@@ -85,23 +85,19 @@ def recalibrated(
     rows: Sequence[Row], calibration: Sequence[Row], seed: int = 0
 ) -> dict[str, Figure]:
     """`brier_recalibrated` and `ece_recalibrated`: after the isotonic map of `calibration`."""
-    known = _known(calibration)
+    known = complete(calibration)
     names = ("brier", "ece")
     if len(known) < ENOUGH:
         why = f"{len(known)} calibration replies with confidence and grade; {ENOUGH} are needed"
         empty = Figure(value=None, low=None, high=None, n=len(known), reason=why)
         return {f"{name}_recalibrated": empty for name in names}
     fit = fit_isotonic(*zip(*((r["confidence"], r["correctness"]) for r in known), strict=True))
-    headline = _known(in_domain(rows))
+    headline = complete(in_domain(rows))
     mapped = apply_isotonic(fit, [r["confidence"] for r in headline])
     right = [r["correctness"] for r in headline]
     ids = [r["question_id"] for r in headline]
     figures = summarise(mapped.tolist(), right, ids, names, seed=seed)
     return {f"{name}_recalibrated": figures[name] for name in names}
-
-
-def _known(rows: Sequence[Row]) -> list[Row]:
-    return [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
 
 
 # Asked in words

@@ -59,9 +59,7 @@ def run(
     """
     if endpoint is None:
         check_model(model)
-    questions = _questions(questions_source, limit, seed, how)
-    more = (calibration, seed, how)
-    fitted_on = _calibration(questions_source, questions, *more) if baselines else []
+    questions, fitted_on = _sets(questions_source, limit, seed, baselines, calibration, how)
     check_output_dir(output_dir, resume)
     asked = {
         "command": "evaluate",
@@ -93,9 +91,7 @@ def dry_run(
     """What `run` with these arguments would ask, in words; nothing is asked or written."""
     if endpoint is None:
         check_model(model)
-    questions = _questions(questions_source, limit, seed, how)
-    more = (calibration, seed, how)
-    fitted_on = _calibration(questions_source, questions, *more) if baselines else []
+    questions, fitted_on = _sets(questions_source, limit, seed, baselines, calibration, how)
     return preview.preview(model, questions, fitted_on, _ways(baselines, fitted_on), endpoint)
 
 
@@ -126,6 +122,20 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def _sets(
+    source: str,
+    limit: int | None,
+    seed: int,
+    baselines: Sequence[str],
+    calibration: str | None,
+    how: Questions,
+) -> tuple[list[Question], list[Question]]:
+    """What is asked, and what baselines are calibrated on."""
+    questions = _questions(source, limit, seed, how)
+    more = (calibration, seed, how)
+    return questions, _calibration(source, questions, *more) if baselines else []
 
 
 def _questions(source: str, limit: int | None, seed: int, how: Questions = AS_IS) -> list[Question]:

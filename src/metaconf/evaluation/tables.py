@@ -91,7 +91,7 @@ def _system(
     rows: Sequence[Row], seed: int, replicates: int, extra: Mapping[str, Figure]
 ) -> dict[str, Any]:
     headline = in_domain(rows)
-    curves = _complete(headline)
+    curves = complete(headline)
     return {
         "figures": {**_figures(headline, METRICS, seed, replicates), **extra},
         "groups": {
@@ -135,7 +135,8 @@ def _figures(
     return figures
 
 
-def _complete(rows: Sequence[Row]) -> list[Row]:
+def complete(rows: Sequence[Row]) -> list[Row]:
+    """Rows that have both a confidence and a grade."""
     return [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
 
 
