@@ -14,9 +14,14 @@ from metaconf.rewards.recipes.base import Exact, Rule, Score
 from metaconf.train.encode import encode_reply
 from metaconf.train.forward import decoder_of, levels_after, right_padded, run_replies
 from metaconf.train.levels import LEVELS, expectation, level_tokens
-from metaconf.train.score import CLIP, confidence_loss, exact_losses, goal
+from metaconf.train.score import CLIP, exact_losses, goal
 
 SCALE = torch.linspace(0, 1, LEVELS)
+
+
+def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
+    """The mean of the default score's losses."""
+    return exact_losses(levels, outcome, Exact(1.0, step)).mean()
 
 
 def at_rest(right: float, step: float) -> torch.Tensor:

@@ -55,11 +55,6 @@ def score(confidence: torch.Tensor, outcome: torch.Tensor, rule: Rule) -> torch.
     return -(outcome * inside.log() + (1 - outcome) * (1 - inside).log())
 
 
-def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
-    """Mean cross-entropy of `levels` (n, 11), probabilities among themselves, to the goal."""
-    return exact_losses(levels, outcome, Exact(1.0, step)).mean()
-
-
 def _cross_entropy(levels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return -(weights * levels.clamp_min(1e-8).log()).sum(-1)
 
