@@ -91,6 +91,7 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     from metaconf.engines.local import load_local
     from metaconf.evaluation.ablation import with_other_reflection, without_reflection
     from metaconf.evaluation.systems import evaluate
+    from metaconf.questions import embedded_questions
 
     _share_base(folder)
     rows, clock = demo.measure(folder, seed, PLAN)
@@ -101,6 +102,9 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     with clock.part("ablations"):
         rows["without_reflection"] = without_reflection(model, told)
         rows["swapped_reflection"] = with_other_reflection(model, told)
+    with clock.part("invented"):
+        made_up = embedded_questions("unknowable")
+        rows["invented"] = evaluate(model, made_up, "reply", folder / "invented.jsonl")
     if unknowable is not None:
         with clock.part("unknowable"):
             strange = _unknowable(unknowable)
@@ -261,9 +265,10 @@ def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
     for key in STAGES:
         found[f"ece_ood_{key}"] = over_seeds(outside[key], metrics.ece)
         found[f"auroc_ood_{key}"] = over_seeds(outside[key], metrics.auroc)
-    if "unknowable" in inside:
-        found["confidence_unknowable"] = over_seeds(inside["unknowable"], mean_confidence)
-        found["accuracy_unknowable"] = over_seeds(inside["unknowable"], mean_right)
+    for key in ("invented", "unknowable"):
+        if key in inside:
+            found[f"confidence_{key}"] = over_seeds(inside[key], mean_confidence)
+            found[f"accuracy_{key}"] = over_seeds(inside[key], mean_right)
     found |= _reflection_figures(runs)
     found["levels_stage2"] = over_seeds(inside["stage2"], lambda c, _: metrics.levels(c))
     return {name: value | _target(name, found) for name, value in found.items()}
@@ -298,6 +303,7 @@ def _target(name: str, found: dict[str, record.Figure]) -> dict[str, str]:
         "auroc_stage2": ">= 0.78",
         "cause_named": ">= 0.85",
         "alternatives_precision_difference": "> 0",
+        "confidence_invented": "<= 0.2",
         "confidence_unknowable": "<= 0.2",
     }
     return {"target": fixed[name]} if name in fixed else {}

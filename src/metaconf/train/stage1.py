@@ -28,7 +28,7 @@ from metaconf.train.sft import ConfidenceSFTTrainer, sft_config
 DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1,
     "per_device_train_batch_size": 16,
-    "learning_rate": 5e-4,
+    "learning_rate": 3e-4,
     "adam_beta2": 0.95,
     "optim": "adamw_torch_fused",
     "warmup_steps": 10,
