@@ -30,7 +30,7 @@ ROWS = (
     | {"prompts", "embedded"},
     {"client", "questions"},
     {"engines", "graders"},
-    {"rewards"},
+    {"judge", "rewards"},
     {"train"},
 )
 # Rooms on the side of the training line, with all that they may import of metaconf.

@@ -89,11 +89,6 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Who judges reflections."""
-
-
-@dataclass(frozen=True, slots=True)
 class Client:
     """How an OpenAI-compatible server is asked. Keys stay in the environment."""
 
@@ -109,6 +104,36 @@ class Client:
     price_out: float | None = option(None, "price of a million tokens written", low=0)
     budget: float | None = option(None, "spend no more than this; needs both prices", low=0)
     extra: dict | None = option(None, "more keys of the request (default: DeepSeek's thinking off)")
+
+
+@dataclass(frozen=True, slots=True)
+class Judge(Client):
+    """Who judges reflections, and answers that no rule can grade."""
+
+    kind: Literal["offline", "llm"] = option(
+        "offline", "checks without a model, or a model behind a server"
+    )
+    pays: Literal["rubric", "reader"] = option(
+        "rubric",
+        "llm: points for consistency, specificity and plausibility; or what the reflection adds to"
+        " a reader who predicts whether the answer is right",
+    )
+    steps: bool = option(False, "llm: a wrong calculation earns its share of right steps")
+    max_failed: float = option(
+        0.2, "llm: a larger share of failed verdicts stops the run", low=0, high=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher(Client):
+    """Who writes the reflections of stage 1."""
+
+    kind: Literal["offline", "llm"] = option(
+        "offline", "sentences built from what was sampled, or a model behind a server"
+    )
+    max_dropped: float = option(
+        0.5, "llm: refuse to write a set where more than this share was dropped", low=0, high=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +159,10 @@ class Confidence:
         "probe",
         "stage 1: a probe on hidden state and samples, on the hidden state alone, the share of "
         "samples that agree or that are right, or mean of own correctness and agreement",
+    )
+    answers: Literal["greedy", "varied"] = option(
+        "greedy",
+        "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",
     )
     weight: float = option(
         1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
@@ -182,6 +211,7 @@ class Config:
     credit: Credit = field(default_factory=Credit)
     curve: Curve = field(default_factory=Curve)
     judge: Judge = field(default_factory=Judge)
+    teacher: Teacher = field(default_factory=Teacher)
     engine: Engine = field(default_factory=Engine)
     lora: Lora = field(default_factory=Lora)
     confidence: Confidence = field(default_factory=Confidence)

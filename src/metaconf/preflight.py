@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from metaconf import config_llama_factory
+from metaconf.client.endpoint import endpoint_of
 from metaconf.config import (
     RUN_MARKER,
     check_model,
@@ -22,7 +23,7 @@ from metaconf.config import (
     load_config,
     resolved,
 )
-from metaconf.config_blocks import AS_IS, EMBEDDED, Config, Questions, Stage
+from metaconf.config_blocks import AS_IS, EMBEDDED, Config, Judge, Questions, Stage, Teacher
 from metaconf.config_values import read_yaml
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
@@ -52,7 +53,9 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     config = load_config(path or Path(os.devnull), "sft", overrides)
     check_model(config.model_name_or_path)
     check_output_dir(Path(config.output_dir), resume)
-    check_learnable(config.questions)
+    for server in (config.judge, config.teacher):
+        check_served(server)
+    check_learnable(config.questions, config.judge)
     check_embedded(config.model_name_or_path)
     _check_same(config, resume)
     return config
@@ -81,7 +84,8 @@ def stage_config(
         check_prepared(Path(config.train_file))
     else:
         recipe_of(config)
-        check_learnable(config.questions)
+        check_served(config.judge)
+        check_learnable(config.questions, config.judge)
         if config.curve.path:
             load_questions(config.curve.path)
     _check_same(config, resume)
@@ -139,18 +143,25 @@ def check_run(
     check_embedded(model)
 
 
-def check_learnable(asked: Questions) -> None:
-    """Refuse questions that cannot be used, or none of which a rule can grade; all are read.
+def check_served(one: Judge | Teacher) -> None:
+    """Refuse a judge or teacher behind a server without an address or key. Raises UserError."""
+    if one.kind == "llm":
+        endpoint_of(one, os.environ)
+
+
+def check_learnable(asked: Questions, judge: Judge) -> None:
+    """Refuse questions that cannot be used, or none of which anybody can grade; all are read.
 
     Raises UserError.
     """
     if asked.path == EMBEDDED:
         return
     questions = load_questions(asked.path, asked)
-    if all(question.task == "long" for question in questions):
+    if judge.kind == "offline" and all(question.task == "long" for question in questions):
         raise UserError(
             f"{asked.path}: all {len(questions)} questions are of the task long, which no rule can"
-            " grade, so there is nothing to learn from; give questions with short answers too"
+            " grade, so there is nothing to learn from; give questions with short answers too, or"
+            " a judge (judge.kind llm)"
         )
 
 

@@ -114,6 +114,8 @@ class Grade(_Json):
     quality: float | None = None
     why: str = ""
     parts: dict[str, float] = field(default_factory=dict)
+    judged: str = ""
+    """What a judge said of the reflection."""
 
 
 @dataclass(frozen=True, slots=True)

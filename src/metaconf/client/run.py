@@ -20,6 +20,9 @@ from metaconf.errors import UserError
 
 BACK_OFF, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, doubled for each further one; and the longest of all waits."""
+UNREADABLE_TRIES = 2
+"""A completion that cannot be read is paid for: once more, and no further."""
+Readable = Callable[[Request, str], bool]
 REFUSED_WAIT = 1.5
 """A server that says "too many" is well: waiting much longer only leaves stragglers at the end."""
 
@@ -31,12 +34,14 @@ def complete_all(
     cache: Path | None = None,
     label: str = "calls",
     progress: bool = True,
+    readable: Readable | None = None,
 ) -> list[Outcome]:
     """The outcome of each request, in their order; equal requests are asked once.
 
-    Completions are kept in `cache` as they come. Raises UserError, after what is in flight has been
-    kept, where no further call makes sense: a wrong key, a spent quota, an unknown model, or
-    `stop_after` failures in a row.
+    A completion that is not `readable` (request, text) is asked for once more, and is then a
+    failure "unreadable". Completions are kept in `cache` as they come. Raises UserError, after what
+    is in flight has been kept, where no further call makes sense: a wrong key, a spent quota, an
+    unknown model, or `stop_after` failures in a row.
     """
     keys = [key_of(request, endpoint) for request in requests]
     store = Cache(cache)
@@ -45,7 +50,11 @@ def complete_all(
         todo = {k: r for k, r in zip(keys, requests, strict=True) if k not in found}
         counts = Counts(cached=sum(key in found for key in keys))
         with progress_bar(label, len(keys), len(keys) - len(todo), counts, progress) as step:
-            made = asyncio.run(_Work(endpoint, store, counts, step).all(todo)) if todo else {}
+            made = (
+                asyncio.run(_Work(endpoint, store, counts, step, readable).all(todo))
+                if todo
+                else {}
+            )
     finally:
         store.close()
     return _in_order(keys, found | made)
@@ -72,6 +81,7 @@ class _Work:
     store: Cache
     counts: Counts
     step: Callable[[], None]
+    readable: Readable | None = None
     spent: float = 0.0
     promised: float = 0.0
     """What the calls in flight may cost at most."""
@@ -117,6 +127,7 @@ class _Work:
     ) -> Outcome:
         """Try until it works, the tries are used up, or the call's time is."""
         limits, last = self.endpoint.limits, Failure("timeout", "no reply")
+        unread = 0
         try:
             async with asyncio.timeout(limits.deadline):
                 for tries in range(limits.attempts):
@@ -126,7 +137,13 @@ class _Work:
                         verdict = await self._sent(session, key, request)
                     if isinstance(verdict, Completion):
                         await pace.answered(round_)
-                        return verdict
+                        if self.readable is None or self.readable(request, verdict.text):
+                            return verdict
+                        unread += 1
+                        last = self._wasted(verdict)
+                        if unread == UNREADABLE_TRIES:
+                            break
+                        continue
                     if not isinstance(verdict, wire.Again):
                         return self._final(verdict)
                     last = Failure(verdict.kind, verdict.detail)
@@ -153,6 +170,12 @@ class _Work:
         except aiohttp.ClientError as error:
             return wire.Again("connection", self.endpoint.hide(str(error) or type(error).__name__))
 
+    def _wasted(self, completion: Completion) -> Failure:
+        """A completion that was paid for and says nothing that can be used."""
+        self.spent += completion.cost or 0.0
+        self.counts.cost += completion.cost or 0.0
+        return Failure("unreadable", self.endpoint.hide(" ".join(completion.text.split()))[:200])
+
     def _final(self, verdict: wire.Verdict) -> Failure:
         if isinstance(verdict, wire.Stop):
             self._stop(f"{verdict.detail}; put that right, then run the same command again")
@@ -166,7 +189,7 @@ class _Work:
             self.in_a_row = 0
             # An unknown price counts against the budget as what it may have been at most.
             self.spent += most if outcome.cost is None else outcome.cost
-        elif outcome.kind not in ("budget", "stopped"):
+        elif outcome.kind not in ("budget", "stopped", "unreadable"):
             self.in_a_row += 1
             if self.in_a_row >= self.endpoint.limits.stop_after:
                 self._stop(f"{self.in_a_row} calls failed one after the other; last: {outcome}")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal[
-    "blank", "rate", "server", "connection", "malformed", "timeout", "refused", "budget", "stopped"
-]
+    "blank", "rate", "server", "connection", "malformed", "unreadable", "timeout", "refused",
+    "budget", "stopped",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from metaconf.records import Question
 SPLITS = ("stage1", "stage2", "calibration", "heldout", "ood", "unknowable")
 FAMILIES = (
     "city_country", "city_ambiguous", "us_city_state", "county_state", "county_ambiguous",
-    "country_continent", "country_capital", "country_currency", "sum", "difference", "product", "invented",
+    "country_continent", "country_capital", "country_currency", "sum", "difference", "product",
+    "invented",
 )  # fmt: skip
 
 

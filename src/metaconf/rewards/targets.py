@@ -26,6 +26,12 @@ def group_mean(values: Array, group: Groups) -> Array:
     return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)[place]
 
 
+def filled(values: Array, group: Groups) -> Array:
+    """`values` with the mean of its group where one is not known: it is neither paid for nor
+    against. NaN where nothing of the group is known."""
+    return np.where(np.isnan(values), group_mean(values, group), values)
+
+
 def target(goal: Goal, correctness: Array, group: Groups, prior: float = 2.0) -> Array:
     """(N,) targets in [0, 1], NaN where a reply was not graded.
 

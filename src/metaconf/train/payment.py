@@ -16,6 +16,7 @@ import numpy as np
 
 from metaconf.config_blocks import Credit
 from metaconf.errors import UserError
+from metaconf.judge import Judge, unjudged
 from metaconf.records import Grade, Parsed, Question, Reward
 from metaconf.rewards.credit import Lesson, lesson, parts_of
 from metaconf.rewards.group import judged
@@ -46,8 +47,10 @@ class Payment:
         path: Path,
         credit: Credit | None = None,
         scale: Scale | None = None,
+        judge: Judge | None = None,
     ):
-        self.recipe, self.path = recipe, path
+        self.recipe, self.path, self.judge = recipe, path, judge
+        self.stop = ""
         self.credit = credit or Credit()
         self.scale: Scale = scale or recipe.scale
         self._last: _Batch | None = None
@@ -71,11 +74,28 @@ class Payment:
             )
         asked = tuple(zip(questions, texts, strict=True))
         if self._last is None or asked != self._last.asked:
-            replies, found = _judge(questions, texts)
+            found, group = _graded(questions, texts)
+            if self.judge is not None:
+                found = self._judged(self.judge, questions, found)
+            replies = replies_of(found, group)
             scored = _score(self.recipe, replies, found)
             taught = lesson(self.recipe, replies, self.credit, self.scale)
             self._last = _Batch(asked, replies, scored, taught)
         return self._last
+
+    def _judged(
+        self, judge: Judge, questions: Sequence[str], found: list[tuple[Parsed, Grade]]
+    ) -> list[tuple[Parsed, Grade]]:
+        """The same with the judge's grades; a judge that no longer replies fails them all."""
+        asked = [Question.from_json(json.loads(question)) for question in questions]
+        replies = [(q, parsed, grade) for q, (parsed, grade) in zip(asked, found, strict=True)]
+        try:
+            grades = judge(replies)
+        except UserError as error:
+            self.stop = str(error)
+            grades = [unjudged(grade) for _, grade in found]
+        self.stop = self.stop or judge.failing
+        return [(parsed, grade) for (parsed, _), grade in zip(found, grades, strict=True)]
 
     def store(self, step: int) -> None:
         """Append the last batch to `path`."""
@@ -93,6 +113,7 @@ class Payment:
                     "confidence": parsed.confidence,
                     "correctness": grade.correctness,
                     "quality": grade.parts,
+                    "judged": grade.judged,
                     "parts": reward.parts,
                     "reward": reward.total,
                 }
@@ -103,9 +124,10 @@ class Payment:
         return len(self.path.read_bytes().splitlines()) if self.path.exists() else 0
 
 
-def _judge(
+def _graded(
     questions: Sequence[str], texts: Sequence[str]
-) -> tuple[Replies, list[tuple[Parsed, Grade]]]:
+) -> tuple[list[tuple[Parsed, Grade]], list[int]]:
+    """Replies parsed and graded by rule, and the number of each one's group."""
     found: list[tuple[Parsed, Grade]] = []
     group: list[int] = []
     start = 0
@@ -117,7 +139,7 @@ def _judge(
         found += judged(question, texts[start:end])
         group += [start] * (end - start)
         start = end
-    return replies_of(found, group), found
+    return found, group
 
 
 def _score(recipe: Recipe, replies: Replies, found: list[tuple[Parsed, Grade]]) -> list[Scored]:

@@ -7,26 +7,35 @@ which LLaMA-Factory reads as they are, with the exact target beside them), `data
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metaconf.client import endpoint_of
 from metaconf.config_blocks import EMBEDDED, Config
 from metaconf.engines import store
 from metaconf.engines.local import LocalModel, load_local, sample_answers
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.engines.store import Key
+from metaconf.errors import UserError
+from metaconf.judge import Judge, judge_of
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.questions import load_questions, pick
-from metaconf.records import Question, Reply, write_jsonl
+from metaconf.records import Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states
-from metaconf.train.rundir import begin
+from metaconf.train.rundir import begin, shown
+from metaconf.train.set_card import Made, write_set_card
+from metaconf.train.teacher import Lessons, write_reflections
+from metaconf.train.varied import vary
 
 ANSWER_TOKENS = 12
 BLIND = ("probe", "hidden", "share")
@@ -46,18 +55,47 @@ def sample(
     return store.collect(path, questions, (GREEDY, *range(k)), ask, "sample answers")
 
 
-def collect(questions: Sequence[Question], replies: dict[Key, Reply], k: int) -> list[Answered]:
-    """Grade and group what was sampled; questions without a usable greedy answer are left out."""
-    rows = [
-        answered(q, replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions
+def collect(
+    questions: Sequence[Question],
+    replies: dict[Key, Reply],
+    k: int,
+    answers: str = "greedy",
+    judge: Judge | None = None,
+) -> list[Answered]:
+    """Grade and group what was sampled; questions without a usable answer are left out.
+
+    `answers`: "greedy", the likeliest one, or "varied" (see `varied.vary`). Answers of sentences
+    are graded by the `judge`, where there is one.
+    """
+    drawn = [(replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions]
+    if answers == "varied":
+        rows = vary(questions, drawn)
+    else:
+        rows = [answered(q, *one) for q, one in zip(questions, drawn, strict=True)]
+    usable = [row for row in rows if row.answer and speakable(row.answer)]
+    return _judged(judge, usable) if judge is not None else usable
+
+
+def _judged(judge: Judge, rows: Sequence[Answered]) -> list[Answered]:
+    replies = [
+        (r.question, Parsed(r.answer, None, None), Grade(r.question.id, 0, r.right)) for r in rows
     ]
-    return [row for row in rows if row.answer and speakable(row.answer)]
+    grades = judge.answers(replies)
+    if judge.failing:
+        raise UserError(judge.failing)
+    return [replace(r, right=g.correctness) for r, g in zip(rows, grades, strict=True)]
 
 
 def build_rows(
-    local: LocalModel, rows: Sequence[Answered], kind: str, layer: int | None, seed: int
+    local: LocalModel,
+    rows: Sequence[Answered],
+    kind: str,
+    layer: int | None,
+    seed: int,
+    reflections: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Sharegpt rows with `target` (0–1); ungraded answers stay out."""
+    """Sharegpt rows with `target` (0–1); ungraded answers stay out, and so do those that have none
+    of the given `reflections` (by question id; None: the offline teacher writes them)."""
     states = None
     if kind in ("probe", "hidden"):
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]
@@ -66,7 +104,10 @@ def build_rows(
     goals = targets(rows, kind, states)
     told = goals if kind in BLIND else targets(rows, "share")
     known = [(r, g, t) for r, g, t in zip(rows, goals, told, strict=True) if not np.isnan(g)]
-    return [_row(r, g, t, seed) for r, g, t in known]
+    if reflections is None:
+        return [_row(r, g, reflection_for(r, t, seed), seed) for r, g, t in known]
+    written = [(r, g, reflections.get(r.question.id)) for r, g, _ in known]
+    return [_row(r, g, text, seed) for r, g, text in written if text is not None]
 
 
 def probe_layer(layers: int) -> int:
@@ -74,13 +115,13 @@ def probe_layer(layers: int) -> int:
     return max(1, round(layers * 0.47))
 
 
-def _row(row: Answered, goal: float, told: float, seed: int) -> dict[str, Any]:
-    """One row: `goal` is taught as the confidence, `told` is what the wording may follow."""
+def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, Any]:
+    """One row; `goal` in [0, 1] is taught as the confidence."""
     weights = soften(np.array([goal]))[0]
     # The level that is written is drawn, so that hard-label training sees the same mean.
     rng = random.Random(f"level:{seed}:{row.question.id}")
     level = rng.choices(range(LEVELS), weights)[0]
-    reply = format_reply(row.answer, reflection_for(row, told, seed), level / (LEVELS - 1))
+    reply = format_reply(row.answer, reflection, level / (LEVELS - 1))
     return {
         "conversations": [
             {"from": "human", "value": row.question.prompt},
@@ -120,20 +161,49 @@ def prepare(
     """Do it all and write the files; returns the rows. Asks again only for what is missing."""
     replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
     rows = build_rows(local, collect(questions, replies, samples), target, layer, seed)
+    write_set(folder, rows)
+    return rows
+
+
+def write_set(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows and what LLaMA-Factory must know of them."""
     write_jsonl(folder / "sft.jsonl", rows)
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
-    return rows
 
 
 def run(config: Config, resume: bool = False) -> Path:
     """`metaconf prepare`: from questions to `sft.jsonl` in the run directory."""
     del resume  # what is stored is never asked for again
-    out = begin(config)
+    out, start = begin(config), time.monotonic()
     source = config.questions.path
     chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
-    local = load_local(config.model_name_or_path)
-    target, seed = config.confidence.target, config.seed
-    rows = prepare(local, questions, out, target=target, seed=seed)
+    local, how = load_local(config.model_name_or_path), config.confidence
+    replies = sample(local, questions, out / "answers.jsonl", SAMPLES, config.seed)
+    judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
+    answers = collect(questions, replies, SAMPLES, how.answers, judge)
+    lessons = _lessons(config, [row for row in answers if row.right is not None], out)
+    written = lessons.written if lessons else None
+    rows = build_rows(local, answers, how.target, None, config.seed, written)
+    write_set(out, rows)
+    graded = sum(row.right is not None for row in answers)
+    model, taught_by = config.model_name_or_path, config.teacher
+    teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"
+    made = Made(
+        shown(model), shown(source), len(questions), SAMPLES, how.target, how.answers, teacher,
+        time.monotonic() - start, len(answers), len(answers) - graded, lessons,
+    )  # fmt: skip
+    write_set_card(out / "README.md", made, [row["target"] for row in rows])
     print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
     return out
+
+
+SAMPLES = 8
+
+
+def _lessons(config: Config, rows: Sequence[Answered], out: Path) -> Lessons | None:
+    if config.teacher.kind == "offline":
+        return None
+    endpoint = endpoint_of(config.teacher, os.environ)
+    most = config.teacher.max_dropped
+    return write_reflections(rows, endpoint, out / "teacher.sqlite", most)

@@ -35,7 +35,9 @@ _PATHS = ("output_dir", "train_file", "resume_from_checkpoint", "deepspeed", "da
 def note(out: Path, config: Config, data: str, count: int) -> None:
     """`note_stage` of one of our own trainers."""
     settings = resolved(config)
-    settings["questions"] = {**settings["questions"], "path": _shown(config.questions.path)}
+    settings["questions"] = {**settings["questions"], "path": shown(config.questions.path)}
+    for name in ("judge", "teacher"):
+        settings[name] = {key: settings[name][key] for key in ("kind", "model")}
     note_stage(out, config.stage, config.model_name_or_path, data, count, settings)
 
 
@@ -49,13 +51,13 @@ def note_stage(
     """
     before = Path(model) / FACTS
     known = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
-    base = known.get("base_model", _shown(model))
-    shown = {key: value for key, value in settings.items() if key not in _PATHS}
+    base = known.get("base_model", shown(model))
+    kept = {key: value for key, value in settings.items() if key not in _PATHS}
     done = {
         "stage": stage,
-        "data": _shown(data),
+        "data": shown(data),
         "count": count,
-        "settings": {**shown, "model_name_or_path": _shown(model)},
+        "settings": {**kept, "model_name_or_path": shown(model)},
     }
     facts = {
         "metaconf": metaconf.__version__,
@@ -66,6 +68,6 @@ def note_stage(
     (out / FACTS).write_text(text + "\n", encoding="utf-8")
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A hub id as it is; of a local path the last part."""
     return Path(name).name if Path(name).expanduser().exists() else name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from metaconf.config_blocks import EMBEDDED, Config
 from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
+from metaconf.judge import judge_of
 from metaconf.prompts.chat import messages
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question
@@ -84,6 +86,18 @@ class Watch(TrainerCallback):
             )
 
 
+class StopWhenUnjudged(TrainerCallback):
+    """Stops with a checkpoint where the judge fails too often, at a step that can be resumed."""
+
+    def __init__(self, payment: Payment, args: GRPOConfig):
+        self.payment, self.batches = payment, (args.steps_per_generation or 1) * args.num_iterations
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        used_up = state.global_step * args.gradient_accumulation_steps % self.batches == 0
+        if self.payment.stop and used_up:
+            control.should_save = control.should_training_stop = True
+
+
 def question_rows(
     local: LocalModel, questions: Sequence[Question], longest: int
 ) -> list[dict[str, Any]]:
@@ -132,7 +146,8 @@ def train(
     args = settings(config, out, recipe)
     check_save_interval(args)
     scale = cast(Scale, args.scale_rewards)
-    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale)
+    judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
+    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale, judge)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
     keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
@@ -146,7 +161,7 @@ def train(
         processing_class=local.tokenizer,
         reward_funcs=payment.functions(),
         peft_config=lora(config),
-        callbacks=[Watch()],
+        callbacks=[Watch(), StopWhenUnjudged(payment, args)],
         exact=recipe.exact,
         lesson=payment.lesson,
         even=config.credit.even,
@@ -157,6 +172,11 @@ def train(
     show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
+    if payment.stop:
+        raise UserError(
+            f"{payment.stop}; stopped after step {trainer.state.global_step}, which is saved: put"
+            " it right, then give --resume"
+        )
     note(out, config, config.questions.path, len(rows))
     return finish(trainer.model, local.tokenizer, out)
 

@@ -11,15 +11,19 @@ import numpy as np
 
 from metaconf.config_blocks import Config
 from metaconf.rewards.recipes.base import WHOLE, Exact, Recipe, Replies
-from metaconf.rewards.targets import Array
+from metaconf.rewards.targets import Array, filled
 
 
 def parts(replies: Replies) -> dict[str, Array]:
-    """The parts of `rewards.parts`, over arrays. No confidence earns nothing, and that is known."""
+    """The parts of `rewards.parts`, over arrays. No confidence earns nothing, and that is known.
+
+    A reflection whose judgement failed takes no part in the reflection's pay: it gets its group's
+    mean, so that the reply's other parts can still be learnt from.
+    """
     a, c = replies.correctness, replies.confidence
     return {
         "calibration": replies.known(np.where(np.isnan(c), 0.0, 1 - (a - c) ** 2)),
-        "reflection": replies.quality,
+        "reflection": filled(replies.quality, replies.group),
         "accuracy": a,
         "format": replies.well_formed,
     }

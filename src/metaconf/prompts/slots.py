@@ -1,0 +1,66 @@
+"""Text that a model wrote, as data in a request to another model: it cannot leave its slot.
+
+All of it goes into one JSON object, whose strings close nothing: a tag, a quote, a brace or a new
+"system" line inside a value stays text. Characters that nobody sees are taken out, so that what a
+judge reads is what a person sees. And every request carries a ticket made from all that is in it;
+a verdict counts only with that ticket, which the text inside cannot know: a judge that repeats a
+verdict forged by the policy does not repeat the ticket beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+TICKET = "ticket"
+_SEEN = frozenset("\n\t")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
+"""Unicode categories: control, format (zero-width, direction), surrogate, private, unassigned."""
+_LINE_ENDS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_STATED = re.compile(
+    r"(?P<label>\bconfiden\w*\W{0,4}(?:\w+\W+){0,3}?)\d+(?:[.,]\d+)?(?:\s*(?:%|/\s*\d+|percent\b))?"
+    r"|\d+(?:[.,]\d+)?\s*(?:%|percent\b|/\s*10\b|out of (?:10|100|ten)\b)",
+    re.I,
+)
+
+
+def clean(text: str) -> str:
+    """`text` in composed form (NFC) without characters that nobody sees; line ends are "\\n"."""
+    seen = (c for c in _LINE_ENDS.sub("\n", text) if c in _SEEN or unicodedata.category(c) not in _INVISIBLE)
+    return unicodedata.normalize("NFC", "".join(seen))
+
+
+def stated(text: str) -> list[str]:
+    """The confidences that stand in `text`, as written: "90 %", "9/10", "confidence: 8"."""
+    return [found.group() for found in _STATED.finditer(text)]
+
+
+def masked(text: str) -> str:
+    """`text` with every stated confidence in it ("90 %", "9/10", "confidence: 8") as "[…]"."""
+    return _STATED.sub(lambda found: f"{found['label'] or ''}[…]", text)
+
+
+def ticket_of(data: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that follow from all of `data`: the same data, the same request."""
+    text = json.dumps(data, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:12]
+
+
+def sealed(data: Mapping[str, Any]) -> tuple[str, str]:
+    """(content of a message, its ticket): a JSON object that holds cleaned `data` and the ticket.
+
+    `data` maps names to texts, lists of texts or None.
+    """
+    cleaned = {name: _cleaned(value) for name, value in data.items()}
+    ticket = ticket_of(cleaned)
+    return json.dumps({TICKET: ticket, "data": cleaned}, ensure_ascii=False), ticket
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    return [_cleaned(one) for one in value] if isinstance(value, list | tuple) else value
