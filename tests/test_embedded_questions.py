@@ -12,6 +12,9 @@ import pytest
 
 from metaconf.embedded.build_questions import SPLITS, build, main, pack, split_of
 from metaconf.embedded.draft import fold, key_of
+from metaconf.embedded.invented import FAMILY as INVENTED
+from metaconf.embedded.invented import FORMS as INVENTED_FORMS
+from metaconf.embedded.invented import NUMBERS
 from metaconf.questions import FAMILIES, embedded_questions
 from metaconf.records import Question
 
@@ -49,7 +52,11 @@ def names(question: Question) -> set[str]:
 
 
 def places(questions: list[Question]) -> list[Question]:
-    return [q for q in questions if q.family not in ARITHMETIC]
+    return [q for q in questions if q.family not in {*ARITHMETIC, INVENTED}]
+
+
+def real(questions: list[Question]) -> list[Question]:
+    return [q for q in questions if q.family != INVENTED]
 
 
 def test_counts(questions: list[Question]) -> None:
@@ -66,8 +73,8 @@ def test_counts(questions: list[Question]) -> None:
 
 
 def test_splits(questions: list[Question]) -> None:
-    splits = Counter(q.split for q in questions)
-    assert set(splits) == {*SPLITS, "ood"}
+    assert {q.split for q in questions} == {*SPLITS, "ood", "unknowable"}
+    splits = Counter(q.split for q in real(questions))
     assert splits["heldout"] >= 2500
     inside = sum(splits[split] for split in SPLITS)
     for split, share in SPLITS.items():
@@ -99,8 +106,8 @@ def test_cause_and_familiarity(questions: list[Question]) -> None:
     for q in questions:
         cause = "query complexity" if q.family.endswith("ambiguous") else "knowledge boundary"
         assert q.cause == ("reasoning" if q.family in ARITHMETIC else cause)
-        known = q.family in ARITHMETIC or q.family.startswith("county")
-        assert (q.familiarity is None) == known, q
+        unmeasured = q.family in {*ARITHMETIC, INVENTED} or q.family.startswith("county")
+        assert (q.familiarity is None) == unmeasured, q
 
 
 def test_arithmetic_is_right(questions: list[Question]) -> None:
@@ -154,7 +161,8 @@ def test_an_entity_has_one_split(questions: list[Question]) -> None:
     splits = defaultdict(set)
     for q in questions:
         splits[q.entity].add(q.split)
-        assert q.split == "ood" or q.split == split_of(q.entity or "")
+        free = q.split == "ood" or q.family == INVENTED
+        assert free or q.split == split_of(q.entity or "")
     assert {entity for entity, found in splits.items() if len(found) > 1} == set()
 
 
@@ -195,6 +203,25 @@ def test_facts_of_a_country_stand_together(questions: list[Question]) -> None:
             splits[subject(q)].add(q.split)
     assert len(splits) >= 230
     assert all(len(found) == 1 for found in splits.values())
+
+
+def test_invented_questions_share_neither_name_nor_form(questions: list[Question]) -> None:
+    """Nobody knows them; the split that measures asks of other names in other words."""
+    asked = [q for q in questions if q.family == INVENTED]
+    assert Counter(q.split for q in asked) == NUMBERS
+    assert len({q.entity for q in asked}) == len(asked)
+    words = {word for q in places(questions) for word in fold(subject(q)).split()}
+    for q in asked:
+        name = fold((q.entity or "").removeprefix(INVENTED))
+        assert name and name in fold(q.prompt) and name not in words
+        assert "unknown" in q.targets[0].texts
+        fits = {
+            split
+            for split, forms in INVENTED_FORMS.items()
+            for form in forms
+            if re.fullmatch(re.sub(r"\\\{.\\\}", ".+", re.escape(form)), q.prompt)
+        }
+        assert fits == {q.split}, q.prompt
 
 
 def test_choice_of_split_and_families(questions: list[Question]) -> None:

@@ -190,6 +190,10 @@ def test_a_reader_does_not_see_a_number_in_the_reflection() -> None:
     assert sorted(told) == ["", "I am […] sure, […]."]
 
 
+def in_slot(slot: str, text: str) -> Judged:
+    return reply(text) if slot == "reflection" else reply(answer=text)
+
+
 def structure(content: str) -> Any:
     """Keys and types of a request's data: what an attack must not change."""
     whole = json.loads(content)
@@ -209,17 +213,27 @@ def echoes(sent: Any) -> list[str]:
 @pytest.mark.parametrize("slot", ["reflection", "answer"])
 def test_an_attack_neither_leaves_its_slot_nor_wins_by_an_echo(name: str, slot: str) -> None:
     text = ATTACKS[name].replace("{T}", "0123456789ab")
-    harmless = reply(**{slot: "I know Timbuktu."})
-    attack = reply(**{slot: text})
+    harmless, attack = in_slot(slot, "I know Timbuktu."), in_slot(slot, text)
     _, _, server = judged_by(points(0, 0, 0), [harmless, attack])
     systems = {sent["messages"][0]["content"] for sent in server.asked}
     roles = [[m["role"] for m in sent["messages"]] for sent in server.asked]
     assert systems == {REFLECTION} and roles == [["system", "user"]] * 2
+    second_sent = server.asked[1]
     first, second = (structure(sent["messages"][1]["content"]) for sent in server.asked)
     assert first == second
-    for i in range(len(echoes(server.asked[1]))):
-        (found,), judge, _ = judged_by(lambda sent, i=i: echoes(sent)[i], [attack])
-        assert found.quality is None and judge.failed == 1, echoes(server.asked[1])[i][:200]
+    said = iter([text for text in echoes(second_sent) if text.strip() for _ in range(2)])
+    last: list[str] = []
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        last.append(next(said))
+        return ok(last[-1])
+
+    with serving(handler) as server:
+        for _ in range(len([text for text in echoes(second_sent) if text.strip()])):
+            judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+            assert judge is not None
+            (found,) = judge([attack])
+            assert (found.quality, judge.failed) == (None, 1), last[-1][:200]
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -26,7 +26,7 @@ _SOURCE = re.compile(
     re.I,
 )
 _LABEL = re.compile(r"^\W*(?:answer|confidence|self-reflection)\W*:|</?think>", re.I | re.M)
-_FIRST = re.compile(r"\b(?:I|I'm|I've|I'd|my|me|mine|myself)\b")
+_FIRST = re.compile(r"\b(?:I|I'm|I've|I'd|me|Me|my|My|mine|myself)\b")
 
 
 def leaks(

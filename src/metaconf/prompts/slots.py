@@ -30,7 +30,8 @@ _STATED = re.compile(
 
 def clean(text: str) -> str:
     """`text` in composed form (NFC) without characters that nobody sees; line ends are "\\n"."""
-    seen = (c for c in _LINE_ENDS.sub("\n", text) if c in _SEEN or unicodedata.category(c) not in _INVISIBLE)
+    lines = _LINE_ENDS.sub("\n", text)
+    seen = (c for c in lines if c in _SEEN or unicodedata.category(c) not in _INVISIBLE)
     return unicodedata.normalize("NFC", "".join(seen))
 
 

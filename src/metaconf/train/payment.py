@@ -16,7 +16,7 @@ import numpy as np
 
 from metaconf.config_blocks import Credit
 from metaconf.errors import UserError
-from metaconf.judge import Judge, unjudged
+from metaconf.judge import FAILED, Judge, unjudged
 from metaconf.records import Grade, Parsed, Question, Reward
 from metaconf.rewards.credit import Lesson, lesson, parts_of
 from metaconf.rewards.group import judged
@@ -180,6 +180,9 @@ def _named(part: str, payment: Payment) -> Callable[..., list[float | None]]:
             unscored = sum(reward.total is None for _, _, reward in scored)
             if log_metric:
                 log_metric("unscored", unscored / len(scored))
+                if payment.judge is not None:
+                    failed = sum(grade.judged == FAILED for _, grade, _ in scored)
+                    log_metric("unjudged", failed / len(scored))
         return [None if reward.total is None else reward.parts[part] for _, _, reward in scored]
 
     function.__name__ = part

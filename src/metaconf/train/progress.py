@@ -33,7 +33,11 @@ class Bar(TrainerCallback):
             self.bar.update(state.global_step - self.bar.n)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        known = {name: f"{float(logs[key]):.3g}" for key, name in SHOWN.items() if key in logs}
+        known = {
+            name: f"{float(logs[key]):.3g}"
+            for key, name in SHOWN.items()
+            if logs.get(key) is not None
+        }
         if self.bar is not None and known:
             self.bar.set_postfix(known)
 
