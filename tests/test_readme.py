@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from metaconf.cli_arguments import command_line
+from metaconf.config import load_config
 from metaconf.reply import parse_reply
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +23,7 @@ def test_figures_are_those_of_the_results() -> None:
 
 def test_named_files_exist() -> None:
     named = re.findall(
-        r"\]\(([^)#:]+)\)|`((?:configs|utils|prompts|src|docs|benchmarks)/[^`]*)`", README
+        r"\]\(([^)#:]+)\)|`((?:configs|utils|prompts|src|docs|benchmarks|tests)/[^`]*)`", README
     )
     paths = [a or b for a, b in named]
     assert len(paths) > 5
@@ -38,6 +39,15 @@ def test_commands_exist() -> None:
     targets = re.findall(r"^make (\w[\w-]*)", README, re.M)
     makefile = (ROOT / "Makefile").read_text()
     assert targets and all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_yaml_can_be_read(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)```", README, re.S | re.M)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "a.yaml").write_text(block)
+        config = load_config(tmp_path / "a.yaml", "grpo")
+        assert (config.teacher.kind, config.judge.kind) == ("llm", "llm")
 
 
 def test_the_reply_shown_is_well_formed() -> None:

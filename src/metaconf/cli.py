@@ -33,7 +33,7 @@ QUIET = {
 
 ASKING = (
     *("model", "questions", "map", "columns", "name"),
-    *("limit", "resume", "baselines", "calibration", "base_url", "dry_run"),
+    *("limit", "resume", "baselines", "calibration", "base_url", "judge", "dry_run"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -141,9 +141,10 @@ def _evaluate(args: argparse.Namespace) -> None:
         return
     from metaconf.config_blocks import EMBEDDED
     from metaconf.evaluation.names import chosen
-    from metaconf.preflight import check_run
+    from metaconf.preflight import check_run, judge_config
     from metaconf.show_questions import reading
 
+    judge = judge_config(args.judge) if args.judge else None
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
     how = reading(args.map, args.columns, args.name)
     endpoint = _endpoint(args)
@@ -174,6 +175,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         show=not args.quiet,
         endpoint=endpoint,
         how=how,
+        judge=judge,
     )
     print(report)
 

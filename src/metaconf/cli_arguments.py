@@ -126,6 +126,12 @@ def _add_evaluate(commands: Any) -> None:
         default="DEEPSEEK_API_KEY",
         help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
     )
+    one.add_argument(
+        "--judge",
+        type=Path,
+        metavar="FILE",
+        help="YAML with a judge block: that model grades long answers and reads reflections",
+    )
     one.add_argument("--dry_run", action="store_true", help="only show what would be asked")
     one.add_argument("--quiet", action="store_true", help="do not show what is going to be asked")
     one.add_argument("--replies", type=Path, help="ask nothing: measure the replies of this JSONL")

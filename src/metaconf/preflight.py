@@ -143,6 +143,18 @@ def check_run(
     check_embedded(model)
 
 
+def judge_config(path: Path) -> Judge:
+    """The `judge` block of one of our YAML files, which must name a server. Raises UserError."""
+    judge = load_config(path, "grpo").judge
+    if judge.kind == "offline":
+        raise UserError(
+            f"{path}: judge.kind is 'offline', which reads no replies here; set kind: llm, and"
+            " base_url, model and key_env where they are not DeepSeek's"
+        )
+    check_served(judge)
+    return judge
+
+
 def check_served(one: Judge | Teacher) -> None:
     """Refuse a judge or teacher behind a server without an address or key. Raises UserError."""
     if one.kind == "llm":

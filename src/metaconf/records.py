@@ -16,7 +16,7 @@ from typing import Any, Self
 from metaconf.errors import UserError
 
 FACTS = "metaconf.json"
-"""The file in a trained model's folder that says what it was made from."""
+"""The file in the folder of a model or of a prepared set that says what it was made from."""
 Span = tuple[int, int]
 """A half-open range [start, end) of characters or tokens."""
 

@@ -11,10 +11,11 @@ import yaml
 from huggingface_hub import ModelCard
 
 from metaconf.cli import main
-from metaconf.config_blocks import Config, Questions
+from metaconf.config_blocks import Config, Judge, Questions, Teacher
 from metaconf.errors import UserError
 from metaconf.report import write_report
 from metaconf.report.card import code, fenced, write_card
+from metaconf.train.prepare import write_set
 from metaconf.train.rundir import note
 
 
@@ -53,7 +54,21 @@ def test_a_card_tells_both_stages_and_no_path_or_secret(tmp_path: Path) -> None:
     assert "24 rows of `mine.jsonl`" in text and "Not measured yet" in text
     assert str(tmp_path) not in text and "hf_secret" not in text
     assert '"learning_rate": 0.0001' in text
+    assert "Teacher of the reflections: not noted. Judge of the reflections: the offline" in text
     assert "Intended use and limits" in text
+
+
+def test_a_card_names_the_models_that_taught_and_judged(tmp_path: Path) -> None:
+    prepared = tmp_path / "prepared"
+    write_set(prepared, [], Teacher("http://10.1.2.3/v1", model="t`|x", kind="llm"))
+    one = tmp_path / "one"
+    one.mkdir()
+    note(one, Config("sft", {}, "embedded"), str(prepared / "sft.jsonl"), 24)
+    two = trained(tmp_path / "two", str(one), judge=Judge("http://10.4.5.6/v1", kind="llm"))
+    text = write_card(two).read_text()
+    assert "Teacher of the reflections: the model `t'|x`." in text
+    assert "Judge of the reflections: the model `deepseek-chat`." in text
+    assert "http://10." not in text and "DEEPSEEK_API_KEY" not in text
 
 
 def test_measured_figures_stand_in_text_and_front_matter(

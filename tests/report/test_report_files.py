@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HOSTILE_NAME, figure, reply  # pyright: ignore[reportMissingImports]
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import HOSTILE_NAME, figure, reply
 
 from metaconf.errors import UserError
 from metaconf.report import view, write_report

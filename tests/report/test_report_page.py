@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HOSTILE_REPLY  # pyright: ignore[reportMissingImports]
+from pages import HOSTILE_REPLY, JUDGED
 
 COUNT = "document.getElementById('count').textContent"
 FIRST = "document.querySelector('.row').textContent"
@@ -28,6 +28,7 @@ def test_default_order_puts_confident_wrong_first_and_unknown_last(page: Any) ->
     page.press("End")
     assert page.evaluate("document.querySelector('[aria-selected=true]').ariaPosInSet") == "2005"
     assert "judge did not answer" in page.evaluate(DETAIL)
+    assert JUDGED in page.evaluate(DETAIL)
     assert "Not graded" in page.evaluate(DETAIL)
 
 

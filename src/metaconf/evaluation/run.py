@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaconf.config import EMBEDDED, check_model, check_output_dir
-from metaconf.config_blocks import AS_IS, Questions
+from metaconf.config_blocks import AS_IS, Judge, Questions
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
 from metaconf.evaluation.names import NAMES, WAYS, in_order
 from metaconf.graders import grade_answer
-from metaconf.preflight import mark_run
+from metaconf.preflight import check_served, mark_run
 from metaconf.questions import load_questions, overlap, pick
 from metaconf.records import Question, write_jsonl
 
@@ -45,6 +45,7 @@ def run(
     show: bool = False,
     endpoint: Endpoint | None = None,
     how: Questions = AS_IS,
+    judge: Judge | None = None,
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
@@ -54,11 +55,13 @@ def run(
     questions (a source as well; with embedded questions, those of their calibration split).
     With an `endpoint`, `model` is what its server calls the model. `how` says how the questions'
     files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
-    is going to be asked (see `preview`). Raises UserError for whatever cannot be used, before torch
-    is imported and anything is written.
+    is going to be asked (see `preview`). A `judge` grades long answers and reads the reflections.
+    Raises UserError for whatever cannot be used, before torch is imported and anything is written.
     """
     if endpoint is None:
         check_model(model)
+    if judge is not None:
+        check_served(judge)
     questions, fitted_on = _sets(questions_source, limit, seed, baselines, calibration, how)
     check_output_dir(output_dir, resume)
     asked = {
@@ -69,12 +72,13 @@ def run(
         "baselines": list(baselines),
         "calibration": _digest(fitted_on),
         "server": endpoint.url if endpoint else None,
+        "judge": [judge.model, judge.pays, judge.steps] if judge else None,
     }
     mark_run(output_dir, asked, resume)
     ways = _ways(baselines, fitted_on)
     if show:
         print(preview.preview(model, questions, fitted_on, ways, endpoint), file=sys.stderr)
-    rows, extra = _ask(endpoint or model, questions, fitted_on, output_dir, seed, ways)
+    rows, extra = _ask(endpoint or model, questions, fitted_on, output_dir, seed, ways, judge)
     return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
 
 
@@ -198,19 +202,25 @@ def _ask(
     output_dir: Path,
     seed: int,
     ways: Sequence[str],
+    judge: Judge | None,
 ) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]]]:
     """Rows of each way, and its figures beside those of the table."""
     from metaconf.engines.local import load_local
     from metaconf.engines.remote import Remote
-    from metaconf.evaluation import baselines
+    from metaconf.evaluation import baselines, judging
     from metaconf.evaluation.systems import Settings
     from metaconf.evaluation.tables import mean_tokens
+    from metaconf.judge import judge_of
 
     folder = output_dir / "raw"
     local = load_local(asked) if isinstance(asked, str) else Remote(asked, folder / "calls.sqlite")
     alone = calibration if len(ways) > 1 else []
     rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
+    if judge and (asks := judge_of(judge, os.environ, folder / "judge.sqlite")):
+        rows = judging.judged(rows, questions, asks)
     extra = {way: {"tokens": mean_tokens(rows[way])} for way in ways}
+    if judge:
+        extra = {way: extra[way] | judging.quality_figures(rows[way], seed) for way in ways}
     if alone:
         for way in ways:
             extra[way] |= baselines.recalibrated(rows[way], fitted[way], seed)

@@ -130,15 +130,28 @@ def _parts(facts: dict[str, Any], system: System | None, diagram: bool) -> Itera
         yield f"![Reliability diagram: share right against stated confidence]({DIAGRAM})"
     yield "## How it was made"
     yield "\n".join(f"- {_stage(stage)}" for stage in stages)
-    yield f"Teacher of the reflections: {TEACHER}. Judge of the reflections: {JUDGE}."
+    yield " ".join(_who(stages))
     yield "\n\n".join(_settings(stage) for stage in stages)
     yield "## Intended use and limits"
     yield INTENDED
     yield f"Made with MetaConf {facts['metaconf']}."
 
 
-TEACHER = "the offline one, which writes them from the model's own sampled answers"
-JUDGE = "the offline scorer (names the cause, the model's other answers, fits the confidence)"
+OFFLINE = {
+    "Teacher": "the offline one, which writes them from the model's own sampled answers",
+    "Judge": "the offline scorer (names the cause, the model's other answers, fits the confidence)",
+}
+
+
+def _who(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Who wrote the reflections of stage 1 and who judged those of stage 2, as noted there."""
+    for stage in stages:
+        role = "Teacher" if stage["stage"] == "sft" else "Judge"
+        one = stage.get("teacher") if role == "Teacher" else stage["settings"].get("judge")
+        told = "not noted" if not one else OFFLINE[role]
+        if one and one["kind"] == "llm":
+            told = f"the model {code(one['model'])}"
+        yield f"{role} of the reflections: {told}."
 
 
 def _figures(system: System) -> str:

@@ -17,7 +17,17 @@ from metaconf.report.load import Row, number
 BUDGET = 50_000_000
 """Bytes of replies that a page may hold; beyond it the longest texts are cut, and it says so."""
 _CHUNK = 5000
-_SHARED = ("system", "question_id", "prompt", "family", "cause", "truth", "why", "problems")
+_SHARED = (
+    "system",
+    "question_id",
+    "prompt",
+    "family",
+    "cause",
+    "truth",
+    "why",
+    "judged",
+    "problems",
+)
 
 
 @dataclass(frozen=True, slots=True)

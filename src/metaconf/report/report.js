@@ -163,6 +163,7 @@
       scale(i, grade),
       part("Self-reflection", store.get("reflection", i), "none found"),
       ...optional("Reason of the grade", store.get("why", i)),
+      ...optional("The judge on the reflection", store.get("judged", i)),
       ...optional("Problems with the format", store.get("problems", i)),
       raw(i), ...siblings(i), origin(i));
     detail.scrollTop = 0;

@@ -8,7 +8,8 @@ const SORTS = {
   overconfident: "Overconfident first", underconfident: "Underconfident first",
   high: "Most confident first", low: "Least confident first", file: "As in the file",
 };
-const SHARED = ["system", "question_id", "prompt", "family", "cause", "truth", "why", "problems"];
+const SHARED = ["system", "question_id", "prompt", "family", "cause", "truth", "why", "judged",
+  "problems"];
 
 function outcomeOf(correctness) {
   if (Number.isNaN(correctness)) return "ungraded";
@@ -65,7 +66,7 @@ class Store {
   }
 
   haystack(i) {
-    return this.haystacks[i] ??= ["prompt", "text", "answer", "reflection", "truth", "why"]
+    return this.haystacks[i] ??= ["prompt", "text", "answer", "reflection", "truth", "why", "judged"]
       .filter((name) => SHARED.includes(name) || !Array.isArray(this.raw(name, i)))
       .map((name) => this.get(name, i) ?? "").join("\n").toLowerCase();
   }
@@ -126,7 +127,7 @@ class Store {
 
   csv(rows) {
     const names = ["system", "question_id", "family", "cause", "prompt", "answer", "truth",
-      "confidence", "correctness", "reflection", "why", "problems", "text"];
+      "confidence", "correctness", "reflection", "why", "judged", "problems", "text"];
     const lines = [names.join(",")];
     for (const i of rows) {
       lines.push(names.map((name) => csvField(this.get(name, i))).join(","));

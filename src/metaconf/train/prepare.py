@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from metaconf.client import endpoint_of
-from metaconf.config_blocks import EMBEDDED, Config
+from metaconf.config_blocks import EMBEDDED, Config, Teacher
 from metaconf.engines import store
 from metaconf.engines.local import LocalModel, load_local, sample_answers
 from metaconf.engines.sampler import GREEDY, Sampling
@@ -27,12 +27,12 @@ from metaconf.errors import UserError
 from metaconf.judge import Judge, judge_of
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.questions import load_questions, pick
-from metaconf.records import Grade, Parsed, Question, Reply, write_jsonl
+from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states
-from metaconf.train.rundir import begin, shown
+from metaconf.train.rundir import begin, shown, who
 from metaconf.train.set_card import Made, write_set_card
 from metaconf.train.teacher import Lessons, write_reflections
 from metaconf.train.varied import vary
@@ -41,6 +41,8 @@ ANSWER_TOKENS = 12
 BLIND = ("probe", "hidden", "share")
 """Targets that hold nothing of the answer's own grade; the wording of a reflection follows them."""
 ROWS = 640
+OFFLINE = Teacher()
+"""Who writes the reflections where nobody is asked."""
 
 
 def sample(
@@ -165,9 +167,10 @@ def prepare(
     return rows
 
 
-def write_set(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the rows and what LLaMA-Factory must know of them."""
+def write_set(folder: Path, rows: Sequence[dict[str, Any]], teacher: Teacher = OFFLINE) -> None:
+    """Write the rows, what LLaMA-Factory must know of them, and who wrote their reflections."""
     write_jsonl(folder / "sft.jsonl", rows)
+    (folder / FACTS).write_text(json.dumps({"teacher": who(teacher)}) + "\n", encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
 
 
@@ -185,7 +188,7 @@ def run(config: Config, resume: bool = False) -> Path:
     lessons = _lessons(config, [row for row in answers if row.right is not None], out)
     written = lessons.written if lessons else None
     rows = build_rows(local, answers, how.target, None, config.seed, written)
-    write_set(out, rows)
+    write_set(out, rows, config.teacher)
     graded = sum(row.right is not None for row in answers)
     model, taught_by = config.model_name_or_path, config.teacher
     teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"

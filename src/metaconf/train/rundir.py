@@ -12,7 +12,7 @@ import yaml
 
 import metaconf
 from metaconf.config import RUN_MARKER, resolved
-from metaconf.config_blocks import EMBEDDED, Config
+from metaconf.config_blocks import EMBEDDED, Config, Judge, Teacher
 from metaconf.records import FACTS
 
 
@@ -36,8 +36,8 @@ def note(out: Path, config: Config, data: str, count: int) -> None:
     """`note_stage` of one of our own trainers."""
     settings = resolved(config)
     settings["questions"] = {**settings["questions"], "path": shown(config.questions.path)}
-    for name in ("judge", "teacher"):
-        settings[name] = {key: settings[name][key] for key in ("kind", "model")}
+    settings["judge"] = who(config.judge)
+    del settings["teacher"]  # it taught the rows, whatever this stage was told
     note_stage(out, config.stage, config.model_name_or_path, data, count, settings)
 
 
@@ -58,6 +58,7 @@ def note_stage(
         "data": shown(data),
         "count": count,
         "settings": {**kept, "model_name_or_path": shown(model)},
+        **({"teacher": _teacher_of(Path(data))} if stage == "sft" else {}),
     }
     facts = {
         "metaconf": metaconf.__version__,
@@ -66,6 +67,17 @@ def note_stage(
     }
     text = json.dumps(facts, ensure_ascii=False, indent=1, default=str)
     (out / FACTS).write_text(text + "\n", encoding="utf-8")
+
+
+def _teacher_of(rows: Path) -> dict[str, Any] | None:
+    """Who wrote the reflections in `rows`, as noted beside them; None where that is missing."""
+    path = rows.parent / FACTS
+    return json.loads(path.read_text(encoding="utf-8")).get("teacher") if path.is_file() else None
+
+
+def who(one: Judge | Teacher) -> dict[str, str]:
+    """What may be told of a judge or teacher: no address, and no name of a variable."""
+    return {"kind": one.kind, "model": one.model}
 
 
 def shown(name: str) -> str:

@@ -1,0 +1,68 @@
+"""What a judge says of an evaluation's replies: answers that no rule grades, and reflections."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from metaconf.evaluation.tables import in_domain, share
+from metaconf.records import Grade, Parsed, Question
+from metaconf.reply import parse_reply
+
+if TYPE_CHECKING:
+    from metaconf.evaluation.systems import Row
+    from metaconf.judge import Judge
+    from metaconf.metrics import Figure
+
+Rows = dict[str, list["Row"]]
+
+
+def judged(rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], judge: Judge) -> Rows:
+    """The rows of each system with the judge's `correctness` and `why` where rules gave none,
+    `quality` of the reflection in [0, 1] and `judged`, the reason for it; None where not known.
+
+    Too many failed verdicts are told on stderr: what was paid for is worth a report. Raises
+    UserError where the server cannot be asked at all; verdicts got so far stay in its cache.
+    """
+    by_id = {question.id: question for question in questions}
+    flat = [row for own in rows.values() for row in own]
+    replies = [(by_id[row["question_id"]], _parsed(row), _grade(row)) for row in flat]
+    grades = iter(judge(replies))
+    found = {key: [_with(row, next(grades)) for row in own] for key, own in rows.items()}
+    if judge.failing:
+        print(f"metaconf: {judge.failing}", file=sys.stderr)
+    return found
+
+
+def quality_figures(rows: Sequence[Row], seed: int = 0) -> dict[str, Figure]:
+    """`reflection_quality`: mean over the in-domain replies that were judged, and
+    `reflection_judged`: the share of reflections for which a verdict came."""
+    told = [row for row in in_domain(rows) if row["reflection"] and row["answer"]]
+    if not told:
+        return {}
+    ids = [row["question_id"] for row in told]
+    known = [float(row["quality"] is not None) for row in told]
+    return {
+        "reflection_quality": share([row["quality"] for row in told], ids, seed),
+        "reflection_judged": share(known, ids, seed),
+    }
+
+
+def _parsed(row: Row) -> Parsed:
+    thinking = parse_reply(row["text"]).thinking
+    return Parsed(row["answer"], row["reflection"], row["confidence"], thinking)
+
+
+def _grade(row: Row) -> Grade:
+    return Grade(row["question_id"], 0, row["correctness"], why=row["why"])
+
+
+def _with(row: Row, grade: Grade) -> Row:
+    return {
+        **row,
+        "correctness": grade.correctness,
+        "why": grade.why,
+        "quality": grade.quality,
+        "judged": grade.judged or None,
+    }

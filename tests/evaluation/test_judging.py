@@ -1,0 +1,106 @@
+"""`metaconf evaluate --judge`: verdicts in rows and figures, failures counted, none paid twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from chat_server import ok, serving
+from tiny import tiny_model
+
+from metaconf.cli import main
+from metaconf.prompts.judge import ANSWER
+
+LONG = {"question": "Why is the sky blue?", "answer": "It scatters blue light.", "task": "long"}
+SHORT = {"question": "What is 1 + 1?", "answer": "2"}
+OTHER = {"question": "What is 3 - 1?", "answer": "2"}
+TOLD = {
+    LONG["question"]: ("It scatters light.", "unreadable"),
+    SHORT["question"]: ("2", "I know it."),
+    OTHER["question"]: ("2", "unreadable"),
+}
+
+
+def said(sent: Any) -> str:
+    """What an untiring judge says; of the one reflection that it cannot read, nothing usable."""
+    content = json.loads(sent["messages"][1]["content"])
+    if sent["messages"][0]["content"] == ANSWER:
+        return json.dumps({"ticket": content["ticket"], "verdict": "partly", "reason": "half"})
+    if "unreadable" in content["data"]["reflection"]:
+        return "I cannot say."
+    points = {"consistency": 2, "specificity": 1, "plausibility": 0}
+    return json.dumps({"ticket": content["ticket"], **points, "reason": "<b>names nothing</b>"})
+
+
+@pytest.fixture
+def replies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model's replies, whatever it would have said."""
+    from metaconf.engines.sampler import GREEDY
+    from metaconf.records import Reply
+
+    def given(_: Any, questions: Any, *__: Any, **___: Any) -> Any:
+        found = {}
+        for q in questions:
+            answer, why = TOLD[q.prompt]
+            text = f"Answer: {answer}\nSelf-reflection: {why}\nConfidence: 5"
+            found[q.id, GREEDY] = Reply(q.id, GREEDY, text, status="ok", tokens=5)
+        return found
+
+    monkeypatch.setattr("metaconf.evaluation.systems.full_replies", given)
+
+
+@pytest.mark.usefixtures("replies")
+def test_a_judged_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, out = tiny_model(tmp_path / "model"), tmp_path / "run"
+    asked = tmp_path / "questions.jsonl"
+    rows = [LONG, SHORT, OTHER]
+    asked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("JUDGE_KEY", "secret-of-the-judge")
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        return ok(said(sent))
+
+    with serving(handler) as server:
+        settings = tmp_path / "judge.yaml"
+        settings.write_text(
+            f"judge: {{kind: llm, base_url: '{server.url}', key_env: JUDGE_KEY, model: j}}"
+        )
+        words = ["evaluate", "--model", str(model), "--questions", str(asked), "--quiet"]
+        words += ["--judge", str(settings), "--output_dir", str(out)]
+        assert main(words) == 0, capsys.readouterr().err
+        first = len(server.asked)
+        assert main([*words, "--resume"]) == 0
+        repeated = len(server.asked) - first
+    assert repeated == 2 * 2  # the two unreadable ones, twice; nothing that was paid for
+
+    lines = [json.loads(line) for line in (out / "replies.jsonl").read_text().splitlines()]
+    by_prompt = {row["prompt"]: row for row in lines}
+    long, good, bad = (by_prompt[row["question"]] for row in (LONG, SHORT, OTHER))
+    assert (long["correctness"], long["why"]) == (0.5, "judge: half")
+    assert (long["quality"], long["judged"]) == (None, "the judge failed")
+    assert (good["correctness"], good["quality"]) == (1.0, 0.5)
+    assert (bad["correctness"], bad["quality"]) == (1.0, None)
+    (system,) = json.loads((out / "metrics.json").read_text())["systems"]
+    quality, known = (system["figures"][f"reflection_{n}"] for n in ("quality", "judged"))
+    assert (quality["value"], quality["n"]) == (0.5, 1)
+    assert (known["value"], known["n"]) == (pytest.approx(1 / 3), 3)
+    page = (out / "report.html").read_text()
+    assert "names nothing" in page and "<b>names" not in page
+    for path in out.rglob("*"):
+        assert not path.is_file() or b"secret-of-the-judge" not in path.read_bytes(), path
+
+
+def test_a_judge_file_without_a_judge_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "judge.yaml"
+    path.write_text("judge: {pays: reader}")
+    assert main(["evaluate", "--judge", str(path), "--output_dir", str(tmp_path / "run")]) == 2
+    assert "kind: llm" in capsys.readouterr().err
+    assert main(["evaluate", "--judge", str(path), "--replies", str(path)]) == 2
+    assert "--judge: --replies asks no model" in capsys.readouterr().err
