@@ -115,6 +115,10 @@ def test_prepare_with_a_served_teacher_and_judge(
     card = (out / "README.md").read_text()
     assert "by deepseek-chat" in card and "## Teacher" in card and "| 0.0–0.1 |" in card
     assert str(tmp_path) not in card
+    facts = json.loads((out / "metaconf.json").read_text())
+    assert facts["teacher"] == {"kind": "llm", "model": "deepseek-chat"}
+    lessons = facts["lessons"]
+    assert (lessons["written"], lessons["leaking"], lessons["dropped"]) == (len(made), 0, {})
 
 
 def test_a_teacher_without_an_address_is_refused_at_once(

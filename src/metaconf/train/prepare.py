@@ -167,10 +167,16 @@ def prepare(
     return rows
 
 
-def write_set(folder: Path, rows: Sequence[dict[str, Any]], teacher: Teacher = OFFLINE) -> None:
+def write_set(
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    teacher: Teacher = OFFLINE,
+    lessons: Lessons | None = None,
+) -> None:
     """Write the rows, what LLaMA-Factory must know of them, and who wrote their reflections."""
     write_jsonl(folder / "sft.jsonl", rows)
-    (folder / FACTS).write_text(json.dumps({"teacher": who(teacher)}) + "\n", encoding="utf-8")
+    facts = {"teacher": who(teacher), "lessons": lessons.counts() if lessons else None}
+    (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
 
 
@@ -188,7 +194,7 @@ def run(config: Config, resume: bool = False) -> Path:
     lessons = _lessons(config, [row for row in answers if row.right is not None], out)
     written = lessons.written if lessons else None
     rows = build_rows(local, answers, how.target, None, config.seed, written)
-    write_set(out, rows, config.teacher)
+    write_set(out, rows, config.teacher, lessons)
     graded = sum(row.right is not None for row in answers)
     model, taught_by = config.model_name_or_path, config.teacher
     teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"

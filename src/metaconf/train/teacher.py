@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from metaconf.client import Completion, Endpoint, Outcome, Request, complete_all
 from metaconf.errors import UserError
@@ -41,6 +42,11 @@ class Lessons:
     calls: int = 0
     tokens: int = 0
     cost: float | None = 0.0
+
+    def counts(self) -> dict[str, Any]:
+        """All but the texts."""
+        counts = {name: value for name, value in vars(self).items() if name != "written"}
+        return {**counts, "written": len(self.written)}
 
 
 def write_reflections(
