@@ -33,7 +33,7 @@ QUIET = {
 
 ASKING = (
     *("model", "questions", "map", "columns", "name"),
-    *("limit", "resume", "baselines", "calibration", "base_url", "judge", "dry_run"),
+    *("limit", "resume", "baselines", "calibration", "base_url", "engine", "judge", "dry_run"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -141,14 +141,18 @@ def _evaluate(args: argparse.Namespace) -> None:
         return
     from metaconf.config_blocks import EMBEDDED
     from metaconf.evaluation.names import chosen
-    from metaconf.preflight import check_run, judge_config
+    from metaconf.preflight import check_engine, check_run, judge_config
     from metaconf.show_questions import reading
 
     judge = judge_config(args.judge) if args.judge else None
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
     how = reading(args.map, args.columns, args.name)
     endpoint = _endpoint(args)
-    baselines = chosen(args.baselines, endpoint is not None)
+    vllm = args.engine == "vllm"
+    check_engine(args.engine or "transformers")
+    if endpoint is not None and vllm:
+        raise UserError("--engine vllm: the server of --base_url draws; leave one of the two out")
+    baselines = chosen(args.baselines, endpoint is not None, vllm)
     if args.calibration is not None and not baselines:
         raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
     if args.dry_run:
@@ -176,6 +180,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         endpoint=endpoint,
         how=how,
         judge=judge,
+        engine=args.engine or "transformers",
     )
     print(report)
 

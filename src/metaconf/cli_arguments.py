@@ -127,6 +127,11 @@ def _add_evaluate(commands: Any) -> None:
         help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
     )
     one.add_argument(
+        "--engine",
+        choices=("transformers", "vllm"),
+        help="what draws the replies (default: transformers); vllm needs the extra `vllm`",
+    )
+    one.add_argument(
         "--judge",
         type=Path,
         metavar="FILE",

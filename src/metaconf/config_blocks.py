@@ -138,7 +138,12 @@ class Teacher(Client):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What draws the replies."""
+    """What draws the replies of `prepare`."""
+
+    kind: Literal["transformers", "vllm"] = option(
+        "transformers", "transformers, or vLLM in this process (extra `vllm`)"
+    )
+    options: dict | None = option(None, "vllm: more arguments of vllm.LLM")
 
 
 @dataclass(frozen=True, slots=True)

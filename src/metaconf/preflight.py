@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     for server in (config.judge, config.teacher):
         check_served(server)
     check_learnable(config.questions, config.judge)
+    check_engine(config.engine.kind)
     check_embedded(config.model_name_or_path)
     _check_same(config, resume)
     return config
@@ -153,6 +155,15 @@ def judge_config(path: Path) -> Judge:
         )
     check_served(judge)
     return judge
+
+
+def check_engine(kind: str) -> None:
+    """Refuse an engine that is not installed. Raises UserError."""
+    if kind == "vllm" and find_spec("vllm") is None:
+        raise UserError(
+            "engine vllm: vLLM is not installed; install the extra `vllm` of this package, or use"
+            " transformers"
+        )
 
 
 def check_served(one: Judge | Teacher) -> None:

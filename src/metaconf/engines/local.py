@@ -30,15 +30,17 @@ def default_dtype() -> torch.dtype:
 
 @dataclass
 class LocalModel:
-    """A causal language model and its tokenizer."""
+    """A causal language model, its tokenizer, and what draws its replies."""
 
     model: Any
     tokenizer: Any
+    draw: Callable[..., list[Drawn]] = draw
 
     @cached_property
     def end_tokens(self) -> frozenset[int]:
         """Tokens that end a reply: the tokenizer's and the generation configuration's."""
-        ids: Any = getattr(self.model.generation_config, "eos_token_id", None)
+        config = getattr(self.model, "generation_config", None)
+        ids: Any = getattr(config, "eos_token_id", None)
         listed = ids if isinstance(ids, list) else [ids]
         return frozenset(i for i in [*listed, self.tokenizer.eos_token_id] if i is not None)
 
@@ -135,7 +137,9 @@ def sample_answers(
     ends = local.end_tokens | local.newline_tokens
     draws = [Draw(ask(q.prompt), q.id, wanted) for q in questions]
     how = replace(sampling, stop=ends)
-    draw(local.model, draws, how, lambda rows: on_batch([_answer(local, ends, r) for r in rows]))
+    local.draw(
+        local.model, draws, how, lambda rows: on_batch([_answer(local, ends, r) for r in rows])
+    )
 
 
 def _answer(local: LocalModel, ends: frozenset[int], row: Drawn) -> Reply:
@@ -161,7 +165,7 @@ def sample_replies(
     ask = prompt or (lambda question: local.reply_prompt(question.prompt))
     draws = [Draw(ask(q), q.id, wanted) for q in questions]
     how = replace(sampling, stop=local.end_tokens)
-    draw(local.model, draws, how, lambda rows: on_batch([_reply(local, r) for r in rows]))
+    local.draw(local.model, draws, how, lambda rows: on_batch([_reply(local, r) for r in rows]))
 
 
 def _reply(local: LocalModel, row: Drawn) -> Reply:

@@ -16,13 +16,15 @@ from metaconf.errors import UserError
 class Way:
     """`name` and `description` are for readers; `file` keeps its raw replies, which ways share.
     `drawn` is how many replies of the file it needs to a question, the greedy one included; `text`
-    says that text is all it needs, so that it can be had from a server."""
+    says that text is all it needs, so that it can be had from a server; `states` that it needs the
+    model's hidden states or logits, which only transformers gives."""
 
     name: str
     description: str
     file: str
     drawn: int = 1
     text: bool = True
+    states: bool = False
 
 
 WAYS: dict[str, Way] = {
@@ -71,12 +73,14 @@ WAYS: dict[str, Way] = {
         "shown its answer, how likely it says that the answer is true",
         "answers",
         text=False,
+        states=True,
     ),
     "probe": Way(
         "linear probe",
         "logistic regression on the hidden state after the answer, labels: calibration questions",
         "answers",
         text=False,
+        states=True,
     ),
     "replies8": Way(
         "mean of 8 replies", "mean of the confidences that 8 of its own replies state", "reply", 9
@@ -87,18 +91,28 @@ NAMES = {key: way.name for key, way in WAYS.items()}
 BASELINES = tuple(key for key in WAYS if key != "reply")
 
 
-def chosen(text: str | None, server: bool = False) -> tuple[str, ...]:
+def chosen(text: str | None, server: bool = False, vllm: bool = False) -> tuple[str, ...]:
     """Baselines that `--baselines` names: none (None), "all", or some, separated by commas.
 
-    They come in the order of WAYS; of a `server`, "all" are those that need text alone. Raises
-    UserError for an unknown one, and for one that a server cannot give.
+    They come in the order of WAYS; "all" are those that the engine can give: of a `server` those
+    that need text alone, of `vllm` those that need no hidden states. Raises UserError for an
+    unknown one, and for one that the engine cannot give.
     """
     if text is None:
         return ()
     if text == "all":
-        return tuple(name for name in BASELINES if WAYS[name].text or not server)
+        return tuple(
+            name
+            for name in BASELINES
+            if (WAYS[name].text or not server) and not (WAYS[name].states and vllm)
+        )
     names = [name.strip() for name in text.split(",")]
     for name in names:
+        if vllm and name in WAYS and WAYS[name].states:
+            raise UserError(
+                f"--baselines: {name} needs the model's hidden states or logits, which vLLM does"
+                " not give; use transformers, or leave it out"
+            )
         if server and name in WAYS and not WAYS[name].text:
             raise UserError(
                 f"--baselines: {name} needs the model's probabilities or hidden states, which a"

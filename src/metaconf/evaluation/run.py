@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metaconf.config import EMBEDDED, check_model, check_output_dir
 from metaconf.config_blocks import AS_IS, Judge, Questions
@@ -46,6 +46,7 @@ def run(
     endpoint: Endpoint | None = None,
     how: Questions = AS_IS,
     judge: Judge | None = None,
+    engine: str = "transformers",
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
@@ -55,7 +56,8 @@ def run(
     questions (a source as well; with embedded questions, those of their calibration split).
     With an `endpoint`, `model` is what its server calls the model. `how` says how the questions'
     files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
-    is going to be asked (see `preview`). A `judge` grades long answers and reads the reflections.
+    is going to be asked (see `preview`). A `judge` grades long answers and reads the reflections;
+    `engine` "vllm" draws with vLLM.
     Raises UserError for whatever cannot be used, before torch is imported and anything is written.
     """
     if endpoint is None:
@@ -72,13 +74,15 @@ def run(
         "baselines": list(baselines),
         "calibration": _digest(fitted_on),
         "server": endpoint.url if endpoint else None,
+        "engine": engine,
         "judge": [judge.model, judge.pays, judge.steps] if judge else None,
     }
     mark_run(output_dir, asked, resume)
     ways = _ways(baselines, fitted_on)
     if show:
         print(preview.preview(model, questions, fitted_on, ways, endpoint), file=sys.stderr)
-    rows, extra = _ask(endpoint or model, questions, fitted_on, output_dir, seed, ways, judge)
+    asks = endpoint or _Local(model, engine)
+    rows, extra = _ask(asks, questions, fitted_on, output_dir, seed, ways, judge)
     return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
 
 
@@ -195,8 +199,15 @@ def _ways(baselines: Sequence[str], calibration: Sequence[Question]) -> tuple[st
     return in_order([*(b for b in baselines if b != "probe" or calibration), "reply"])
 
 
+class _Local(NamedTuple):
+    """A model that is loaded here, and what draws its replies."""
+
+    model: str
+    engine: str
+
+
 def _ask(
-    asked: str | Endpoint,
+    asked: _Local | Endpoint,
     questions: list[Question],
     calibration: list[Question],
     output_dir: Path,
@@ -205,7 +216,7 @@ def _ask(
     judge: Judge | None,
 ) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]]]:
     """Rows of each way, and its figures beside those of the table."""
-    from metaconf.engines.local import load_local
+    from metaconf.engines import load_engine
     from metaconf.engines.remote import Remote
     from metaconf.evaluation import baselines, judging
     from metaconf.evaluation.systems import Settings
@@ -213,7 +224,9 @@ def _ask(
     from metaconf.judge import judge_of
 
     folder = output_dir / "raw"
-    local = load_local(asked) if isinstance(asked, str) else Remote(asked, folder / "calls.sqlite")
+    local = (
+        load_engine(*asked) if isinstance(asked, _Local) else Remote(asked, folder / "calls.sqlite")
+    )
     alone = calibration if len(ways) > 1 else []
     rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
     if judge and (asks := judge_of(judge, os.environ, folder / "judge.sqlite")):

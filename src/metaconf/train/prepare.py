@@ -19,8 +19,8 @@ import numpy as np
 
 from metaconf.client import endpoint_of
 from metaconf.config_blocks import EMBEDDED, Config, Teacher
-from metaconf.engines import store
-from metaconf.engines.local import LocalModel, load_local, sample_answers
+from metaconf.engines import load_engine, store
+from metaconf.engines.local import LocalModel, sample_answers
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.engines.store import Key
 from metaconf.errors import UserError
@@ -38,6 +38,8 @@ from metaconf.train.teacher import Lessons, write_reflections
 from metaconf.train.varied import vary
 
 ANSWER_TOKENS = 12
+STATES = ("probe", "hidden")
+"""Targets that need the model's hidden states."""
 BLIND = ("probe", "hidden", "share")
 """Targets that hold nothing of the answer's own grade; the wording of a reflection follows them."""
 ROWS = 640
@@ -99,7 +101,7 @@ def build_rows(
     """Sharegpt rows with `target` (0–1); ungraded answers stay out, and so do those that have none
     of the given `reflections` (by question id; None: the offline teacher writes them)."""
     states = None
-    if kind in ("probe", "hidden"):
+    if kind in STATES:
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]
         depth = layer or probe_layer(local.model.config.num_hidden_layers)
         states = answer_states(local, prompts, [row.answer for row in rows], depth)
@@ -187,8 +189,12 @@ def run(config: Config, resume: bool = False) -> Path:
     source = config.questions.path
     chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
-    local, how = load_local(config.model_name_or_path), config.confidence
+    how, engine = config.confidence, config.engine
+    local = load_engine(config.model_name_or_path, engine.kind, engine.options)
     replies = sample(local, questions, out / "answers.jsonl", SAMPLES, config.seed)
+    if engine.kind != "transformers" and how.target in STATES:
+        del local  # its memory is needed: the probe reads hidden states, which transformers gives
+        local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
     answers = collect(questions, replies, SAMPLES, how.answers, judge)
     lessons = _lessons(config, [row for row in answers if row.right is not None], out)
