@@ -181,10 +181,10 @@ class Confidence:
     )
     exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
     step: float = option(0.2, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
-    score: Literal["narrow", "expectation", "spoken", "both"] = option(
-        "narrow",
-        "stage 2: cross-entropy to a narrow goal; score of the expectation; expected score of the "
-        "number said; the last two together",
+    score: Literal["tilted", "narrow", "expectation", "spoken", "both"] = option(
+        "tilted",
+        "stage 2: cross-entropy to the own distribution, narrowed and tilted to the outcome; to a "
+        "narrow goal; score of the expectation; expected score of the number said; the last two",
     )
     rule: Literal["brier", "log"] = option("brier", "stage 2: the proper score of these three")
     goal: Literal["own", "group", "mixture", "shrunk"] = option(

@@ -107,7 +107,8 @@ def test_a_whole_reply_is_left_to_the_trainer() -> None:
     found = taught("metaconf", asked())
     assert not found.by_segment and not found.advantages
     assert found.target.tolist() == pytest.approx([1, 0, NAN, 1], nan_ok=True)
-    assert found.unscored == 0.5  # not graded, not judged
+    # Not graded; a reflection that was not judged has its group's mean, and is counted as unjudged.
+    assert found.unscored == 0.25
 
 
 def test_segments_are_normalised_apart_and_counted() -> None:
@@ -118,7 +119,7 @@ def test_segments_are_normalised_apart_and_counted() -> None:
     # Where the reflection was not judged, the answer is credited all the same.
     half = 0.5 * np.array([1 - 0.5, 0, 0.5 - 0.5, 0 - 0.5])
     assert found.advantages[REFLECTION].tolist() == pytest.approx(half)
-    assert found.unscored == 0.5
+    assert found.unscored == 0.25
 
 
 def test_an_exact_confidence_can_flow_back_all_the_same() -> None:

@@ -65,7 +65,7 @@ def test_every_name_of_the_configuration_is_a_recipe_and_the_other_way_round() -
         ("credo", {BEFORE, CONFIDENCE}, Exact(1, score="expectation", goal="mixture", gated=True)),
         ("conftuner", {CONFIDENCE}, Exact(1, score="spoken", rule="brier", goal="own")),
         ("metaconf-seed", {WHOLE}, OFF),
-        ("metaconf", {WHOLE}, Exact(1, step=0.2, score="narrow", goal="own")),
+        ("metaconf", {WHOLE}, Exact(1, step=0.2, score="tilted", goal="own")),
     ],
 )
 def test_which_segments_are_credited(name: str, credited: set[Any], exact: Exact) -> None:

@@ -22,7 +22,7 @@ from metaconf.train import stage2
 from metaconf.train.encode import locate
 from metaconf.train.forward import decoder_of, levels_after, run_replies
 from metaconf.train.grpo import ConfidenceGRPOTrainer
-from metaconf.train.levels import expectation, soften
+from metaconf.train.levels import LEVELS, soften
 from metaconf.train.score import exact_losses
 from metaconf.train.segments import ranges
 
@@ -37,7 +37,8 @@ def reference(
     made: ConfidenceGRPOTrainer, batch: dict[str, Any], advantages: torch.Tensor, step: float
 ) -> torch.Tensor:
     """The loss by its definition, from a plain pass a row: −Σ A·ratio / tokens, and cross-entropy
-    of the levels to the two around E + step·(a − E)."""
+    of the levels to their own, a fifth of it on the two around E, tilted to move E by step·(a − E).
+    """
     model: Any = made.model
     count = batch["completion_mask"].sum()
     policy, levels, outcomes = torch.zeros(()), [], []
@@ -55,9 +56,12 @@ def reference(
     if not step:
         return policy
     p, a = torch.stack(levels), torch.stack(outcomes)
-    mean = expectation(p.detach())
-    goal = torch.from_numpy(soften((mean + step * (a - mean)).double().numpy())).float()
-    return policy - (goal * p.log()).sum(-1).mean()
+    still, k = p.detach().double(), torch.arange(LEVELS) / 10
+    mean = (still * k).sum(-1, keepdim=True)
+    variance = (still * (k - mean) ** 2).sum(-1, keepdim=True).clamp_min(0.05**2)
+    tilt = step * (a[:, None] - mean) * still * (k - mean) / variance
+    goal = 0.8 * still + 0.2 * torch.from_numpy(soften(mean[:, 0].numpy())) + tilt
+    return policy - (goal.float() * p.log()).sum(-1).mean()
 
 
 def _levels(made: Any, prompt: torch.Tensor, reply: torch.Tensor, at: int) -> torch.Tensor:

@@ -14,14 +14,14 @@ from metaconf.rewards.recipes.base import Exact, Rule, Score
 from metaconf.train.encode import encode_reply
 from metaconf.train.forward import decoder_of, levels_after, right_padded, run_replies
 from metaconf.train.levels import LEVELS, expectation, level_tokens
-from metaconf.train.score import CLIP, exact_losses, goal
+from metaconf.train.score import CLIP, exact_losses, goal, tilted
 
 SCALE = torch.linspace(0, 1, LEVELS)
 
 
 def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
-    """The mean of the default score's losses."""
-    return exact_losses(levels, outcome, Exact(1.0, step)).mean()
+    """The mean of the narrow score's losses."""
+    return exact_losses(levels, outcome, Exact(1.0, step, "narrow")).mean()
 
 
 def at_rest(right: float, step: float) -> torch.Tensor:
@@ -88,11 +88,45 @@ def test_certainty_stays_finite(outcome: float) -> None:
     assert loss.isfinite() and levels.grad is not None and levels.grad.isfinite().all()
 
 
-SCORES: tuple[Score, ...] = ("narrow", "expectation", "spoken", "both")
+SCORES: tuple[Score, ...] = ("expectation", "spoken", "both")
+STILL: dict[Score, Callable[..., torch.Tensor]] = {
+    "narrow": lambda p, target, step: goal(expectation(p), target, step),
+    "tilted": tilted,
+}
+"""Scores whose goal is held still while the model moves."""
 FORMS: list[tuple[Score, Rule]] = [
-    ("narrow", "brier"),
-    *((score, rule) for score in SCORES[1:] for rule in ("brier", "log")),
+    *((score, "brier") for score in STILL),
+    *((score, rule) for score in SCORES for rule in ("brier", "log")),
 ]
+
+
+@pytest.mark.parametrize("right", [0.1, 0.35, 0.7])
+def test_pulls_of_far_outcomes_add_up_to_the_share_right(right: float) -> None:
+    """One small step from a distribution like a trained one's: tilted moves it by step·(P − E),
+    while a narrow goal sinks what is right less than half of the time."""
+    levels = torch.softmax(-((SCALE - right) ** 2) / (2 * 0.08**2), -1).double()[None]
+    expected = expectation(levels)
+    outcomes = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    shares = torch.tensor([right, 1 - right], dtype=torch.float64)
+    goals = {name: make(levels.expand(2, -1), outcomes, 0.2) for name, make in STILL.items()}
+    assert torch.allclose(goals["tilted"].sum(1), torch.ones(2, dtype=torch.float64))
+    moved: dict[str, float] = {}
+    for name, weights in goals.items():
+        toward = torch.softmax(levels.log() + 0.1 * (shares @ weights - levels), -1)
+        moved[name] = float((expectation(toward) - expected) / (0.1 * 0.2))
+    assert abs(moved["tilted"] - (right - float(expected))) < 0.02
+    assert abs(moved["tilted"]) < abs(moved["narrow"]) / 3 or abs(moved["narrow"]) < 0.005
+
+
+def test_a_tilt_moves_the_mean_by_its_step_and_narrows() -> None:
+    levels = random_levels(50, 3)
+    outcomes = torch.rand(50, generator=torch.Generator().manual_seed(4)).double()
+    goals = tilted(levels, outcomes, 0.3)
+    expected = expectation(levels)
+    assert torch.allclose(expectation(goals), expected + 0.3 * (outcomes - expected), atol=1e-9)
+    spread = tilted(levels, expected, 0.3) @ SCALE.double().square() - expected.square()
+    before = levels @ SCALE.double().square() - expected.square()
+    assert (spread < before).all()
 
 
 def random_levels(n: int, seed: int = 0) -> torch.Tensor:
@@ -105,8 +139,8 @@ def test_gradients_are_those_of_finite_differences(score: Score, rule: Rule) -> 
     exact = Exact(1.0, 0.3, score, rule)
     target = torch.tensor([0.0, 1.0, 0.35, 0.5], dtype=torch.float64)
     logits = random_levels(4, 1).log()
-    if score == "narrow":  # its goal is held still while the model moves
-        still = goal(expectation(torch.softmax(logits, -1)), target, 0.3)
+    if score in STILL:
+        still = STILL[score](torch.softmax(logits, -1), target, 0.3)
 
         def loss(z: torch.Tensor) -> torch.Tensor:
             return -(still * torch.log_softmax(z, -1)).sum()
@@ -178,7 +212,7 @@ def test_certainty_stays_finite_whatever_the_score(score: Score, rule: Rule) -> 
     loss.backward()
     assert loss.isfinite() and levels.grad is not None and levels.grad.isfinite().all()
     # And there is a way back from being surely wrong.
-    assert levels.grad[0, 10] > levels.grad[0, 0] or score == "narrow"
+    assert levels.grad[0, 10] > levels.grad[0, 0] or score in STILL
 
 
 @pytest.mark.parametrize("digits", ["single", "ten", "metaspace"])

@@ -27,7 +27,8 @@ def row(target: float, reply: str | None = None) -> dict[str, Any]:
 def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -> None:
     local = local_of()
     short, *whole = train_rows(local, [row(0.2), row(0.75), row(1.0)], first=0.3)
-    assert local.decode(short.reply) == "Answer: Ecuador" and short.level_at is None
+    assert local.decode(short.reply) == "Answer: Ecuador\n" and short.level_at is None
+    assert short.reply == whole[0].reply[: short.branches[0].at + 1]
     assert [branch.direct for branch in short.branches] == [True]
     for made, target in zip(whole, (0.75, 1.0), strict=True):
         told, direct = made.branches

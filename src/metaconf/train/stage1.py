@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
 
 def train_rows(local: LocalModel, rows: Sequence[dict[str, Any]], first: float = 0) -> list[Row]:
     """Sharegpt rows → token rows; of the first ones, as many as the share `first`, only the answer
-    and the confidence straight after it.
+    with the token that ends it, and the confidence straight after it.
 
     Rows whose reply states no level are refused by their id.
     """
@@ -62,7 +62,9 @@ def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: 
     end = encoded.spans["answer"][1]
     direct = Branch(end, label, row["target"])
     if not whole:
-        return Row(prompt, encoded.tokens[:end], None, (direct,))
+        # The line break too: an instruct model ends its turn after a short answer, and in a family
+        # of few questions the whole replies alone do not teach it otherwise.
+        return Row(prompt, encoded.tokens[: end + 1], None, (direct,))
     told = Branch(encoded.level_at, [], row["target"], direct=False)
     return Row(prompt, encoded.tokens, encoded.level_at, (told, direct))
 

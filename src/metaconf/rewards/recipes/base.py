@@ -30,7 +30,7 @@ CONFIDENCE: Where = ("confidence",)
 Scale = Literal["none", "group", "batch"]
 """TRL's `scale_rewards`: the group's mean is always taken off; then divided by nothing, by the
 group's standard deviation or by the batch's."""
-Score = Literal["narrow", "expectation", "spoken", "both"]
+Score = Literal["tilted", "narrow", "expectation", "spoken", "both"]
 Rule = Literal["brier", "log"]
 
 
@@ -61,13 +61,13 @@ class Exact:
     sampled number's reward.
 
     `weight` in the loss (0: the number is paid as it was sampled), `score` and `rule` (see
-    `train.score`), `goal` (see `targets.target`, with its `prior`), and of the score "narrow" how
-    far it goes to the target at once (`step`). `gated`: malformed replies teach nothing.
+    `train.score`), `goal` (see `targets.target`, with its `prior`), and of "tilted" and "narrow"
+    how far they go to the target at once (`step`). `gated`: malformed replies teach nothing.
     """
 
     weight: float
     step: float = 0.2
-    score: Score = "narrow"
+    score: Score = "tilted"
     rule: Rule = "brier"
     goal: Goal = "own"
     prior: float = 2.0
