@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from tiny import tiny_model
 
@@ -164,7 +165,7 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
     assert config.train_file == str(prepared / "sft.jsonl") == str(train_file(keys))
     assert (config.lora.r, config.lora.alpha) == (64, 128)
     assert config.lora.target_modules == ("q_proj", "v_proj")
-    wanted = {"learning_rate": 5e-4, "max_length": 512, "warmup_steps": 0.1}
+    wanted = {"learning_rate": 3e-4, "max_length": 512, "warmup_steps": 0.1}
     assert {name: config.trainer[name] for name in wanted} == wanted
     assert set(unused) == {
         "template", "overwrite_cache", "overwrite_output_dir", "bf16"
@@ -191,3 +192,36 @@ def test_a_row_longer_than_max_length_is_left_out_and_counted(
     assert within(made, 10) == made[:2]
     assert "1 of 3 rows" in capsys.readouterr().err
     assert within(made, None) == made
+
+
+@pytest.mark.parametrize(
+    ("dtype", "words", "number_format"),
+    [
+        ("float32", [], "float32"),
+        ("bfloat16", [], "bfloat16"),
+        ("float32", ["--pure_bf16", "true"], "bfloat16"),
+        ("float32", ["--use_cpu", "false"], "bfloat16"),
+    ],
+)
+def test_on_a_processor_without_bfloat16_it_trains_in_float32(
+    prepared: Path,
+    program: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: str,
+    words: list[str],
+    number_format: str,
+) -> None:
+    monkeypatch.setattr("metaconf.engines.local.default_dtype", lambda: getattr(torch, dtype))
+    model = tiny_model(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    made = program(
+        "at = keys['model_name_or_path']\n"
+        "json.dump(json.load(open(at + '/config.json'))['dtype'], open('told.json', 'w'))\n"
+        "shutil.copytree(at, keys['output_dir'])"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert sft(prepared, made, tmp_path / "out", "--model", str(model), *words) == 0
+    assert json.loads((tmp_path / "told.json").read_text()) == number_format
+    assert json.loads((model / "config.json").read_text())["dtype"] == "bfloat16"
