@@ -168,7 +168,8 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
     wanted = {"learning_rate": 3e-4, "max_length": 512, "warmup_steps": 0.1}
     assert {name: config.trainer[name] for name in wanted} == wanted
     assert set(unused) == {
-        "template", "overwrite_cache", "overwrite_output_dir", "bf16"
+        "template", "overwrite_cache", "overwrite_output_dir", "bf16",
+        "disable_gradient_checkpointing",
     }  # fmt: skip
     full, _ = as_overrides({**keys, "finetuning_type": "full"})
     assert load_config(Path(os.devnull), "sft", full).lora.r == 0
