@@ -75,7 +75,7 @@ def test_signatures_are_frozen() -> None:
         "data_source", "solution_str", "ground_truth", "extra_info", "kw",
     ]  # fmt: skip
     assert list(inspect.signature(reflection.reflection_messages).parameters) == [
-        "question", "answer", "other_answers",
+        "question", "answer", "other_answers", "agreement", "amiss",
     ]  # fmt: skip
 
 

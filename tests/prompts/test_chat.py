@@ -20,6 +20,7 @@ from metaconf.prompts.chat import (
     without_system,
 )
 from metaconf.prompts.reflection import REFLECTION_SYSTEM, reflection_messages
+from metaconf.prompts.slots import clean
 from metaconf.reply import format_reply, parse_reply
 
 QUESTION = "In which country is Quito?"
@@ -90,10 +91,11 @@ def test_worked_examples_are_good_replies() -> None:
 def test_hostile_text_stays_data(hostile: str) -> None:
     system, user = reflection_messages(hostile, hostile, [hostile, "Lima"])
     assert system == {"role": "system", "content": REFLECTION_SYSTEM}
+    seen = clean(hostile)  # a line separator becomes the line end that a reader sees
     assert json.loads(user["content"]) == {
-        "question": hostile,
-        "answer": hostile,
-        "other_answers": [hostile, "Lima"],
+        "question": seen,
+        "answer": seen,
+        "other_answers": [seen, "Lima"],
     }
     assert "\n" not in user["content"]
 
