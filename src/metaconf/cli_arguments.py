@@ -114,7 +114,8 @@ def _add_evaluate(commands: Any) -> None:
         nargs="?",
         const="all",
         metavar="NAMES",
-        help="other confidences of the model as well: all of them, or asked,p_true,…",
+        help="other confidences of the model as well: all of them (of a server those that need "
+        "text alone), or asked,probability,…",
     )
     one.add_argument("--calibration", metavar="FILE", help="questions to recalibrate baselines on")
     one.add_argument(

@@ -82,6 +82,8 @@ class Reply(_Json):
     tokens: int = 0
     probability: float | None = None
     """Probability of the answer's tokens, product over tokens, where the engine gives it."""
+    answer_tokens: int | None = None
+    """How many tokens that are; None: all but the one that ended the reply."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from chat_server import Server, ok, serving
+from chat_server import Server, completion, ok, serving
 
 from metaconf.cli import main
 from metaconf.evaluation.names import chosen, in_order
@@ -139,6 +140,40 @@ def test_what_a_server_cannot_give_is_refused(
 
 
 def test_the_bare_answer_of_a_reply() -> None:
-    assert first_line("\n Answer: Mali \nI am sure") == "Mali"
-    assert first_line("Mali") == "Mali"
-    assert first_line(" \n") == ""
+    for text, answer in (
+        ("\n Answer: Mali \nI am sure", "Mali"),
+        ("Mali", "Mali"),
+        ("Answer: A", "A"),
+        ("Answer:\nMali", ""),
+        (" \n", ""),
+    ):
+        start, end = first_line(text)
+        assert text[start:end] == answer
+
+
+def test_the_probability_of_an_answer_is_that_of_its_tokens(asked: Path) -> None:
+    async def tells(request: web.Request, sent: Any, n: int) -> web.Response:
+        if "top_logprobs" not in sent:
+            return await knows_three(request, sent, n)
+        assert sent["logprobs"] is True and sent["temperature"] == 0
+        pieces = [("Answer", 0.9), (":", 0.9), (" thr", 0.5), ("ee", 0.4), ("\n", 0.1), ("so", 0.1)]
+        content = [{"token": text, "logprob": math.log(p)} for text, p in pieces]
+        body = completion("Answer: three\nso")
+        body["choices"][0]["logprobs"] = {"content": content}
+        return web.json_response(body)
+
+    with serving(tells) as server:
+        assert evaluate(server, "--baselines", "probability,token_mean,samples8") == 0
+        assert sum("top_logprobs" in sent for sent in server.asked) == 4  # greedy answers alone
+    rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
+    found = {(r["system"], r["answer"], round(r["confidence"], 4)) for r in rows}
+    assert ("probability", "three", 0.2) in found
+    assert ("token_mean", "three", round(0.2**0.5, 4)) in found
+
+
+def test_without_log_probabilities_the_confidence_is_unknown(asked: Path) -> None:
+    with serving(knows_three) as server:
+        assert evaluate(server, "--baselines", "probability") == 0
+    rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
+    assert {row["confidence"] for row in rows if row["system"] == "probability"} == {None}
+    assert {row["correctness"] for row in rows} == {0, 1}

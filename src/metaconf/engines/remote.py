@@ -1,8 +1,8 @@
 """A model behind an OpenAI-compatible server (vLLM, DeepSeek, Ollama, …), asked as a local one is.
 
 The same conversation goes to it that a local model's template renders, so that the same model gives
-the same text on both. Only text comes back: what needs token probabilities or hidden states is not
-to be had from it.
+the same text on both. Text comes back, and with `logprobs` the probability of an answer; hidden
+states are not to be had from it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metaconf.client import Completion, Endpoint, Outcome, Request, complete_all
+from metaconf.engines.logprobs import span_probability
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.prompts.chat import Message
-from metaconf.records import Question, Reply
+from metaconf.records import Question, Reply, Span
 
 AT_ONCE = 1000
 """Calls between two times of writing replies down; the client keeps each as it comes."""
@@ -25,10 +26,12 @@ Keep = Callable[[list[Reply]], None]
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """The server, and the file that keeps what it has answered."""
+    """The server, the file that keeps what it has answered, and whether it is asked for the
+    log-probabilities of greedy answers: some refuse a call that asks for them."""
 
     endpoint: Endpoint
     cache: Path
+    logprobs: bool = False
 
     def sample(
         self,
@@ -37,25 +40,30 @@ class Remote:
         how: Sampling,
         keep: Keep,
         chat: Chat,
+        answer: Callable[[str], Span] | None = None,
     ) -> None:
         """Ask each question for each of `samples` (GREEDY: at temperature 0); replies go to `keep`
         in batches. A call that failed gives a reply of status "failed", and is counted on stderr.
+        `answer` finds the answer in a reply of which nothing else is kept.
 
         Raises UserError as `complete_all`.
         """
         wanted = [(question, sample) for question in questions for sample in samples]
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
-            requests = [_request(chat(question), sample, how) for question, sample in some]
+            wants = self.logprobs and answer is not None
+            requests = [_request(chat(question), sample, how, wants) for question, sample in some]
             found = complete_all(requests, self.endpoint, cache=self.cache, progress=False)
             pairs = zip(some, found, strict=True)
-            replies = [_reply(question.id, sample, one) for (question, sample), one in pairs]
+            replies = [
+                _reply(question.id, sample, one, answer) for (question, sample), one in pairs
+            ]
             if failed := sum(reply.status == "failed" for reply in replies):
                 print(f"{failed} of {len(replies)} calls failed: {_why(found)}", file=sys.stderr)
             keep(replies)
 
 
-def _request(chat: list[Message], sample: int, how: Sampling) -> Request:
+def _request(chat: list[Message], sample: int, how: Sampling, logprobs: bool) -> Request:
     drawn = sample != GREEDY
     return Request(
         tuple(chat),
@@ -63,14 +71,22 @@ def _request(chat: list[Message], sample: int, how: Sampling) -> Request:
         how.max_new_tokens,
         # Each sample is a request of its own; servers that know seeds draw it again alike.
         how.seed * 1000 + sample if drawn else None,
+        logprobs=0 if logprobs and not drawn else None,
     )
 
 
-def _reply(question_id: str, sample: int, outcome: Outcome) -> Reply:
+def _reply(
+    question_id: str, sample: int, outcome: Outcome, answer: Callable[[str], Span] | None
+) -> Reply:
     if not isinstance(outcome, Completion):
         return Reply(question_id, sample, "", "failed")
+    text, written = outcome.text, outcome.tokens_out or 0
     status = "cut" if outcome.finish_reason == "length" else "ok"
-    return Reply(question_id, sample, outcome.text, status, outcome.tokens_out or 0)
+    if answer is None:
+        return Reply(question_id, sample, text, status, written)
+    start, end = answer(text)
+    known = span_probability(outcome.logprobs, text, (start, end)) or (None, None)
+    return Reply(question_id, sample, text[start:end], status, written, *known)
 
 
 def _why(found: Sequence[Outcome]) -> str:

@@ -209,7 +209,8 @@ def _token_mean(
 
 def token_mean(reply: Reply) -> float | None:
     """Geometric mean of the answer's token probabilities; the token that ends it does not count."""
-    count = reply.tokens - (reply.status == "ok")
+    written = reply.tokens - (reply.status == "ok")
+    count = written if reply.answer_tokens is None else reply.answer_tokens
     return None if reply.probability is None or count < 1 else reply.probability ** (1 / count)
 
 

@@ -16,8 +16,9 @@ from metaconf.errors import UserError
 class Way:
     """`name` and `description` are for readers; `file` keeps its raw replies, which ways share.
     `drawn` is how many replies of the file it needs to a question, the greedy one included; `text`
-    says that text is all it needs, so that it can be had from a server; `states` that it needs the
-    model's hidden states or logits, which only transformers gives."""
+    says that text is all it needs, so that it can be had from every server; `states` that it needs
+    the model's hidden states or logits, which only transformers gives. What needs neither needs the
+    log-probabilities of the answer's tokens, which some servers give."""
 
     name: str
     description: str
@@ -94,8 +95,8 @@ BASELINES = tuple(key for key in WAYS if key != "reply")
 def chosen(text: str | None, server: bool = False, vllm: bool = False) -> tuple[str, ...]:
     """Baselines that `--baselines` names: none (None), "all", or some, separated by commas.
 
-    They come in the order of WAYS; "all" are those that the engine can give: of a `server` those
-    that need text alone, of `vllm` those that need no hidden states. Raises UserError for an
+    They come in the order of WAYS; "all" are those that the engine is sure to give: of a `server`
+    those that need text alone, of `vllm` those that need no hidden states. Raises UserError for an
     unknown one, and for one that the engine cannot give.
     """
     if text is None:
@@ -113,10 +114,10 @@ def chosen(text: str | None, server: bool = False, vllm: bool = False) -> tuple[
                 f"--baselines: {name} needs the model's hidden states or logits, which vLLM does"
                 " not give; use transformers, or leave it out"
             )
-        if server and name in WAYS and not WAYS[name].text:
+        if server and name in WAYS and WAYS[name].states:
             raise UserError(
-                f"--baselines: {name} needs the model's probabilities or hidden states, which a"
-                " server does not give; load the model itself, or leave it out"
+                f"--baselines: {name} needs the model's hidden states or logits, which a server"
+                " does not give; load the model itself, or leave it out"
             )
         if name not in BASELINES:
             close = nearest(name, BASELINES)

@@ -224,9 +224,11 @@ def _ask(
     from metaconf.judge import judge_of
 
     folder = output_dir / "raw"
-    local = (
-        load_engine(*asked) if isinstance(asked, _Local) else Remote(asked, folder / "calls.sqlite")
-    )
+    if isinstance(asked, _Local):
+        local = load_engine(*asked)
+    else:
+        logprobs = any(not WAYS[way].text for way in ways)
+        local = Remote(asked, folder / "calls.sqlite", logprobs)
     alone = calibration if len(ways) > 1 else []
     rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
     if judge and (asks := judge_of(judge, os.environ, folder / "judge.sqlite")):

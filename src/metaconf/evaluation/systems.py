@@ -17,7 +17,7 @@ from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.engines.store import Key, collect
 from metaconf.graders import grade_answer, same_answer
 from metaconf.prompts.chat import ANSWER_ONLY, EXAMPLES, answer_turns, messages, render
-from metaconf.records import Parsed, Question, Reply
+from metaconf.records import Parsed, Question, Reply, Span
 from metaconf.reply import format_reply, parse_reply
 
 Kind = Literal["asked", "probability", "samples8", "reply"]
@@ -107,9 +107,8 @@ def short_answers(
         asked: Sequence[Question], wanted: tuple[int, ...], keep: Callable[[list[Reply]], None]
     ) -> None:
         if isinstance(local, Remote):
-            bare = lambda replies: keep([replace(r, text=first_line(r.text)) for r in replies])  # noqa: E731
             chat = lambda q: messages(q.prompt, ANSWER_ONLY, answer_turns())  # noqa: E731
-            local.sample(asked, wanted, how, bare, chat)
+            local.sample(asked, wanted, how, keep, chat, first_line)
             return
         prompt = local.policy_prompt if trained else local.answer_prompt
         sample_answers(local, asked, wanted, how, keep, prompt)
@@ -117,10 +116,14 @@ def short_answers(
     return collect(out, questions, samples, ask, label)
 
 
-def first_line(text: str) -> str:
-    """The first line that says something, without "Answer:"."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return line.removeprefix("Answer:").strip()
+def first_line(text: str) -> Span:
+    """Where the first line stands that says something, without "Answer:"."""
+    lines = (line.strip() for line in text.splitlines())
+    line = next((line for line in lines if line), "")
+    bare = line.removeprefix("Answer:").strip()
+    # From the label on, or an answer "A" would be found in it.
+    start = text.index(bare, text.index(line) + len(line) - len(line.removeprefix("Answer:")))
+    return start, start + len(bare)
 
 
 def full_replies(
