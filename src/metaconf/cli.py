@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,8 @@ ASKING = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 2 for bad input (one line on stderr) or 130 when interrupted."""
+    """Run one command; return 0 (`audit`: 1 where it found a defect), 2 for bad input (one line on
+    stderr) or 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     args = cli_arguments.read(words)
     for name, value in QUIET.items():
@@ -48,14 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             # Libraries telling each other what they will rename: nothing that a user can act on.
             warnings.simplefilter("ignore", FutureWarning)
-            COMMANDS[args.command](args)
+            return COMMANDS[args.command](args) or 0
     except UserError as error:
         print("metaconf: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nmetaconf: stopped; {_how_to_go_on(args, words)}", file=sys.stderr)
         return 130
-    return 0
 
 
 # Commands
@@ -127,6 +127,17 @@ def _grpo(args: argparse.Namespace) -> None:
     from metaconf.train import stage2
 
     print(write_card(stage2.run(config)).parent)
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from metaconf.config import load_config
+    from metaconf.rewards.audit import audit, table
+    from metaconf.rewards.recipes import recipe_of
+
+    config = load_config(args.config, "grpo", args.rest)
+    recipe, scale = recipe_of(config), config.trainer.get("scale_rewards")
+    print(table(recipe, scale))
+    return int(any(one.fatal for one in audit(recipe, scale)))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -277,12 +288,13 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
     return f"go on with: {again}{'' if args.resume else ' --resume'}"
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "model": _model,
     "questions": _questions,
     "prepare": _prepare,
     "sft": _sft,
     "grpo": _grpo,
+    "audit": _audit,
     "evaluate": _evaluate,
     "report": _report,
     "card": _card,

@@ -11,7 +11,7 @@ from metaconf import __version__
 
 MODEL = "hub id, model folder, or `embedded`"
 QUESTIONS = "JSONL, JSON, CSV or Parquet file, hub data set ID:SPLIT, or `embedded`"
-WITH_KEYS = ("prepare", "sft", "grpo")
+WITH_KEYS = ("prepare", "sft", "grpo", "audit")
 """Commands that take any key of their configuration as `--key value`."""
 
 
@@ -45,6 +45,8 @@ def command_line() -> argparse.ArgumentParser:
     sft.add_argument("--engine", choices=engines, default="trl", help="what trains (default: trl)")
     sft.add_argument("--llama_factory", type=Path, metavar="CLI", help="its llamafactory-cli")
     _add_stage(commands, "grpo", "stage 2: learn from rewards for one's own replies")
+    audit = _add(commands, "audit", "what stage 2 would pay for, and how that could be exploited")
+    audit.add_argument("--config", type=Path, metavar="FILE", required=True, help="YAML of grpo")
     _add_evaluate(commands)
     report = _add(commands, "report", "write report.html of a run")
     report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")

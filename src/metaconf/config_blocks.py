@@ -89,6 +89,20 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Signs of a policy that plays the reward, which stage 2 warns of once each."""
+
+    stop: bool = option(False, "stop with a checkpoint instead of only warning")
+    commonest: float = option(
+        0.9, "a larger share of replies states the same confidence", low=0, high=1
+    )
+    right_at_0: float = option(
+        0.5, "replies that state 0 are right more often than this", low=0, high=1
+    )
+    length: float = option(2.0, "replies are so many times longer or shorter than at first", low=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """How an OpenAI-compatible server is asked. Keys stay in the environment."""
 
@@ -215,6 +229,7 @@ class Config:
     reward: Reward = field(default_factory=Reward)
     credit: Credit = field(default_factory=Credit)
     curve: Curve = field(default_factory=Curve)
+    watch: Watch = field(default_factory=Watch)
     judge: Judge = field(default_factory=Judge)
     teacher: Teacher = field(default_factory=Teacher)
     engine: Engine = field(default_factory=Engine)

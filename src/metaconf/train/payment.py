@@ -20,6 +20,7 @@ from metaconf.judge import FAILED, Judge, unjudged
 from metaconf.records import Grade, Parsed, Question, Reward
 from metaconf.rewards.credit import Lesson, lesson, parts_of
 from metaconf.rewards.group import judged
+from metaconf.rewards.habits import habits
 from metaconf.rewards.recipes.base import Recipe, Replies, Scale, paid, replies_of
 
 Scored = tuple[Parsed, Grade, Reward]
@@ -96,6 +97,10 @@ class Payment:
             grades = [unjudged(grade) for _, grade in found]
         self.stop = self.stop or judge.failing
         return [(parsed, grade) for (parsed, _), grade in zip(found, grades, strict=True)]
+
+    def habits(self) -> dict[str, float]:
+        """Signs in the last batch's confidences (see `rewards.habits`)."""
+        return habits(self._last.replies) if self._last else {}
 
     def store(self, step: int) -> None:
         """Append the last batch to `path`."""
@@ -179,6 +184,8 @@ def _named(part: str, payment: Payment) -> Callable[..., list[float | None]]:
             payment.store(trainer_state.global_step if trainer_state else 0)
             unscored = sum(reward.total is None for _, _, reward in scored)
             if log_metric:
+                for name, value in payment.habits().items():
+                    log_metric(name, value)
                 log_metric("unscored", unscored / len(scored))
                 if payment.judge is not None:
                     failed = sum(grade.judged == FAILED for _, grade, _ in scored)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from datasets import Dataset
-from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from metaconf.config_blocks import EMBEDDED, Config
@@ -20,6 +19,7 @@ from metaconf.judge import judge_of
 from metaconf.prompts.chat import messages
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question
+from metaconf.rewards.audit import audit
 from metaconf.rewards.recipes import recipe_of
 from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
 from metaconf.train.grpo import ConfidenceGRPOTrainer
@@ -28,6 +28,7 @@ from metaconf.train.payment import Payment, keep_before
 from metaconf.train.progress import show
 from metaconf.train.rundir import begin, note
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
+from metaconf.train.watch import StopWhenTold, Watch
 
 log = logging.getLogger("metaconf")
 
@@ -64,38 +65,6 @@ def check_save_interval(args: GRPOConfig) -> None:
         f"{args.gradient_accumulation_steps} is no multiple of steps_per_generation × "
         f"num_iterations = {batches}: a run resumed there would not be identical; choose a multiple"
     )
-
-
-class Watch(TrainerCallback):
-    """Warns when a step cannot teach anything: equal rewards, or every reply cut."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        logs = logs or {}
-        equal, cut = logs.get("frac_reward_zero_std"), logs.get("completions/clipped_ratio")
-        if equal == 1:
-            log.warning(
-                "step %d: the rewards are equal within every group (zero-variance share 100 %%): "
-                "nothing is learnt from them; raise num_generations or temperature",
-                state.global_step,
-            )
-        if cut == 1:
-            log.warning(
-                "step %d: every reply was cut at max_completion_length (cut share 100 %%): "
-                "raise max_completion_length",
-                state.global_step,
-            )
-
-
-class StopWhenUnjudged(TrainerCallback):
-    """Stops with a checkpoint where the judge fails too often, at a step that can be resumed."""
-
-    def __init__(self, payment: Payment, args: GRPOConfig):
-        self.payment, self.batches = payment, (args.steps_per_generation or 1) * args.num_iterations
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        used_up = state.global_step * args.gradient_accumulation_steps % self.batches == 0
-        if self.payment.stop and used_up:
-            control.should_save = control.should_training_stop = True
 
 
 def question_rows(
@@ -146,6 +115,9 @@ def train(
     args = settings(config, out, recipe)
     check_save_interval(args)
     scale = cast(Scale, args.scale_rewards)
+    for one in audit(recipe, scale):
+        if one.fatal:
+            log.warning("recipe %s: %s (metaconf audit)", recipe.name, one.sentence)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
     payment = Payment(recipe, out / "replies.jsonl", config.credit, scale, judge)
     out.mkdir(parents=True, exist_ok=True)
@@ -161,7 +133,7 @@ def train(
         processing_class=local.tokenizer,
         reward_funcs=payment.functions(),
         peft_config=lora(config),
-        callbacks=[Watch(), StopWhenUnjudged(payment, args)],
+        callbacks=[Watch(config.watch, payment), StopWhenTold(payment, args)],
         exact=recipe.exact,
         lesson=payment.lesson,
         even=config.credit.even,
