@@ -10,8 +10,7 @@ from metaconf.config import known_keys
 from metaconf.config_blocks import AS_IS, Questions
 from metaconf.config_values import convert, read_value
 from metaconf.errors import UserError
-from metaconf.evaluation.preview import printable
-from metaconf.prompts.chat import messages
+from metaconf.evaluation.preview import conversation, printable
 from metaconf.questions import duplicates, load_questions, overlap
 from metaconf.questions.load import map_name
 from metaconf.questions.same import Pair
@@ -63,8 +62,7 @@ def _other(against: str, how: Questions) -> Sequence[Question]:
 
 
 def _example(number: int, question: Question) -> str:
-    chat = messages(question.prompt)
-    prompt = "\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in chat)
+    prompt = conversation(question.prompt)
     targets = " | ".join(
         " = ".join(target.texts) + ("" if target.credit == 1 else f" ({target.credit:g})")
         for target in question.targets

@@ -26,7 +26,7 @@ def preview(
     endpoint: Endpoint | None = None,
 ) -> str:
     """Text for a terminal. Raises UserError where the model has no tokenizer or chat template."""
-    shown_as = _conversation if endpoint else _template(model)
+    shown_as = conversation if endpoint else _template(model)
     parts = [
         f"{len(questions)} questions"
         + (f" and {len(calibration)} to calibrate on" if calibration else "")
@@ -43,8 +43,8 @@ def preview(
     return "\n".join(parts)
 
 
-def _conversation(question: str) -> str:
-    """What is sent to a server, which puts it into the model's template."""
+def conversation(question: str) -> str:
+    """What is sent to a server, which puts it into the model's template; a turn a line."""
     return "\n".join(f"[{turn['role']}] {turn['content']}" for turn in messages(question))
 
 
