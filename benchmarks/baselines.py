@@ -53,7 +53,7 @@ def main() -> None:
     found: dict[str, record.Figure] = {}
     # Several replies in words: of the base after worked examples, of the trained model its own.
     for name, model, without in (
-        ("base", "embedded", ("replies8",)),
+        ("base", "embedded", ("replies8", "expected")),
         ("trained", arguments.model, ("verbal2", "verbal8")),
     ):
         ways = tuple(way for way in BASELINES if way not in without)

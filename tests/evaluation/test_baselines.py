@@ -17,6 +17,7 @@ from metaconf.engines.local import next_share
 from metaconf.engines.sampler import GREEDY
 from metaconf.errors import UserError
 from metaconf.evaluation import run as evaluation
+from metaconf.evaluation.ablation import as_expected
 from metaconf.evaluation.baselines import (
     certainty,
     measure,
@@ -29,6 +30,7 @@ from metaconf.evaluation.systems import Row, Settings, worked_turns
 from metaconf.prompts.chat import REVIEW
 from metaconf.records import Question, Reply, Target
 from metaconf.report.load import load_run
+from metaconf.train.levels import level_tokens
 
 WHERE = Question("q0", "Where is Timbuktu?", (Target(("Mali",)),))
 FAST = Settings(reply_tokens=10, answer_tokens=3, rows=64)
@@ -89,6 +91,30 @@ def test_p_true_is_the_share_of_one_option(local_of: Callable[..., Any]) -> None
     assert next_share(local, prompts, "(", "AB", rows=2) == pytest.approx(expected, abs=1e-5)
     with pytest.raises(UserError, match="differ by several tokens"):
         next_share(local, prompts, "(", "AA")
+
+
+def test_the_expectation_is_read_after_the_models_own_reflection(
+    local_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = local_of()
+    tokens, encode = level_tokens(local.tokenizer), local.tokenizer.encode
+    whole = {"question_id": "q0", "prompt": WHERE.prompt, "answer": "Mali", "reflection": "I do."}
+    rows = [
+        {**whole, "system": "expected", "confidence": 0.4, "text": "…"},
+        {**whole, "question_id": "q1", "reflection": None, "system": "expected", "confidence": 0.4},
+    ]
+    first, second = as_expected(local, rows)
+    start = encode("Answer: Mali\nSelf-reflection: I do.\nConfidence: 0", add_special_tokens=False)
+    ids = [*local.reply_prompt(WHERE.prompt), *start[:-1]]
+    assert start[-1] == tokens.first[0]
+    with torch.inference_mode():
+        logits = local.model(torch.tensor([ids])).logits[0, -1]
+        one = local.model(torch.tensor([[*ids, tokens.first[1]]])).logits[0, -1]
+    levels = torch.softmax(logits[list(tokens.first[:10])], 0)
+    ten = torch.softmax(one, 0)[tokens.ten_next] if tokens.ten_next is not None else 0.0
+    mean = float(levels @ torch.arange(10.0) + levels[1] * ten * 9) / 10
+    assert first["confidence"] == pytest.approx(mean, abs=1e-4)
+    assert second["confidence"] is None  # where it says no reflection nothing is known
 
 
 def rows_with(confidence: Sequence[float], right: Sequence[float]) -> list[Row]:

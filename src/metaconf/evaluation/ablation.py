@@ -43,6 +43,19 @@ def with_other_reflection(local: LocalModel, rows: Sequence[Row], seed: int = 0)
     return _forced(local, rows, starts, others, "swapped_reflection")
 
 
+def as_expected(local: LocalModel, rows: Sequence[Row]) -> list[Row]:
+    """The rows of `local`'s replies with the mean of its distribution over the levels after its own
+    reflection, in [0, 1], in the place of the number that it says; None where the reply holds no
+    answer or no reflection. Raises ValueError for a tokenizer that does not tell levels apart."""
+    starts = {
+        row["question_id"]: reply_start(row["answer"], row["reflection"])
+        for row in rows
+        if row["answer"] is not None and row["reflection"] is not None
+    }
+    read = _forced(local, rows, starts, {}, "expected")
+    return [{**row, "confidence": one["expected"]} for row, one in zip(rows, read, strict=True)]
+
+
 def reply_start(answer: str, reflection: str) -> str:
     """A reply up to where its confidence is said."""
     return f"Answer: {answer}\nSelf-reflection: {reflection}\nConfidence:"

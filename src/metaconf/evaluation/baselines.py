@@ -7,6 +7,7 @@ killed run asks only for what is missing. What they cost is in each row: `tokens
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ import numpy as np
 from metaconf.engines.local import LocalModel, next_share
 from metaconf.engines.sampler import GREEDY
 from metaconf.engines.store import Key
+from metaconf.evaluation.ablation import as_expected
 from metaconf.evaluation.names import WAYS
 from metaconf.evaluation.systems import (
     DEFAULT,
@@ -179,6 +181,19 @@ def _replies8(
     return _mean_stated(questions, replies, "replies8")
 
 
+def _expected(
+    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[Row]:
+    """The greedy replies' expectations; all unknown, and said so, where a tokenizer has none."""
+    replies = full_replies(local, questions, (GREEDY,), path, "expected", settings)
+    rows = [reply_row(q, replies[q.id, GREEDY], "expected", "expected") for q in questions]
+    try:
+        return as_expected(local, rows)
+    except ValueError as error:
+        print(f"metaconf: expected: not known of any reply: {error}", file=sys.stderr)
+        return [{**row, "confidence": None} for row in rows]
+
+
 def _mean_stated(
     questions: Sequence[Question], replies: Mapping[Key, Reply], way: str
 ) -> list[Row]:
@@ -291,4 +306,5 @@ MAKERS: dict[str, Maker] = {
     "token_mean": _token_mean,
     "p_true": _p_true,
     "replies8": _replies8,
+    "expected": _expected,
 }

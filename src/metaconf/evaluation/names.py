@@ -86,6 +86,13 @@ WAYS: dict[str, Way] = {
     "replies8": Way(
         "mean of 8 replies", "mean of the confidences that 8 of its own replies state", "reply", 9
     ),
+    "expected": Way(
+        "expectation of its own reply",
+        "mean of the model's distribution over the levels, in the place of the number it says",
+        "reply",
+        text=False,
+        states=True,
+    ),
     "reply": Way("reply", "the trained model's own reply", "reply"),
 }
 NAMES = {key: way.name for key, way in WAYS.items()}
