@@ -105,7 +105,7 @@ def test_the_grpo_configuration_is_the_one_asked_for() -> None:
 def test_the_sft_configuration_loads() -> None:
     config = load_config(ROOT / "configs/sft_train_config.yaml", "sft")
     assert (config.model_name_or_path, config.questions.path) == ("embedded", "embedded")
-    assert config.trainer["learning_rate"] == 3e-4
+    assert config.trainer["learning_rate"] == 4e-4
 
 
 def test_the_llama_factory_configuration_has_its_own_keys() -> None:

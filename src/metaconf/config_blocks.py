@@ -186,9 +186,15 @@ class Confidence:
     weight: float = option(
         1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
     )
-    direct: float = option(2.0, "stage 1: the same beside the answer alone (see `first`)", low=0)
-    first: float = option(
-        0.55, "stage 1: share of the rows, the first, that leave the reflection out", low=0, high=1
+    direct: float = option(2.0, "stage 1: the same beside the answer alone (see `alone`)", low=0)
+    alone: float = option(
+        1.0,
+        "stage 1: share of the rows that teach answer and confidence alone, first",
+        low=0,
+        high=1,
+    )
+    whole: float = option(
+        0.45, "stage 1: share of the rows whose whole replies are taught after them", low=0, high=1
     )
     sharp: float = option(
         0.2, "stage 1: `step` at its end; 1 does not sharpen the number said", low=0.01, high=1

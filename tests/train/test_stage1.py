@@ -26,7 +26,8 @@ def row(target: float, reply: str | None = None) -> dict[str, Any]:
 
 def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -> None:
     local = local_of()
-    short, *whole = train_rows(local, [row(0.2), row(0.75), row(1.0)], first=0.3)
+    asked = [row(0.2), row(0.75), row(1.0)]
+    short, *whole = train_rows(local, asked, alone=0.3, whole=0.7)
     assert local.decode(short.reply) == "Answer: Ecuador\n" and short.level_at is None
     assert short.reply == whole[0].reply[: short.branches[0].at + 1]
     assert [branch.direct for branch in short.branches] == [True]
@@ -37,6 +38,15 @@ def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -
         assert "I know Quito well." in local.decode(made.reply[: told.at])
         way = made.reply[: direct.at] + direct.tokens
         assert local.decode(way).strip() == "Answer: Ecuador\nConfidence:"
+
+
+def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., Any]) -> None:
+    made = train_rows(local_of(), [row(0.2), row(0.75), row(1.0)], alone=1.0, whole=0.4)
+    assert [one.level_at is None for one in made] == [True, True, True, False]
+    assert [one.branches[0].target for one in made] == [0.2, 0.75, 1.0, 1.0]
+    (only,) = train_rows(local_of(), [row(0.2)], whole=1.0)
+    assert only.level_at is not None
+    assert train_rows(local_of(), [row(0.2)], whole=0.0) == []
 
 
 def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:

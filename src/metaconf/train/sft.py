@@ -6,8 +6,8 @@ forty); and the same straight after the answer, in a branch that leaves the refl
 wording of a given reflection tells the level, so after it the model need not look into itself.
 After the reflection its goal is therefore what it expects straight after the answer.
 
-The first rows teach the last of the three alone, in order: beside the text the model learns to read
-its own certainty several times more slowly (docs/lab-notebook.md).
+The last of the three is taught alone first: beside the text the model learns to read its own
+certainty several times more slowly (docs/lab-notebook.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config_blocks import Confidence
 from metaconf.train.forward import decoder_of, refuse_several_processes, run_trees
-from metaconf.train.levels import LevelTokens, expectation, level_logprobs, level_tokens
+from metaconf.train.levels import LEVELS, LevelTokens, expectation, level_logprobs, level_tokens
 from metaconf.train.score import taught_loss
 
 
@@ -51,15 +51,20 @@ class ConfidenceSFTTrainer(SFTTrainer):
         row, place, after_one = inputs["spots"].T
         states = hidden[row, place], hidden[row, after_one]
         said = level_logprobs(*states, head, self.tokens, self.end)
+        direct, targets = inputs["direct"], inputs["targets"].to(said)
+        own = expectation(torch.softmax(said.detach(), -1))
         step = step_at(self.state.global_step / max(self.state.max_steps, 1), self.taught.sharp)
-        direct = inputs["direct"]
-        targets = own_where_told(said, row, inputs["targets"], direct)
+        goals = {
+            "loss_confidence": own_where_told(own, row, targets, direct),
+            "loss_direct": own + step * (targets - own),
+        }
         losses = {"loss_text": text_loss(hidden, head, inputs["labels"])}
-        # After a reflection the goal is an expectation already, so all the way to it.
-        for name, kind, far in (("loss_confidence", ~direct, 1.0), ("loss_direct", direct, step)):
+        for name, kind in (("loss_confidence", ~direct), ("loss_direct", direct)):
             if kind.any():
-                losses[name] = taught_loss(said[kind], targets[kind], far)
-        self._note(model, **losses)
+                losses[name] = taught_loss(said[kind], goals[name][kind])
+        spoken = said.detach().argmax(-1).to(own) / (LEVELS - 1)
+        means = {"expected": own, "spoken": spoken, "taught": targets}
+        self._note(model, **losses, **{f"mean_{k}": v[direct].mean() for k, v in means.items()})
         beside_answer = "loss_confidence" not in losses
         weights = {
             "loss_confidence": self.taught.weight,
@@ -74,26 +79,26 @@ class ConfidenceSFTTrainer(SFTTrainer):
 
 def step_at(done: float, sharp: float) -> float:
     """How far a goal goes from the model's expectation to the target when the share `done` of the
-    training is done: all the way in the first half, then ever less, `sharp` in the last quarter.
+    training is done: all the way up to 0.7, then ever less, `sharp` from 0.9 on.
 
     First the model learns what to expect, and its distribution over the levels stays broad; then it
     is narrowed around its own expectation, so that the level spoken is as good as the expectation.
+    Not before it has learnt: what it then cannot tell apart it hardly learns any more.
     """
-    return 1 - (1 - sharp) * min(max((done - 0.5) / 0.25, 0.0), 1.0)
+    return 1 - (1 - sharp) * min(max((done - 0.7) / 0.2, 0.0), 1.0)
 
 
 def own_where_told(
-    said: torch.Tensor, row: torch.Tensor, targets: torch.Tensor, direct: torch.Tensor
+    own: torch.Tensor, row: torch.Tensor, targets: torch.Tensor, direct: torch.Tensor
 ) -> torch.Tensor:
     """Targets (M,) in which a confidence after a reflection is to be what the model itself expects
-    straight after the answer of the same row: `said` (M, 11) log-probabilities, `row` (M,).
+    straight after the answer of the same row: `own` (M,) expectations, `row` (M,).
 
     The wording of a given reflection tells the row's target, and the model would learn to read that
     instead of itself: in its own replies the likeliest wording then drew the number down with it
     (docs/lab-notebook.md). Of its own expectation the wording tells nothing that it does not know.
     """
-    own = expectation(torch.softmax(said.detach(), -1))
-    of_row = torch.full((int(row.max()) + 1,), torch.nan, device=said.device)
+    of_row = own.new_full((int(row.max()) + 1,), torch.nan)
     of_row[row[direct]] = own[direct]
     expected = of_row[row]
     return torch.where(direct | expected.isnan(), targets.to(own), expected)

@@ -28,7 +28,7 @@ from metaconf.train.sft import ConfidenceSFTTrainer, sft_config
 DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1,
     "per_device_train_batch_size": 16,
-    "learning_rate": 3e-4,
+    "learning_rate": 4e-4,
     "adam_beta2": 0.95,
     "optim": "adamw_torch_fused",
     "warmup_steps": 10,
@@ -41,14 +41,19 @@ DEFAULTS: dict[str, Any] = {
 """Ours where the configuration is silent."""
 
 
-def train_rows(local: LocalModel, rows: Sequence[dict[str, Any]], first: float = 0) -> list[Row]:
-    """Sharegpt rows → token rows; of the first ones, as many as the share `first`, only the answer
-    with the token that ends it, and the confidence straight after it.
+def train_rows(
+    local: LocalModel, rows: Sequence[dict[str, Any]], alone: float = 0, whole: float = 1
+) -> list[Row]:
+    """Sharegpt rows → token rows: of the first ones, as many as the share `alone`, only the answer
+    with the line break after it, and the confidence straight after it; then of the last ones, as
+    many as the share `whole`, the whole reply as well.
 
     Rows whose reply states no level are refused by their id.
     """
-    short, label = round(first * len(rows)), lead_in(local.tokenizer)
-    return [_train_row(local, row, label, i >= short) for i, row in enumerate(rows)]
+    label, count = lead_in(local.tokenizer), len(rows)
+    short = [_train_row(local, row, label, whole=False) for row in rows[: round(alone * count)]]
+    last = rows[count - round(whole * count) :]
+    return [*short, *(_train_row(local, row, label, whole=True) for row in last)]
 
 
 def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: bool) -> Row:
@@ -121,7 +126,8 @@ def train(
 ) -> LocalModel:
     """Train on `rows`, save the merged model under `out`, return it ready to reply."""
     shuffled = random.Random(config.seed).sample(rows, len(rows))
-    encoded = train_rows(local, shuffled, config.confidence.first)
+    taught = config.confidence
+    encoded = train_rows(local, shuffled, taught.alone, taught.whole)
     tokens = within(encoded, config.trainer.get("max_length"))
     pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
     one = level_tokens(local.tokenizer).first[1]
@@ -138,12 +144,13 @@ def train(
         processing_class=local.tokenizer,
         peft_config=lora(config),
         data_collator=lambda batch: collate(batch, pad, one),
-        taught=config.confidence,
+        taught=taught,
     )
     show(trainer, "stage 1")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
-    note(out, config, config.train_file, len(tokens))
+    # A question that is taught alone and whole counts once.
+    note(out, config, config.train_file, len({tuple(row.prompt) for row in tokens}))
     return finish(trainer.model, local.tokenizer, out)
 
 
