@@ -64,6 +64,42 @@ def test_the_number_that_is_missing_is_enough() -> None:
     assert certify(np.full(n, 0.8), later, 0.2, 0.05).threshold == 0.8
 
 
+@pytest.mark.parametrize("grade", [0.9, 0.95])
+def test_the_number_is_enough_for_graded_replies_too(grade: float) -> None:
+    rule = certify(np.full(30, 0.8), np.full(30, grade), 0.15, 0.1)
+    assert rule.threshold is None and rule.more is not None
+    n = 30 + rule.more
+    assert certify(np.full(n, 0.8), np.full(n, grade), 0.15, 0.1).threshold == 0.8
+    short = n - 2
+    assert certify(np.full(short, 0.8), np.full(short, grade), 0.15, 0.1).threshold is None
+
+
+def test_a_level_that_fails_first_is_not_promised_away() -> None:
+    """Sure replies that are often wrong end the walk, however many there are of the others."""
+    half = 50_000
+    c = np.repeat([1.0, 0.5], half)
+    y = np.concatenate([np.arange(half) % 2, np.ones(half)])
+    rule = certify(c, y, 0.15, 0.1)
+    assert (rule.threshold, rule.more) == (None, None)
+
+
+def test_a_few_sure_and_wrong_ones_leave_a_number_that_would_do() -> None:
+    """Of few replies the walk starts below them, where they are drowned."""
+    c = np.array([1.0] + [0.5] * 14)
+    y = np.array([0.0] + [1.0] * 14)
+    rule = certify(c, y, 0.15, 0.1)
+    assert rule.threshold is None and rule.more is not None
+    n = 15 + rule.more
+    sure = round(n / 15)
+    again = certify(
+        np.array([1.0] * sure + [0.5] * (n - sure)),
+        np.array([0.0] * sure + [1.0] * (n - sure)),
+        0.15,
+        0.1,
+    )
+    assert again.threshold == 0.5
+
+
 def test_graded_losses_have_a_valid_bound() -> None:
     rng = np.random.default_rng(0)
     # Mean loss is exactly alpha: the p-value may be under .1 in a tenth of the cases at most.

@@ -58,6 +58,27 @@ def test_a_reply_without_a_confidence_is_no_win_and_no_zero(tmp_path: Path) -> N
     assert other["figures"]["brier"]["n"] == 20 and other["figures"]["accuracy"]["n"] == 21
 
 
+def test_silence_where_it_is_unsure_is_shown_and_no_gain(tmp_path: Path) -> None:
+    """A run that states a confidence only where it is sure looked twenty times better."""
+
+    def row(i: int, confidence: float | None) -> str:
+        sure = i % 2 == 0
+        told = {"question_id": f"q{i}", "task": f"t{i % 4}", "correctness": float(sure)}
+        return json.dumps({**told, "confidence": confidence}) + "\n"
+
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("".join(row(i, 0.9) for i in range(80)))
+    b.write_text("".join(row(i, 0.9 if i % 2 == 0 else None) for i in range(80)))
+    found = compare([a, b], None, seed=0)
+    first, other = found["runs"]
+    assert found["complete"] == 40 and other["figures"]["parse_rate"]["value"] == 0.5
+    assert other["differences"]["parse_rate"]["value"] == -0.5
+    assert other["figures"]["brier"]["value"] == first["figures"]["brier"]["value"]
+    assert other["differences"]["brier"]["value"] == 0 and other["wins"] == (0, 2)
+    table = markdown(found)
+    assert "the 40 on which every run states a confidence" in table and "| parse_rate |" in table
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", 0, range(5)), write(tmp_path / "b", 0, range(5, 9))
     with pytest.raises(UserError, match="at least two"):

@@ -33,6 +33,13 @@ def only(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return tables({"s": rows}, replicates=50, **more)["systems"][0]
 
 
+def test_a_set_that_is_all_out_of_domain_has_a_headline() -> None:
+    rows = [row(i, split="ood", correctness=float(i % 2)) for i in range(20)]
+    (system,) = tables({"reply": rows})["systems"]
+    assert system["figures"]["accuracy"]["value"] == 0.5
+    assert system["figures"]["accuracy"]["n"] == 20 and system["reliability"]
+
+
 def test_the_headline_is_in_domain_and_over_all_replies() -> None:
     figures = only(mixed())["figures"]
     rows = mixed()[:60]

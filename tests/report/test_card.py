@@ -35,7 +35,7 @@ def results(folder: Path) -> Path:
         "auroc": {"value": None, "low": None, "high": None, "n": 88, "reason": "one class"},
     }
     bins = [{"low": 0.0, "high": 1.0, "n": 88, "confidence": 0.4, "accuracy": 0.45}]
-    system = {"key": "reply", "name": "reply", "figures": figures, "reliability": bins}
+    system = {"key": "own_reply", "name": "reply", "figures": figures, "reliability": bins}
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps({"systems": [system]}))
     write_report(folder)
@@ -87,7 +87,7 @@ def test_measured_figures_stand_in_text_and_front_matter(
         ("ece", 0.05),
     ]
     # A run without the model's figures is refused, and the card stays.
-    with pytest.raises(UserError, match="there are: reply"):
+    with pytest.raises(UserError, match="there are: own_reply"):
         write_card(model, run, "stage9")
     assert path.read_text() == text
 

@@ -78,12 +78,16 @@ def p_value(losses: Array, alpha: float) -> float:
     Exact binomial tail for losses of 0 and 1; otherwise the smaller of Hoeffding's and Bentkus's
     bounds (Bates et al. 2021, "Distribution-free, risk-controlling prediction sets", theorem 2).
     """
-    total = float(losses.sum())
-    if np.isin(losses, (0.0, 1.0)).all():
-        return tail(len(losses), total, alpha)
-    mean = min(total / len(losses), alpha)
-    hoeffding = math.exp(-len(losses) * _divergence(mean, alpha))
-    return min(1.0, hoeffding, math.e * tail(len(losses), math.ceil(total), alpha))
+    binary = bool(np.isin(losses, (0.0, 1.0)).all())
+    return _bound(len(losses), float(losses.sum()), alpha, binary)
+
+
+def _bound(n: int, total: float, alpha: float, binary: bool) -> float:
+    if binary:
+        return tail(n, total, alpha)
+    mean = min(total / n, alpha)
+    hoeffding = math.exp(-n * _divergence(mean, alpha))
+    return min(1.0, hoeffding, math.e * tail(n, math.ceil(total), alpha))
 
 
 def tail(n: int, losses: float, alpha: float) -> float:
@@ -100,26 +104,43 @@ def _divergence(a: float, b: float) -> float:
 
 
 def _more(c: Array, y: Array, alpha: float, delta: float) -> int | None:
-    """How many labelled replies are missing, at the level that needs the fewest."""
-    needed = []
+    """How many labelled replies are missing, if new ones come at the rates seen so far.
+
+    Of N replies the walk starts at the highest level that has enough for a faultless record to
+    pass, and ends there if that fails: so a level counts only for those N that let it start there.
+    """
+    faultless = math.log(delta) / math.log1p(-alpha)
+    binary = bool(np.isin(y, (0.0, 1.0)).all())
+    fewest, upper = math.inf, float(MOST)
     for level in LEVELS:
         losses = 1 - y[c >= level]
-        if len(losses) and losses.mean() < alpha:
-            each = _enough(float(losses.mean()), alpha, delta)
-            needed.append(each * len(c) / len(losses))
-    fewest = min(needed, default=math.inf)
-    return max(math.ceil(fewest) - len(c), 1) if fewest < MOST else None
+        if not len(losses):
+            continue
+        times = len(c) / len(losses)
+        lower = faultless * times
+        if lower < upper:
+            each = _enough(float(losses.mean()), alpha, delta, binary)
+            total = max(each * times, lower, len(c) + 1)
+            fewest = min(fewest, total if total < upper else math.inf)
+            upper = lower
+    return math.ceil(fewest) - len(c) if fewest < MOST else None
 
 
-def _enough(rate: float, alpha: float, delta: float) -> float:
+def _enough(rate: float, alpha: float, delta: float, binary: bool) -> float:
     """The number of answered replies at which a loss `rate` passes; infinite beyond MOST."""
+    if rate >= alpha:
+        return math.inf
+
+    def passes(n: int) -> bool:
+        total = rate * n if not binary else math.ceil(rate * n)
+        return _bound(n, total, alpha, binary) <= delta
+
     low, high = 0, 1
-    while tail(high, math.ceil(rate * high), alpha) > delta:
+    while not passes(high):
         low, high = high, high * 2
         if high > MOST:
             return math.inf
     while high - low > 1:
         middle = (low + high) // 2
-        passes = tail(middle, math.ceil(rate * middle), alpha) <= delta
-        low, high = (low, middle) if passes else (middle, high)
+        low, high = (low, middle) if passes(middle) else (middle, high)
     return float(high)

@@ -62,8 +62,7 @@ def decide(replies: Path, calibration: Path, output: Path, system: str | None) -
     """
     if output.exists():
         raise UserError(f"{output}: exists already; name another file, or remove it")
-    kept = _calibration(calibration)
-    rule, mapping = Rule(**kept["rule"]), Map(**kept["map"])
+    kept, rule, mapping = _calibration(calibration)
     rows = read(replies, system)
     stated = np.array([r["confidence"] for r in rows if r["confidence"] is not None], float)
     mapped = iter(mapping(stated).tolist() if len(stated) else [])
@@ -95,13 +94,13 @@ def in_words(rule: Rule) -> str:
     )
 
 
-def _calibration(path: Path) -> dict[str, Any]:
+def _calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["version"] != VERSION:
             raise UserError(f"{path}: is of version {kept['version']!r}; calibrate again")
         kept["map"]["numbers"] = tuple(map(tuple, kept["map"]["numbers"]))
-        return kept
+        return kept, Rule(**kept["rule"]), Map(**kept["map"])
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 
 def vote(
@@ -12,13 +12,15 @@ def vote(
     whole sum, in [0, 1]. Equal sums go to the answer that came first.
 
     `answers` (k,) are keys of equal answers, `confidences` (k,) in [0, 1]. Where no reply has any
-    confidence, votes count. Raises ValueError for no answers, or lengths that differ.
+    confidence, votes count. Raises ValueError for no answers, lengths that differ, and confidences
+    that are none.
     """
     if not answers:
         raise ValueError("no answers to vote on; give at least one")
     weights = [1.0] * len(answers) if confidences is None else list(confidences)
     if len(weights) != len(answers):
         raise ValueError(f"{len(answers)} answers but {len(weights)} confidences; give one each")
+    _check(weights)
     if not sum(weights):
         weights = [1.0] * len(answers)
     sums: dict[Hashable, float] = {}
@@ -32,13 +34,48 @@ def settled_after(answers: Sequence[Hashable], confidences: Sequence[float] | No
     """How many of the k replies, drawn in order, settle the vote: no further reply, however
     confident (1 each), can change the winner. Between 1 and k; exact, so the winner is that of all.
     """
+    if confidences is not None:
+        _check(confidences)
     for drawn in range(1, len(answers)):
         some = None if confidences is None else confidences[:drawn]
-        sums: dict[Hashable, float] = {}
-        for i, answer in enumerate(answers[:drawn]):
-            sums[answer] = sums.get(answer, 0.0) + (1.0 if some is None else some[i])
-        first, *others = sorted(sums.values(), reverse=True)
-        # Clearly more, beyond rounding: at equal sums the answer that came first would win.
-        if first - max(others, default=0.0) > len(answers) - drawn + 1e-9:
+        if _settled(answers[:drawn], some, len(answers) - drawn):
             return drawn
     return len(answers)
+
+
+def vote_until_settled(
+    draw: Callable[[int], tuple[Hashable, float]], k: int, weigh: bool = True
+) -> tuple[Hashable, float, int]:
+    """Draw replies until no further one of `k` could change the winner: (answer, share, drawn).
+
+    `draw(i)` asks for the i-th reply, its answer's key and its confidence in [0, 1]; votes count
+    alone where not `weigh`. The winner is that of all k replies; the share is that of those drawn.
+    Raises ValueError for k < 1, and as `vote`.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; at least one reply is needed")
+    answers, confidences = list[Hashable](), list[float]()
+    for i in range(k):
+        answer, confidence = draw(i)
+        _check([confidence])
+        answers.append(answer)
+        confidences.append(confidence)
+        if _settled(answers, confidences if weigh else None, k - i - 1):
+            break
+    return (*vote(answers, confidences if weigh else None), len(answers))
+
+
+def _settled(answers: Sequence[Hashable], confidences: Sequence[float] | None, left: int) -> bool:
+    """Whether `left` further replies, however confident, cannot change who wins."""
+    sums: dict[Hashable, float] = {}
+    for i, answer in enumerate(answers):
+        sums[answer] = sums.get(answer, 0.0) + (1.0 if confidences is None else confidences[i])
+    first, *others = sorted(sums.values(), reverse=True)
+    # Clearly more, beyond rounding: at equal sums the answer that came first would win.
+    return first - max(others, default=0.0) > left + 1e-9
+
+
+def _check(confidences: Sequence[float]) -> None:
+    for place, one in enumerate(confidences):
+        if not 0 <= one <= 1:
+            raise ValueError(f"confidence {place} is {one!r}; give numbers in [0, 1]")

@@ -10,14 +10,20 @@ from metaconf.decide.replies import Row, read
 from metaconf.errors import UserError
 from metaconf.metrics import Figure, Run, brier, paired_differences, summarise
 
-NAMES = ("accuracy", "mean_confidence", "ece", "brier", "auroc", "aurc")
+OF_ALL = ("parse_rate", "graded_rate", "accuracy")
+"""Figures of every shared question."""
+OF_STATED = ("mean_confidence", "ece", "brier", "auroc", "aurc")
+"""Those of the questions on which each run states a confidence and is graded: on others silence
+where it is unsure would be a gain."""
+NAMES = (*OF_ALL, *OF_STATED)
 
 
 def compare(paths: Sequence[Path], system: str | None, seed: int) -> dict[str, Any]:
     """Figures of each run and its paired differences to the first, as JSON.
 
     `paths` are folders of `metaconf evaluate` or files of replies. Questions that not all runs
-    answered are left out and counted. `wins` counts the families in which a run's Brier score is
+    answered are left out and counted; `complete` are those that the confidence's figures are of.
+    `wins` counts the families (or tasks) in which a run's Brier score is
     lower than the first's. Raises UserError where there is nothing to compare.
     """
     if len(paths) < 2:
@@ -26,21 +32,32 @@ def compare(paths: Sequence[Path], system: str | None, seed: int) -> dict[str, A
     shared = sorted(set.intersection(*(set(run) for run in runs)))
     if not shared:
         raise UserError(f"{paths[0]} and the others have no question in common")
-    first, found = _run(runs[0], shared), list[dict[str, Any]]()
+    complete = [i for i in shared if all(_complete(run[i]) for run in runs)]
+    parts = ((OF_ALL, shared), (OF_STATED, complete))
+    found = list[dict[str, Any]]()
     for path, run in zip(paths, runs, strict=True):
-        own = _run(run, shared)
-        one: dict[str, Any] = {"run": str(path), "figures": summarise(*own, NAMES, seed=seed)}
+        one: dict[str, Any] = {"run": str(path), "figures": {}}
+        for names, ids in parts:
+            one["figures"] |= summarise(*_run(run, ids), names, seed=seed)
         if run is not runs[0]:
-            differences = paired_differences(own, first, NAMES, seed=seed)
-            one |= {"differences": differences, "wins": _wins(run, runs[0], shared)}
+            one |= {"differences": {}, "wins": _wins(run, runs[0], complete)}
+            for names, ids in parts:
+                pair = _run(run, ids), _run(runs[0], ids)
+                one["differences"] |= paired_differences(*pair, names, seed=seed)
         found.append(one)
     left_out = [len(run) - len(shared) for run in runs]
-    return {"questions": len(shared), "left_out": left_out, "runs": found}
+    counts = {"questions": len(shared), "complete": len(complete), "left_out": left_out}
+    return {**counts, "runs": found}
 
 
 def markdown(compared: dict[str, Any]) -> str:
     """The comparison as a Markdown table: each figure, below it the difference to the first."""
-    lines = [f"{compared['questions']} questions; left out of each run: {compared['left_out']}", ""]
+    told = (
+        f"{compared['questions']} questions; left out of each run: {compared['left_out']}. From"
+        f" {OF_STATED[0]} on: the {compared['complete']} on which every run states a confidence and"
+        " is graded."
+    )
+    lines = [told, ""]
     lines += [f"| run | {' | '.join(NAMES)} | families won |", "|---" * (len(NAMES) + 2) + "|"]
     for run in compared["runs"]:
         cells = [_cell(run["figures"][name]) for name in NAMES]
@@ -67,11 +84,11 @@ def _run(rows: dict[str, Row], ids: Sequence[str]) -> Run:
 
 
 def _wins(run: dict[str, Row], first: dict[str, Row], ids: Sequence[str]) -> tuple[int, int]:
-    """Families in which `run` has the lower Brier score, and families in which both have one."""
+    """Families (or tasks) in which `run` has the lower Brier score, and how many there are."""
     families: dict[str, list[str]] = {}
     for i in ids:
-        if all(_complete(rows[i]) for rows in (run, first)):
-            families.setdefault(str(first[i].get("family")), []).append(i)
+        kind = first[i].get("family") or first[i].get("task")
+        families.setdefault(str(kind), []).append(i)
     scores = [
         [brier(*_run(rows, members)[:2]) for rows in (run, first)]  # pyright: ignore
         for members in families.values()

@@ -7,6 +7,7 @@ or `reply`, a text in our format; `correctness` in [0, 1] or null. `system`, `fa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ def measure(path: Path, output_dir: Path, seed: int) -> Path:
     rows = read_given(path)
     mark_run(output_dir, {"command": "evaluate", "replies": str(path), "seed": seed}, False)
     count = sum(map(len, rows.values()))
+    if count > SHOWN:
+        print(
+            f"metaconf: {count} replies: more than {SHOWN} are not copied into the run, and its"
+            f" report holds figures alone; compare, calibrate and decide take {path} itself",
+            file=sys.stderr,
+        )
     return write_results(output_dir, f"Replies of {path.name}", rows, seed, keep=count <= SHOWN)
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:  # its module imports torch, and figures need none
 
 POINTS = 200
 """At most so many points of a risk-coverage curve are stored."""
-GROUP_FIGURES = ("accuracy", "parse_rate", "mean_confidence", "ece", "brier", "auroc")
+GROUP_FIGURES = (
+    *("accuracy", "parse_rate", "graded_rate"),
+    *("mean_confidence", "ece", "brier", "auroc"),
+)
 """Metrics of each group; the headline has all of them."""
 _FULL = ("asked", "cot", "refine", "reply")
 """Ways whose replies are whole ones, in the format."""
@@ -83,8 +86,8 @@ def mean_tokens(rows: Sequence[Row]) -> Figure:
 
 
 def in_domain(rows: Sequence[Row]) -> list[Row]:
-    """Rows of families that were trained on (or all, where none was kept out)."""
-    return [row for row in rows if row["split"] != "ood"]
+    """Rows of families that were trained on (all, where every one is of families kept out)."""
+    return [row for row in rows if row["split"] != "ood"] or list(rows)
 
 
 def _system(

@@ -80,7 +80,9 @@ def _system(run: Run, key: str | None, results: Path | None) -> System:
 
 
 def _copy_diagram(results: Path, system: System, model: Path) -> bool:
-    drawn = results / "figures" / f"reliability-{system.key}.png"
+    from metaconf.report.write import file_stem  # matplotlib is loaded with it
+
+    drawn = results / "figures" / f"reliability-{file_stem(system.key)}.png"
     if drawn.is_file():
         shutil.copyfile(drawn, model / DIAGRAM)
     return drawn.is_file()

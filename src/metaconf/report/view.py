@@ -52,9 +52,10 @@ MEASURES = (
         "higher",
         "replies whose confidence could be read",
     ),
+    Measure("graded_rate", "Graded", True, "higher", "replies that a rule or a judge could grade"),
 )
 _MAIN = {measure.key: measure for measure in MEASURES}
-_GROUP = ("accuracy", "mean_confidence", "ece", "auroc", "brier")
+_GROUP = ("accuracy", "mean_confidence", "ece", "auroc", "brier", "parse_rate", "graded_rate")
 SURE = 0.8
 """Confidence from which a wrong answer counts as confidently wrong."""
 

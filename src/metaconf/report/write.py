@@ -110,7 +110,7 @@ def _curves(stage: str, rows: Sequence[dict[str, float]], folder: Path) -> Itera
         steps, values = [step for step, _ in points], [value for _, value in points]
         title = f"{name} over {stage}, from {values[0]:.3g} to {values[-1]:.3g}"
         canvas = charts.curve(steps, values, name)
-        yield _save(canvas, folder, f"curve-{_stem(stage)}-{stem}", title)
+        yield _save(canvas, folder, f"curve-{file_stem(stage)}-{stem}", title)
 
 
 def _save(canvas: Canvas, folder: Path, stem: str, title: str) -> Chart:
@@ -124,7 +124,8 @@ def _save(canvas: Canvas, folder: Path, stem: str, title: str) -> Chart:
     return Chart(Markup(inline(text.getvalue(), stem, charts.label(title, 200))), title, stem)
 
 
-def _stem(text: str) -> str:
+def file_stem(text: str) -> str:
+    """`text` as a part of a file's name that is safe on every system."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "x"
 
 
@@ -132,7 +133,7 @@ def _stems(names: Iterable[str]) -> list[str]:
     """File stems that are safe on every system and differ wherever the names do."""
     stems: list[str] = []
     for name in names:
-        stem = _stem(name)
+        stem = file_stem(name)
         stems.append(stem if stem not in stems else f"{stem}-{len(stems)}")
     return stems
 
