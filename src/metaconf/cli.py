@@ -135,9 +135,10 @@ def _audit(args: argparse.Namespace) -> int:
     from metaconf.rewards.recipes import recipe_of
 
     config = load_config(args.config, "grpo", args.rest)
-    recipe, scale = recipe_of(config), config.trainer.get("scale_rewards")
-    print(table(recipe, scale))
-    return int(any(one.fatal for one in audit(recipe, scale)))
+    recipe = recipe_of(config)
+    found = audit(recipe, config.trainer.get("scale_rewards"))
+    print(table(recipe, found))
+    return int(any(one.fatal for one in found))
 
 
 def _evaluate(args: argparse.Namespace) -> None:

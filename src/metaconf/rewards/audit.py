@@ -6,7 +6,7 @@ was exploited before, and says with this recipe's numbers where that can happen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -267,8 +267,8 @@ CHECKS: tuple[Callable[[Recipe], Iterator[Finding]], ...] = (
 )
 
 
-def table(recipe: Recipe, scale: Scale | None = None) -> str:
-    """Payoffs and findings, for people."""
+def table(recipe: Recipe, found: Sequence[Finding]) -> str:
+    """Payoffs, and what `audit` found, for people."""
     names = {1.0: "right", 0.5: "partly", 0.0: "wrong"}
     heads = ("0", "5", "10", "none stated", "out of format")
     lines = [f"recipe {recipe.name}: what a reply is paid", ""]
@@ -281,6 +281,5 @@ def table(recipe: Recipe, scale: Scale | None = None) -> str:
     lines.append("")
     if recipe.exact.weight:
         lines.append(f"the confidence's tokens: exact score `{recipe.exact.score}`, not this pay")
-    found = audit(recipe, scale)
     lines += [f"{'DEFECT' if one.fatal else 'note'}: {one.sentence}" for one in found]
     return "\n".join(lines if found else [*lines, "no defect found"])
