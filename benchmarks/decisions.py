@@ -134,7 +134,8 @@ def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
     from metaconf.engines.local import load_local, sample_replies
     from metaconf.engines.sampler import Sampling
     from metaconf.engines.store import collect
-    from metaconf.graders import answer_key, grade_answer
+    from metaconf.graders import grade_answer
+    from metaconf.graders.short import answer_key
     from metaconf.reply import parse_reply
 
     local, asked = load_local(model), demo.heldout(count, 1)[:count]
@@ -148,15 +149,17 @@ def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
     used: list[int] = []
     for question in asked:
         parsed = [parse_reply(replies[question.id, i].text) for i in range(max(VOTES))]
-        # A reply that states no confidence has no say in the weighted vote.
-        known = [(p.answer or "", p.confidence or 0.0) for p in parsed]
-        keys = [answer_key(answer) for answer, _ in known]
-        sure = [c for _, c in known]
+        answers = [p.answer for p in parsed]
+        keys = [f"none {i}" if a is None else answer_key(a) for i, a in enumerate(answers)]
+        # A reply without an answer has no say in either vote, one without a confidence none in the
+        # weighted one.
+        said = [float(answer is not None) for answer in answers]
+        sure = [one * (p.confidence or 0.0) for one, p in zip(said, parsed, strict=True)]
         used.append(settled_after(keys[:5], sure[:5]))
         for k in VOTES:
-            for kind, weights in (("m", None), ("w", sure[:k])):
+            for kind, weights in (("m", said[:k]), ("w", sure[:k])):
                 winner = keys.index(str(vote(keys[:k], weights)[0]))
-                grade = grade_answer(question, known[winner][0])[0]
+                grade = grade_answer(question, answers[winner])[0]
                 right[f"{kind}{k}"].append(np.nan if grade is None else grade)
     return _vote_figures(right) | {
         "samples_saved": record.figure(round(1 - float(np.mean(used)) / 5, 4), None, "of 5")

@@ -37,7 +37,7 @@ ROWS = (
 SIDES = {
     "metrics": set(),
     "report": {"metrics", "records", "errors"},
-    "decide": {"metrics", "records", "errors"},
+    "decide": {"metrics", "reply", "records", "errors"},
 }
 WITHIN_ROW = {  # one concern in several files
     "config": {"config_blocks", "config_values"},

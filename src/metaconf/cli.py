@@ -231,12 +231,19 @@ def _card(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     from metaconf.evaluation import compare
 
-    found = compare.compare(args.runs, args.system, args.seed)
+    if args.output_dir is not None:
+        from metaconf.config import check_output_dir
+
+        check_output_dir(args.output_dir, False)
+    runs = compare.load(args.runs, args.system)
+    found = compare.compare(runs, args.seed)
     if args.output is not None:
         from metaconf.evaluation.run import write_json
 
         write_json(args.output, found)
     print(compare.markdown(found))
+    if args.output_dir is not None:
+        print(compare.report(runs, found, args.output_dir, args.seed))
 
 
 def _calibrate(args: argparse.Namespace) -> None:

@@ -147,9 +147,14 @@ def _add_evaluate(commands: Any) -> None:
 
 def _add_decisions(commands: Any) -> None:
     compare = _add(commands, "compare", "runs side by side, with paired intervals")
-    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder or JSONL file")
+    compare.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder or JSONL file, or either with :SYSTEM"
+    )
     compare.add_argument("--system", help="which system's replies, where files hold several")
     compare.add_argument("--output", type=Path, help="also write the comparison as JSON")
+    compare.add_argument(
+        "--output_dir", type=Path, metavar="DIR", help="also write JSON, Markdown and a report here"
+    )
     _add_seed(compare)
     calibrate = _add(commands, "calibrate", "from labelled replies: when to answer")
     decide = _add(commands, "decide", "answer or abstain, by a rule of calibrate")

@@ -63,8 +63,39 @@ def test_drift_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "Warning: the confidences have drifted" in capsys.readouterr().out
 
 
+def test_falling_silent_is_drift(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = tmp_path / "rule.json"
+    assert run("calibrate", replies(tmp_path / "a.jsonl", 500), "--output", rule) == 0
+    new = replies(tmp_path / "b.jsonl", 300, 1)
+    lines = [json.loads(line) for line in new.read_text().splitlines()]
+    silent = [{**row, "confidence": None} if i % 5 == 0 else row for i, row in enumerate(lines)]
+    new.write_text("".join(json.dumps(row) + "\n" for row in silent))
+    assert run("decide", new, "--calibration", rule, "--output", tmp_path / "o.jsonl") == 0
+    said = capsys.readouterr().out
+    assert (
+        "No drift of the confidences" in said and "Warning: 20.0% state no confidence, 0.0%" in said
+    )
+
+
+def test_lines_may_name_the_question_and_hold_the_reply_alone(tmp_path: Path) -> None:
+    """What `evaluate --replies` takes, calibrate and decide take."""
+    path, rule, out = (tmp_path / name for name in ("a.jsonl", "rule.json", "o.jsonl"))
+    reply = "Answer: x\nSelf-reflection: I know x.\nConfidence: {}"
+    rows = [
+        {"question": f"Which {i}?", "reply": reply.format(i % 11), "correctness": float(i % 11 > 4)}
+        for i in range(220)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("calibrate", path, "--output", rule) == 0
+    assert len(json.loads(rule.read_text())["confidences"]) == 220
+    assert run("decide", path, "--calibration", rule, "--output", out) == 0
+    first = json.loads(out.read_text().splitlines()[7])
+    assert first["question_id"] == "Which 7?" and first["confidence"] == 0.7
+    assert first["reply"] == rows[7]["reply"]
+
+
 BAD = {
-    '{"confidence": 0.5}': "a.jsonl:1: question_id and confidence are needed",
+    '{"confidence": 0.5}': "a.jsonl:1: names no question; give question_id or question",
     '{"question_id": "q", "confidence": 5}': "a.jsonl:1: confidence is 5; give a number from 0",
     '{"question_id": "q", "confidence": 0.5}': "no reply has both",
     '{"question_id": "q", "confidence": true, "correctness": 1}': "confidence is True",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from metaconf.cli import main
 from metaconf.errors import UserError
-from metaconf.evaluation.compare import compare, markdown
+from metaconf.evaluation import compare as module
+from metaconf.evaluation.compare import markdown
 
 
 def write(path: Path, noise: float, ids: range, extra: str = "") -> Path:
@@ -32,10 +34,14 @@ def write(path: Path, noise: float, ids: range, extra: str = "") -> Path:
     return path
 
 
+def compare(paths: list[Path], seed: int = 0) -> dict[str, Any]:
+    return module.compare(module.load([str(path) for path in paths], None), seed)
+
+
 def test_differences_are_paired_and_to_the_first(tmp_path: Path) -> None:
     sharp = write(tmp_path / "sharp" / "replies.jsonl", 0.0, range(350))
     blurred = write(tmp_path / "blurred.jsonl", 0.4, range(50, 400))
-    found = compare([sharp.parent, blurred], None, seed=0)
+    found = compare([sharp.parent, blurred])
     assert found["questions"] == 300 and found["left_out"] == [50, 50]
     first, other = found["runs"]
     assert "differences" not in first
@@ -53,7 +59,7 @@ def test_a_reply_without_a_confidence_is_no_win_and_no_zero(tmp_path: Path) -> N
     line = '{"question_id": "q400", "family": "f9", "confidence": %s, "correctness": 1}\n'
     a = write(tmp_path / "a.jsonl", 0.0, range(20), line % "0.5")
     b = write(tmp_path / "b.jsonl", 0.0, range(20), line % "null")
-    other = compare([a, b], None, seed=0)["runs"][1]
+    other = compare([a, b])["runs"][1]
     assert other["wins"] == (0, 4)
     assert other["figures"]["brier"]["n"] == 20 and other["figures"]["accuracy"]["n"] == 21
 
@@ -69,7 +75,7 @@ def test_silence_where_it_is_unsure_is_shown_and_no_gain(tmp_path: Path) -> None
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_text("".join(row(i, 0.9) for i in range(80)))
     b.write_text("".join(row(i, 0.9 if i % 2 == 0 else None) for i in range(80)))
-    found = compare([a, b], None, seed=0)
+    found = compare([a, b])
     first, other = found["runs"]
     assert found["complete"] == 40 and other["figures"]["parse_rate"]["value"] == 0.5
     assert other["differences"]["parse_rate"]["value"] == -0.5
@@ -82,13 +88,13 @@ def test_silence_where_it_is_unsure_is_shown_and_no_gain(tmp_path: Path) -> None
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", 0, range(5)), write(tmp_path / "b", 0, range(5, 9))
     with pytest.raises(UserError, match="at least two"):
-        compare([a], None, 0)
+        compare([a])
     with pytest.raises(UserError, match="no question in common"):
-        compare([a, b], None, 0)
+        compare([a, b])
     twice = tmp_path / "twice"
     twice.write_text(a.read_text() * 2)
     with pytest.raises(UserError, match="several replies to one question"):
-        compare([a, twice], None, 0)
+        compare([a, twice])
 
 
 def test_the_command_prints_markdown_and_writes_json(
@@ -99,3 +105,42 @@ def test_the_command_prints_markdown_and_writes_json(
     assert main(["compare", str(a), str(b), "--output", str(out)]) == 0
     assert capsys.readouterr().out.startswith("30 questions")
     assert len(json.loads(out.read_text())["runs"]) == 2
+
+
+def test_a_folder_gets_json_markdown_and_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = write(tmp_path / "a", 0, range(60)), write(tmp_path / "<b>", 0.4, range(80))
+    out = tmp_path / "out"
+    assert main(["compare", str(a), str(b), "--output_dir", str(out)]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(str(out / "report.html"))
+    found = json.loads((out / "comparison.json").read_text())
+    assert (out / "comparison.md").read_text().startswith("60 questions")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert [s["key"] for s in metrics["systems"]] == [str(a), str(b)]
+    assert metrics["systems"][1]["figures"]["n"]["value"] == 60
+    page = (out / "report.html").read_text()
+    brier = found["runs"][1]["differences"]["brier"]
+    shown = f"{brier['low']:+.3f} to {brier['high']:+.3f}"
+    assert f"{brier['value']:+.3f}" in page and shown in page
+    won, families = found["runs"][1]["wins"]
+    assert "Over 60 questions that every run answered" in page and f"{won} of {families}" in page
+    assert "&lt;b&gt;" in page and "<b>" not in page
+    # A folder that holds something is not written into, and that is said before the work.
+    assert main(["compare", str(a), str(b), "--output_dir", str(out)]) == 2
+
+
+def test_one_run_s_systems_are_compared_by_name(tmp_path: Path) -> None:
+    """The demo's folder holds several: before and after are two of them."""
+    folder = tmp_path / "run"
+    file = write(folder / "replies.jsonl", 0, range(40))
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    both = [{**row, "system": name} for row in rows for name in ("base", "stage2")]
+    file.write_text("".join(json.dumps(row) + "\n" for row in both))
+    runs = module.load([f"{folder}:base", f"{file}:stage2"], None)
+    assert [len(run.rows) for run in runs] == [40, 40]
+    assert {row["system"] for row in runs[1].rows.values()} == {"stage2"}
+    with pytest.raises(UserError, match="choose one by --system: base, stage2"):
+        module.load([str(folder), f"{folder}:stage2"], None)
+    with pytest.raises(UserError, match="is given twice"):
+        module.load([f"{folder}:base"] * 2, None)

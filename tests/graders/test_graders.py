@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from metaconf.errors import UserError
 from metaconf.graders import grade_answer, group_answers, normalise, same_answer
+from metaconf.graders.abstained import abstains
 from metaconf.graders.maths import _WORKER, grade_math
 from metaconf.records import Question, Target
 
@@ -234,3 +235,21 @@ def test_hedges_between_numbers_with_a_two_or_a_three_do_not_pay() -> None:
     for hedge in ("5 or 3", "5 and 2", "5 to 3"):
         assert correct("5", hedge, "math") == 0.0, hedge
     assert correct("5 m^2", "5 m2", "math") == correct("5 m²", "5 m^2", "math") == 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I don't know", "I do not know.", "Unknown", "N/A", "Not sure", "I’m not sure.", "no idea",
+     "Sorry, I can't answer that", "It cannot be determined", "IDK", "  i DON’T know the answer "],
+)  # fmt: skip
+def test_declining_is_seen(text: str) -> None:
+    assert abstains(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "Mali", "I am not sure, perhaps Mali", "The Unknown Soldier", "Not known as Mali",
+     "Nauru", "No", "None", "I don't know " * 20, "Paso"],
+)  # fmt: skip
+def test_answers_and_silence_are_no_declining(text: str | None) -> None:
+    assert not abstains(text)

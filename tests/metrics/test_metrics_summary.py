@@ -113,10 +113,32 @@ def test_no_interval_is_invented():
         None,
         "no interval: one question",
     )
-    same = m.summarise([0.9] * 6, [1] * 6, range(6), replicates=100)["accuracy"]
+    same = m.summarise([0.9] * 6, [1] * 6, range(6), replicates=100)["mean_confidence"]
     assert (same["low"], "do not vary" in str(same["reason"])) == (None, True)
     rare = m.summarise([0.9] * 50, [0] + [1] * 49, range(50), replicates=100)["auroc"]
     assert (rare["value"], rare["low"]) == (0.5, None)
+
+
+def test_a_rate_that_is_all_alike_is_bounded_by_its_questions():
+    """Wilson's interval; questions that are not graded bound no accuracy."""
+    ids, grades = [0, 0, 1, 2, 3, 4, 5], [1, 1, 1, 1, 1, None, None]
+    found = m.summarise([0.9] * 7, grades, ids, replicates=50)
+    assert (found["parse_rate"]["low"], found["parse_rate"]["high"]) == m.wilson(1.0, 6)
+    assert (found["accuracy"]["low"], found["accuracy"]["high"]) == m.wilson(1.0, 4)
+    run = m.Run([0.9] * 7, grades, ids)
+    assert m.paired_difference("accuracy", run, run, replicates=50)["low"] is None
+
+
+def test_parts_of_brier_stand_beside_it_with_intervals():
+    c, y = replies(400)
+    found = m.summarise(c, y, range(400), replicates=100)
+    for kind, parts in (("murphy", m.murphy(c, y)), ("corp", m.corp(c, y))):
+        for name in ("reliability", "resolution"):
+            figure = found[f"{kind}_{name}"]
+            assert figure["value"] == pytest.approx(getattr(parts, name), abs=1e-12)
+            assert figure["low"] is not None and figure["high"] is not None
+        assert figure["low"] < figure["high"]
+    assert found["uncertainty"]["value"] == pytest.approx(m.corp(c, y).uncertainty, abs=1e-12)
 
 
 def test_bad_rows_are_refused():

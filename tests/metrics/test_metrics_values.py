@@ -262,3 +262,16 @@ def test_isotonic_map_matches_scikit_learn():
     grid = np.linspace(0, 1, 301)
     expected = reference.fit(TIED, GRADED).predict(grid)
     assert m.apply_isotonic(fit, grid) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("bins", [0, -3, 2.5, True, "15"])
+def test_bins_that_are_none_are_refused(bins):
+    for metric in (m.ece, m.ace, m.mce, m.reliability_bins):
+        with pytest.raises(ValueError, match=r"bins is .*whole number"):
+            metric([0.5] * 30, [1] * 30, bins=bins)
+
+
+def test_an_unknown_scheme_is_refused():
+    for metric in (m.ece, m.ace, m.mce, m.reliability_bins):
+        with pytest.raises(ValueError, match="scheme is 'masss'; choose width or mass"):
+            metric([0.5] * 30, [1] * 30, scheme="masss")  # pyright: ignore

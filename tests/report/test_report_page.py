@@ -142,3 +142,7 @@ def test_light_dark_narrow_and_print(page: Any) -> None:
     page.view(800, 1000, dark=True, paper=True)
     assert page.evaluate(paper) == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.getElementById('list')).display") == "none"
+    # What is folded on the screen is on paper.
+    hidden = "[...document.querySelectorAll('details:not([open]) table')].map(t => t.offsetHeight)"
+    heights = page.evaluate(hidden)
+    assert heights and min(heights) > 0

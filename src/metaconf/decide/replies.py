@@ -1,7 +1,8 @@
 """Files of replies that others may have written.
 
-JSONL with `question_id`, `confidence` in [0, 1] (null: none was stated) and, where it is needed,
-`correctness` in [0, 1] (null: not graded): what `metaconf evaluate` writes, or anybody else.
+JSONL, a reply a line. It names its question (`question_id`, or the text `question`) and has
+`confidence` in [0, 1] (null: none was stated) or `reply`, a text in our format; where it is needed,
+`correctness` in [0, 1] (null: not graded). So writes `metaconf evaluate`, and anybody else.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import Any
 
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
+from metaconf.reply import parse_reply
 
 Row = dict[str, Any]
 
 
 def read(path: Path, system: str | None) -> list[Row]:
-    """Rows of a file of replies, checked. Raises UserError naming file and line."""
-    rows = [_checked(path, line, row) for line, row in read_jsonl(path)]
+    """Rows of a file of replies, each read by `read_reply`. Raises UserError naming file and
+    line."""
+    rows = [read_reply(f"{path}:{line}", row) for line, row in read_jsonl(path)]
     systems = sorted({str(row["system"]) for row in rows if row.get("system") is not None})
     if system is not None:
         rows = [row for row in rows if row.get("system") == system]
@@ -32,11 +35,22 @@ def read(path: Path, system: str | None) -> list[Row]:
     return rows
 
 
-def _checked(path: Path, line: int, row: Row) -> Row:
-    if row.get("question_id") is None or "confidence" not in row:
-        raise UserError(f"{path}:{line}: question_id and confidence are needed")
-    check_numbers(f"{path}:{line}", row)
-    return row
+def read_reply(where: str, raw: Row) -> Row:
+    """The line as it is, with `question_id` (a text) and `confidence` filled in; where only a
+    reply's text is given, with what its parser finds in it. `where` is named in the UserError."""
+    question = raw.get("question_id", raw.get("question"))
+    if question is None:
+        raise UserError(f"{where}: names no question; give question_id or question")
+    check_numbers(where, raw)
+    row = {**raw, "question_id": str(question)}
+    if "confidence" in raw:
+        return row
+    text = raw.get("reply", raw.get("text"))
+    if not isinstance(text, str):
+        raise UserError(f"{where}: has neither a confidence nor a reply; give one of them")
+    parsed = parse_reply(text)
+    said = {"answer": parsed.answer, "reflection": parsed.reflection, "text": text}
+    return {**row, **said, "confidence": parsed.confidence, "problems": list(parsed.problems)}
 
 
 def check_numbers(where: str, row: Row) -> None:

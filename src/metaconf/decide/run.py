@@ -48,6 +48,8 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: s
         "held_out_brier": scores,
         "confidences": sorted(c.tolist()),
         "left_out": len(rows) - len(known),
+        "replies": len(rows),
+        "silent": sum(r["confidence"] is None for r in rows),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
@@ -70,7 +72,8 @@ def decide(replies: Path, calibration: Path, output: Path, system: str | None) -
     write_jsonl(output, decided)
     counts = Counter(row["decision"] for row in decided)
     lines = [f"{counts[kind]} of {len(rows)}: {kind}" for kind in ("answer", "abstain", "unknown")]
-    return "\n".join([*lines, *_drift(np.array(kept["confidences"]), stated)])
+    drift = _drift(np.array(kept["confidences"]), stated)
+    return "\n".join([*lines, *drift, *_silence(kept, len(rows) - len(stated), len(rows))])
 
 
 def in_words(rule: Rule) -> str:
@@ -129,6 +132,24 @@ def _drift(before: np.ndarray, now: np.ndarray) -> Sequence[str]:
         f"Warning: the confidences have drifted from the calibration file's (p = {p:.2g}, means "
         f"{now.mean():.3f} against {before.mean():.3f}): the guarantee does not hold for them; "
         "label some of these replies and calibrate again.",
+    )
+
+
+def _silence(kept: dict[str, Any], silent: int, replies: int) -> Sequence[str]:
+    """A warning where no confidence is stated more or less often than in the calibration file
+    (Fisher's exact test): a model that falls silent where it is unsure shows in no confidence."""
+    from scipy.stats import fisher_exact
+
+    if "silent" not in kept:  # written before it was counted
+        return ()
+    before, of = kept["silent"], kept["replies"]
+    found = fisher_exact([[before, of - before], [silent, replies - silent]])
+    p = float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue]
+    if p >= 0.01:
+        return ()
+    return (
+        f"Warning: {silent / replies:.1%} state no confidence, {before / of:.1%} did in the"
+        f" calibration file (p = {p:.2g}): the replies have drifted; calibrate again.",
     )
 
 

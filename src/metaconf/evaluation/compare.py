@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metaconf.decide.replies import Row, read
 from metaconf.errors import UserError
@@ -18,46 +18,80 @@ where it is unsure would be a gain."""
 NAMES = (*OF_ALL, *OF_STATED)
 
 
-def compare(paths: Sequence[Path], system: str | None, seed: int) -> dict[str, Any]:
+class One(NamedTuple):
+    """A run that is compared: what it is called, and its replies by question."""
+
+    name: str
+    rows: dict[str, Row]
+
+
+def load(names: Sequence[str], system: str | None) -> list[One]:
+    """The runs: folders of `metaconf evaluate`, files of replies, or either with `:SYSTEM` behind
+    it; `system` is that of those that name none.
+
+    Raises UserError for fewer than two, for one given twice, and for a file that cannot be used.
+    """
+    if len(names) < 2:
+        raise UserError("one run alone: give at least two to compare")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{twice[0]}: is given twice; PATH:SYSTEM chooses one of a run's systems")
+    return [_one(name, system) for name in names]
+
+
+def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
     """Figures of each run and its paired differences to the first, as JSON.
 
-    `paths` are folders of `metaconf evaluate` or files of replies. Questions that not all runs
-    answered are left out and counted; `complete` are those that the confidence's figures are of.
-    `wins` counts the families (or tasks) in which a run's Brier score is
-    lower than the first's. Raises UserError where there is nothing to compare.
+    Questions that not all runs answered are left out and counted; `complete` are those that the
+    confidence's figures are of. `wins` counts the families (or tasks) in which a run's Brier score
+    is lower than the first's. Raises UserError where there is nothing to compare.
     """
-    if len(paths) < 2:
-        raise UserError("one run alone: give at least two to compare")
-    runs = [_by_question(path, system) for path in paths]
-    shared = sorted(set.intersection(*(set(run) for run in runs)))
-    if not shared:
-        raise UserError(f"{paths[0]} and the others have no question in common")
-    complete = [i for i in shared if all(_complete(run[i]) for run in runs)]
+    shared = _shared(runs)
+    complete = [i for i in shared if all(_complete(run.rows[i]) for run in runs)]
     parts = ((OF_ALL, shared), (OF_STATED, complete))
+    first = runs[0].rows
     found = list[dict[str, Any]]()
-    for path, run in zip(paths, runs, strict=True):
-        one: dict[str, Any] = {"run": str(path), "figures": {}}
+    for run in runs:
+        one: dict[str, Any] = {"run": run.name, "figures": {}}
         for names, ids in parts:
-            one["figures"] |= summarise(*_run(run, ids), names, seed=seed)
+            one["figures"] |= summarise(*_run(run.rows, ids), names, seed=seed)
         if run is not runs[0]:
-            one |= {"differences": {}, "wins": _wins(run, runs[0], complete)}
+            one |= {"differences": {}, "wins": _wins(run.rows, first, complete)}
             for names, ids in parts:
-                pair = _run(run, ids), _run(runs[0], ids)
+                pair = _run(run.rows, ids), _run(first, ids)
                 one["differences"] |= paired_differences(*pair, names, seed=seed)
         found.append(one)
-    left_out = [len(run) - len(shared) for run in runs]
+    left_out = [len(run.rows) - len(shared) for run in runs]
     counts = {"questions": len(shared), "complete": len(complete), "left_out": left_out}
     return {**counts, "runs": found}
 
 
+def report(runs: Sequence[One], compared: dict[str, Any], folder: Path, seed: int) -> Path:
+    """Write the comparison as JSON, Markdown and report into `folder`; returns the report's path.
+
+    The report's systems are the runs, over the questions that all of them answered; beside their
+    figures stand the differences.
+    """
+    from metaconf.evaluation.given import SHOWN, as_evaluated
+    from metaconf.evaluation.run import write_json, write_results
+    from metaconf.preflight import mark_run
+
+    asked = {"command": "compare", "runs": [run.name for run in runs], "seed": seed}
+    mark_run(folder, asked, False)
+    shared = _shared(runs)
+    rows = {
+        run.name: [{**as_evaluated(run.rows[i]), "system": run.name} for i in shared]
+        for run in runs
+    }
+    write_json(folder / "comparison.json", compared)
+    (folder / "comparison.md").write_text(markdown(compared) + "\n", encoding="utf-8")
+    keep = len(shared) * len(runs) <= SHOWN
+    title = f"{len(runs)} runs on {len(shared)} questions"
+    return write_results(folder, title, rows, seed, keep=keep, compared=compared)
+
+
 def markdown(compared: dict[str, Any]) -> str:
     """The comparison as a Markdown table: each figure, below it the difference to the first."""
-    told = (
-        f"{compared['questions']} questions; left out of each run: {compared['left_out']}. From"
-        f" {OF_STATED[0]} on: the {compared['complete']} on which every run states a confidence and"
-        " is graded."
-    )
-    lines = [told, ""]
+    lines = [told(compared), ""]
     lines += [f"| run | {' | '.join(NAMES)} | families won |", "|---" * (len(NAMES) + 2) + "|"]
     for run in compared["runs"]:
         cells = [_cell(run["figures"][name]) for name in NAMES]
@@ -69,13 +103,32 @@ def markdown(compared: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _by_question(path: Path, system: str | None) -> dict[str, Row]:
+def told(compared: dict[str, Any]) -> str:
+    """Which questions the figures are of."""
+    return (
+        f"{compared['questions']} questions; left out of each run: {compared['left_out']}. From"
+        f" {OF_STATED[0]} on: the {compared['complete']} on which every run states a confidence and"
+        " is graded."
+    )
+
+
+def _one(name: str, system: str | None) -> One:
+    path, (before, _, after) = Path(name), name.rpartition(":")
+    if not path.exists() and before and Path(before).exists():
+        path, system = Path(before), after
     file = path / "replies.jsonl" if path.is_dir() else path
     rows = read(file, system)
-    found = {str(row["question_id"]): row for row in rows}
+    found = {row["question_id"]: row for row in rows}
     if len(found) < len(rows):
         raise UserError(f"{file}: has several replies to one question; keep one of each")
-    return found
+    return One(name, found)
+
+
+def _shared(runs: Sequence[One]) -> list[str]:
+    shared = sorted(set.intersection(*(set(run.rows) for run in runs)))
+    if not shared:
+        raise UserError(f"{runs[0].name} and the others have no question in common")
+    return shared
 
 
 def _run(rows: dict[str, Row], ids: Sequence[str]) -> Run:

@@ -1,21 +1,17 @@
 """`metaconf evaluate --replies FILE`: replies from elsewhere, measured as our own are.
 
-Each line names its question (`question_id`, or the text `question`), and has `confidence` in [0, 1]
-or `reply`, a text in our format; `correctness` in [0, 1] or null. `system`, `family` (or `task`),
-`cause`, `answer` and `truth` are shown where they are there.
+Lines are as `decide.replies` reads them; `system`, `family` (or `task`), `cause`, `answer` and
+`truth` are shown where they are there.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from metaconf.decide.replies import Row, check_numbers
+from metaconf.decide.replies import Row, read_reply
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
-from metaconf.reply import parse_reply
 
 SHOWN = 100_000
 """With more replies than this, the report holds figures alone: a browser could not."""
@@ -48,41 +44,27 @@ def read_given(path: Path) -> dict[str, list[Row]]:
     """System → rows in the file's order; a file that names no system holds one, "replies"."""
     found: dict[str, list[Row]] = {}
     for line, raw in read_jsonl(path):
-        row = _row(f"{path}:{line}", raw)
+        row = as_evaluated(read_reply(f"{path}:{line}", raw))
         found.setdefault(row["system"], []).append(row)
     if not found:
         raise UserError(f"{path}: holds no reply; one JSON object a line")
     return found
 
 
-def _row(where: str, raw: Row) -> Row:
-    question = raw.get("question_id", raw.get("question"))
-    if question is None:
-        raise UserError(f"{where}: names no question; give question_id or question")
-    check_numbers(where, raw)
+def as_evaluated(row: Row) -> Row:
+    """A line that `read_reply` has read, with all that tables and report look at."""
     return {
         **_SHARED,
-        **{name: raw[name] for name in _SHARED if name in raw},
-        "prompt": raw.get("prompt", raw.get("question")),
-        "question_id": str(question),
-        "system": str(raw.get("system", "replies")),
+        **{name: row[name] for name in _SHARED if name in row},
+        "prompt": row.get("prompt", row.get("question")),
+        "question_id": row["question_id"],
+        "system": str(row.get("system", "replies")),
         "kind": "given",
-        "family": raw.get("family", raw.get("task")),
-        "correctness": raw.get("correctness"),
-        **_said(where, raw),
+        "family": row.get("family", row.get("task")),
+        "correctness": row.get("correctness"),
+        "confidence": row["confidence"],
+        "answer": row.get("answer"),
+        "reflection": row.get("reflection"),
+        "text": row.get("text") or row.get("reply") or "",
+        "problems": row.get("problems") or [],
     }
-
-
-def _said(where: str, raw: Mapping[str, Any]) -> Row:
-    """Answer, reflection and confidence: as given, or parsed from the reply."""
-    text = raw.get("reply", raw.get("text"))
-    if "confidence" in raw:
-        answer, reflection = raw.get("answer"), raw.get("reflection")
-        given = {"answer": answer, "reflection": reflection, "confidence": raw["confidence"]}
-        return {**given, "text": text or "", "problems": raw.get("problems") or []}
-    if not isinstance(text, str):
-        raise UserError(f"{where}: has neither a confidence nor a reply; give one of them")
-    parsed = parse_reply(text)
-    given = {"answer": parsed.answer, "reflection": parsed.reflection}
-    problems = list(parsed.problems)
-    return {**given, "confidence": parsed.confidence, "text": text, "problems": problems}

@@ -111,8 +111,12 @@ def write_results(
     names: Mapping[str, str] | None = None,
     extra: Mapping[str, Mapping[str, Figure]] | None = None,
     keep: bool = True,
+    compared: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write replies.jsonl (if `keep`), metrics.json, report.html; returns the report's path."""
+    """Write replies.jsonl (if `keep`), metrics.json, report.html; returns the report's path.
+
+    `compared` is kept in metrics.json as the `comparison` of the systems (see `compare`).
+    """
     from metaconf.evaluation.tables import tables
     from metaconf.report import write_report
 
@@ -120,6 +124,8 @@ def write_results(
         every = (row for rows in rows_by_system.values() for row in rows)
         write_jsonl(output_dir / "replies.jsonl", every)
     metrics = {"title": title, **tables(rows_by_system, seed, names, extra)}
+    if compared is not None:
+        metrics["comparison"] = compared
     write_json(output_dir / "metrics.json", metrics)
     return write_report(output_dir)
 

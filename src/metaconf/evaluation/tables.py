@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaconf.evaluation.names import WAYS
-from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
+from metaconf.graders.abstained import abstains
+from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise
 
 if TYPE_CHECKING:  # its module imports torch, and figures need none
     from metaconf.evaluation.systems import Row
@@ -65,15 +66,9 @@ def share(
     """Mean of values in [0, 1] over the rows that have one, resampled by question."""
     nothing = [None] * len(values)
     found = summarise(nothing, values, ids, ["accuracy"], seed=seed, replicates=replicates)
-    figure = found["accuracy"]
-    known = [(i, v) for i, v in zip(ids, values, strict=True) if v is not None]
-    if not known:
-        return {**figure, "reason": "no reply counts here"}
-    if len({v for _, v in known}) != 1:
-        return figure
-    # All alike: the bootstrap sees no spread, but n questions bound the share all the same.
-    low, high = wilson(known[0][1], len({i for i, _ in known}))
-    return {**figure, "low": low, "high": high, "reason": None}
+    if found["accuracy"]["value"] is None:
+        found["accuracy"]["reason"] = "no reply counts here"
+    return found["accuracy"]
 
 
 def mean_tokens(rows: Sequence[Row]) -> Figure:
@@ -132,6 +127,8 @@ def _figures(
     band = figures["ece_null_band"]
     if band["low"] is not None:
         figures["ece"] = {**figures["ece"], "null": [band["low"], band["high"]]}
+    declined = [None if r["answer"] is None else float(abstains(r["answer"])) for r in rows]
+    figures["abstained_rate"] = share(declined, ids, seed, replicates)
     if rows and rows[0].get("kind") in _FULL:
         well_formed = [float(not row["problems"]) for row in rows]
         figures["format_rate"] = share(well_formed, ids, seed, replicates)

@@ -52,10 +52,17 @@ def check_share(name: str, value: float) -> float:
 
 
 def check_bins(bins: int) -> int:
-    """`bins` where it is at least 1; ValueError otherwise."""
-    if bins < 1:
-        raise ValueError(f"bins is {bins!r}; at least one bin is needed")
+    """`bins` where it is a whole number of at least 1; ValueError otherwise."""
+    if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 1:
+        raise ValueError(f"bins is {bins!r}; give a whole number of at least 1")
     return int(bins)
+
+
+def check_scheme(scheme: str) -> str:
+    """`scheme` where it is "width" or "mass"; ValueError otherwise."""
+    if scheme not in ("width", "mass"):
+        raise ValueError(f"scheme is {scheme!r}; choose width or mass")
+    return scheme
 
 
 def number_questions(question_ids: Sequence[Hashable] | NDArray[Any]) -> tuple[list[Any], Index]:

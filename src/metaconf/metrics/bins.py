@@ -12,7 +12,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metaconf.metrics.arrays import Array, Index, check_bins, check_pair, number_questions
+from metaconf.metrics.arrays import (
+    Array,
+    Index,
+    check_bins,
+    check_pair,
+    check_scheme,
+    number_questions,
+)
 from metaconf.metrics.table import Table, coarse_levels, ratio, segment_sums, starts_of, tabulate
 
 Scheme = Literal["width", "mass"]
@@ -50,7 +57,8 @@ def ece(
     """Expected calibration error Σ_b |Σ_{i in b} (c − y)| / n, in [0, 1], 0 is best.
 
     Bins of equal width are [k/B, (k+1)/B), the last one closed (Naeini et al. 2015, Guo et al.
-    2017). Biased upward: read it beside `ece_null_band`. ValueError on bad rows.
+    2017). Biased upward: read it beside `ece_null_band`. ValueError on bad rows,
+    bins or scheme.
     """
     return float(ece_of(tabulate(confidence, correctness), check_bins(bins), scheme))
 
@@ -166,7 +174,7 @@ def mce_of(
 def _gaps(table: Table, bins: int, scheme: Scheme) -> tuple[Array, Array]:
     """Replies and |Σ(c − y)| in each bin, (..., B); levels decide B for equal width."""
     surplus = table.levels * table.count - table.right
-    if scheme == "width":
+    if check_scheme(scheme) == "width":
         starts = starts_of(_width_bins(table.levels, bins))
         return segment_sums(table.count, starts), np.abs(segment_sums(surplus, starts))
     place = _mass_bins(table.count, bins)
@@ -201,7 +209,7 @@ def _mass_bins(count: Array, bins: int) -> Index:
 
 
 def _row_bins(c: Array, y: Array, bins: int, scheme: Scheme) -> Index:
-    if scheme == "width":
+    if check_scheme(scheme) == "width":
         return _width_bins(c, bins)
     table = tabulate(c, y)
     return _mass_bins(table.count, bins)[np.searchsorted(table.levels, c)]

@@ -24,12 +24,14 @@ class Metric(NamedTuple):
     high: float = 1.0
     rows: Rows = "complete"
     needs: str = ""
+    share: bool = False
+    """A mean of values in [0, 1], one a reply: even where all are alike, n questions bound it."""
 
 
 METRICS: dict[str, Metric] = {
-    "parse_rate": Metric(lambda t: ratio(t.parsed, t.replies), rows="replies"),
-    "graded_rate": Metric(lambda t: ratio(t.graded, t.replies), rows="replies"),
-    "accuracy": Metric(lambda t: ratio(t.graded_right, t.graded), rows="graded"),
+    "parse_rate": Metric(lambda t: ratio(t.parsed, t.replies), rows="replies", share=True),
+    "graded_rate": Metric(lambda t: ratio(t.graded, t.replies), rows="replies", share=True),
+    "accuracy": Metric(lambda t: ratio(t.graded_right, t.graded), rows="graded", share=True),
     "mean_confidence": Metric(lambda t: ratio(t.parsed_confidence, t.parsed), rows="parsed"),
     "ece": Metric(bins.ece_of),
     "ece_equal_mass": Metric(partial(bins.ece_of, scheme="mass")),
@@ -38,6 +40,11 @@ METRICS: dict[str, Metric] = {
     "smooth_ece": Metric(scores.smooth_ece_of),
     "brier": Metric(scores.brier_of),
     "nll": Metric(scores.nll_of, high=float(-np.log(scores.NLL_CLIP))),
+    "uncertainty": Metric(scores.uncertainty_of, high=0.25),
+    "murphy_reliability": Metric(lambda t: scores.murphy_of(t)[0]),
+    "murphy_resolution": Metric(lambda t: scores.murphy_of(t)[1], high=0.25),
+    "corp_reliability": Metric(lambda t: scores.corp_of(t)[0]),
+    "corp_resolution": Metric(lambda t: scores.corp_of(t)[1], high=0.25),
     "auroc": Metric(ranking.auroc_of, needs=ranking.BOTH),
     "auprc_right": Metric(ranking.auprc_right_of, needs=ranking.BOTH),
     "auprc_wrong": Metric(ranking.auprc_wrong_of, needs=ranking.BOTH),
@@ -49,7 +56,8 @@ METRICS: dict[str, Metric] = {
     "risk_at_coverage_80": Metric(partial(selective.risk_at_coverage_of, coverage=0.8)),
     "levels": Metric(ranking.levels_of, low=1.0, high=np.inf),
 }
-"""`ece`, `ace` and `mce` have 15 bins of equal width; the rest is as in their own functions."""
+"""`ece`, `ace` and `mce` have 15 bins of equal width; the rest is as in their own functions.
+Brier = reliability − resolution + uncertainty, by `murphy_` and by `corp_`."""
 
 _EMPTY: dict[Rows, str] = {
     "replies": "no replies",

@@ -49,13 +49,8 @@ def murphy(confidence: ArrayLike, correctness: ArrayLike) -> Parts:
     rows.
     """
     table = tabulate(confidence, correctness)
-    n, mean = table.count, table.right / table.count
-    base = float(table.right.sum() / n.sum())
-    return Parts(
-        float(np.average((table.levels - mean) ** 2, weights=n)),
-        float(np.average((mean - base) ** 2, weights=n)),
-        _variance(table),
-    )
+    reliability, resolution = (float(part) for part in murphy_of(table))
+    return Parts(reliability, resolution, float(uncertainty_of(table)))
 
 
 def corp(confidence: ArrayLike, correctness: ArrayLike) -> Parts:
@@ -65,17 +60,8 @@ def corp(confidence: ArrayLike, correctness: ArrayLike) -> Parts:
     = Brier(ȳ) − Brier(isotonic c). ValueError on bad rows.
     """
     table = tabulate(confidence, correctness)
-    n, mean, base = table.count, table.right / table.count, _variance(table)
-    fitted = isotonic_means(mean, n)
-    # Σ n (c − ȳ)² − Σ n (fitted − ȳ)²: the spread of y within a level cancels.
-    gain = (table.levels - fitted) * (table.levels + fitted - 2.0 * mean)
-    reliability = float(np.average(gain, weights=n))
-    return Parts(reliability, reliability + base - float(brier_of(table)), base)
-
-
-def _variance(table: Table) -> float:
-    n = table.count.sum()
-    return float(table.square.sum() / n - (table.right.sum() / n) ** 2)
+    reliability, resolution = (float(part) for part in corp_of(table))
+    return Parts(reliability, resolution, float(uncertainty_of(table)))
 
 
 def smooth_ece(confidence: ArrayLike, correctness: ArrayLike) -> float:
@@ -100,6 +86,42 @@ def nll_of(table: Table) -> Array:
     c = np.clip(table.levels, NLL_CLIP, 1.0 - NLL_CLIP)
     gain = table.right @ np.log(c) + (table.count - table.right) @ np.log1p(-c)
     return ratio(-gain, table.complete)
+
+
+def uncertainty_of(table: Table) -> Array:
+    """Variance of the correctness, (...,); NaN where a table is empty."""
+    mean = ratio(table.right.sum(axis=-1), table.complete)
+    return ratio(table.square.sum(axis=-1), table.complete) - mean**2
+
+
+def murphy_of(table: Table) -> tuple[Array, Array]:
+    """Reliability and resolution of `murphy`, each (...,); NaN where a table is empty."""
+    mean = np.divide(
+        table.right, table.count, out=np.zeros_like(table.right), where=table.count > 0
+    )
+    base = ratio(table.right.sum(axis=-1), table.complete)[..., None]
+    off = (table.count * (table.levels - mean) ** 2).sum(axis=-1)
+    apart = (table.count * (mean - base) ** 2).sum(axis=-1)
+    return ratio(off, table.complete), ratio(apart, table.complete)
+
+
+def corp_of(table: Table) -> tuple[Array, Array]:
+    """Reliability and resolution of `corp`, each (...,); NaN where a table is empty."""
+    gains = np.zeros(table.complete.shape)
+    for at in np.ndindex(gains.shape):
+        gains[at] = _corp_gain(table.levels, table.count[at], table.right[at])
+    off = ratio(gains, table.complete)
+    return off, off + uncertainty_of(table) - brier_of(table)
+
+
+def _corp_gain(levels: Array, count: Array, right: Array) -> float:
+    """Σ (c − y)² − Σ (isotonic c − y)² of one table; levels that it lacks take no part."""
+    held = count > 0
+    c, n = levels[held], count[held]
+    mean = right[held] / n
+    fitted = isotonic_means(mean, n)
+    # Σ n (c − ȳ)² − Σ n (fitted − ȳ)²: the spread of y within a level cancels.
+    return float((n * (c - fitted) * (c + fitted - 2.0 * mean)).sum())
 
 
 def smooth_ece_of(table: Table) -> Array:

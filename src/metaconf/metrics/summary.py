@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
-from metaconf.metrics.bins import BINS, edges, null_band_of
+from metaconf.metrics.bins import BINS, edges, null_band_of, wilson
 from metaconf.metrics.bootstrap import interval, resamples
-from metaconf.metrics.registry import METRICS, rows_of, value_of
+from metaconf.metrics.registry import METRICS, Rows, rows_of, value_of
 from metaconf.metrics.table import Cells, Table, coarsen, group
 
 Ids = Sequence[Hashable] | NDArray[Any]
@@ -178,9 +178,26 @@ def _with_interval(
         return _figure(value, None, None, n, "no interval: nearly every reply is its own level")
     low, high = METRICS[name].low, METRICS[name].high
     ends = interval(value, drawn[name], *((low - high, high - low) if signed else (low, high)))
+    if isinstance(ends, str) and METRICS[name].share and not signed:
+        # All alike: the bootstrap sees no spread, but the questions bound the share all the same.
+        ends = wilson(value, _questions(runs[0], METRICS[name].rows))
     if isinstance(ends, str):
         return _figure(value, None, None, n, f"no interval: {ends}")
     return _figure(value, *ends, n, None)
+
+
+def _questions(run: _Counted, rows: Rows) -> int:
+    """How many questions have a reply among `rows`."""
+    confidence, correctness = (
+        np.isfinite(of)[run.cells.of_row] for of in (run.cells.confidence, run.cells.correctness)
+    )
+    among = {
+        "replies": np.ones_like(confidence),
+        "parsed": confidence,
+        "graded": correctness,
+        "complete": confidence & correctness,
+    }
+    return len(np.unique(run.question[among[rows]]))
 
 
 def _null_figure(table: Table, replicates: int, seed: int) -> Figure:

@@ -58,6 +58,15 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A compared run's figures minus the first run's; `won`: "3 of 4" families, or empty."""
+
+    name: str
+    figures: dict[str, Figure]
+    won: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """All that a report is made of. `missing` names the files that were not there."""
 
@@ -66,6 +75,10 @@ class Run:
     replies: list[Row]
     curves: dict[str, list[dict[str, float]]]
     missing: tuple[str, ...]
+    differences: tuple[Difference, ...] = ()
+    """Of a run of `metaconf compare`: each but the first of what it compared."""
+    compared: str = ""
+    """How many questions the differences are over."""
 
 
 def load_run(run: Path) -> Run:
@@ -86,6 +99,7 @@ def load_run(run: Path) -> Run:
         replies=rows,
         curves={str(name): _curve(steps, run / "curves.json") for name, steps in curves.items()},
         missing=missing,
+        **_comparison(metrics.get("comparison"), run / "metrics.json"),
     )
 
 
@@ -130,6 +144,29 @@ def _systems(metrics: Row, path: Path) -> tuple[System, ...]:
         if keys.count(key) > 1:
             raise UserError(f"{path}: key {key!r} stands for two systems; give each its own")
     return systems
+
+
+def _comparison(value: object, path: Path) -> dict[str, Any]:
+    if value is None:
+        return {}
+    row = _object(value, path, "comparison")
+    runs = [_object(r, path, "a compared run") for r in _list(row.get("runs"), path, "its runs")]
+    differences = tuple(
+        Difference(
+            str(run.get("run") or ""),
+            _figures(run["differences"], path, f"differences of {run.get('run')}"),
+            " of ".join(str(part) for part in _list(run.get("wins"), path, "wins")),
+        )
+        for run in runs
+        if run.get("differences")
+    )
+    counts = (number(row.get(name)) for name in ("questions", "complete"))
+    shared, complete = ("–" if n is None else f"{n:,.0f}" for n in counts)
+    return {
+        "differences": differences,
+        "compared": f"Over {shared} questions that every run answered; from the mean confidence on,"
+        f" over the {complete} of them on which every run states a confidence and is graded.",
+    }
 
 
 def _system(row: Row, path: Path) -> System:

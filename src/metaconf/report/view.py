@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import numpy as np
+
 from metaconf.report.load import Figure, Row, Run, System, number
 
 
@@ -53,9 +55,19 @@ MEASURES = (
         "replies whose confidence could be read",
     ),
     Measure("graded_rate", "Graded", True, "higher", "replies that a rule or a judge could grade"),
+    Measure("abstained_rate", "Declined", True, "", "answers such as “I don't know”"),
 )
 _MAIN = {measure.key: measure for measure in MEASURES}
-_GROUP = ("accuracy", "mean_confidence", "ece", "auroc", "brier", "parse_rate", "graded_rate")
+_GROUP = (
+    "accuracy",
+    "mean_confidence",
+    "ece",
+    "auroc",
+    "brier",
+    "parse_rate",
+    "graded_rate",
+    "abstained_rate",
+)
 SURE = 0.8
 """Confidence from which a wrong answer counts as confidently wrong."""
 
@@ -82,18 +94,21 @@ def measure(key: str) -> Measure:
     return _MAIN.get(key) or Measure(key, key.replace("_", " "), False, "", "")
 
 
-def cell(key: str, figure: Figure | None) -> Cell:
+def cell(key: str, figure: Figure | None, *, signed: bool = False) -> Cell:
+    """The named figure as text; `signed`: with its sign, as a difference."""
     if figure is None:
         return Cell("–", reason="not recorded")
     share = measure(key).share
     if figure.value is None:
         return Cell("–", reason=figure.reason or "not recorded")
     known = figure.low is not None and figure.high is not None
-    low, high = _number(figure.low or 0.0, share), _number(figure.high or 0.0, share)
+    low, high = (_number(end or 0.0, share, signed) for end in (figure.low, figure.high))
     unit = "\N{NO-BREAK SPACE}%" if share else ""
     band = "–".join(_number(end, share) for end in figure.null or ())
     chance = f"{band} by chance alone" if band else ""
-    return Cell(_number(figure.value, share) + unit, f"{low}–{high}" if known else "", chance)
+    between = " to " if signed else "–"
+    interval = f"{low}{between}{high}" if known else ""
+    return Cell(_number(figure.value, share, signed) + unit, interval, chance)
 
 
 def systems_table(systems: Sequence[System], *, main: bool) -> Table:
@@ -108,6 +123,16 @@ def systems_table(systems: Sequence[System], *, main: bool) -> Table:
         for s in systems
     ]
     return Table([("Questions", "", "")] * main + [_head(key) for key in keys], rows)
+
+
+def differences_table(run: Run) -> Table:
+    """One row a compared run: its figures minus the first's."""
+    keys = list(dict.fromkeys(key for d in run.differences for key in d.figures))
+    rows = [
+        (d.name, "", [*(cell(k, d.figures.get(k), signed=True) for k in keys), Cell(d.won or "–")])
+        for d in run.differences
+    ]
+    return Table([*(_head(key) for key in keys), ("Families won", "", "")], rows)
 
 
 def groups(system: System) -> dict[str, Table]:
@@ -131,6 +156,25 @@ def gap_rows(system: System) -> list[tuple[str, Figure, Figure]]:
         for name, f in system.groups.items()
     ]
     return [row for row in rows if row[1].value is not None or row[2].value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Risks:
+    """The error of each system when only a share of the questions is answered, surest first."""
+
+    shares: tuple[float, ...]
+    rows: list[tuple[str, list[float]]]
+
+
+def risks(systems: Sequence[System]) -> Risks:
+    """Points of the risk–coverage curves, read off linearly between those that are stored."""
+    shares = tuple(k / 10 for k in range(1, 11))
+    rows = [
+        (s.name, np.interp(shares, *np.array(s.risk_coverage).T).tolist())
+        for s in systems
+        if s.risk_coverage
+    ]
+    return Risks(shares, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,5 +291,6 @@ def _count(figures: dict[str, Figure]) -> Cell:
     return Cell(f"{max([*known, *([] if own is None else [own])]):,.0f}")
 
 
-def _number(value: float, share: bool) -> str:
-    return f"{100 * value:.1f}" if share else f"{value:.3f}"
+def _number(value: float, share: bool, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return f"{100 * value:{sign}.1f}" if share else f"{value:{sign}.3f}"

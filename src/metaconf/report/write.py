@@ -150,6 +150,8 @@ def _render(run: Run, drawn: Charts, packed: Packed) -> str:
         verdict=view.verdict(run),
         main=view.systems_table(run.systems, main=True),
         others=view.systems_table(run.systems, main=False),
+        risk=view.risks(run.systems),
+        differences=view.differences_table(run),
         groups=[(system, view.groups(system)) for system in reversed(run.systems)],
         sure=view.SURE,
         limit=packed.limit,
