@@ -34,6 +34,7 @@ QUIET = {
 ASKING = (
     *("model", "questions", "map", "columns", "name"),
     *("limit", "resume", "baselines", "calibration", "base_url", "engine", "judge", "dry_run"),
+    *("price_in", "price_out"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -200,13 +201,17 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     """The server that --base_url names, if any."""
     if args.base_url is None:
+        if args.price_in is not None or args.price_out is not None:
+            raise UserError("--price_in, --price_out: only a server has prices; give --base_url")
         return None
     from metaconf.client.endpoint import endpoint_of
     from metaconf.config_blocks import Client
 
     if args.model is None:
         raise UserError("--base_url: give the server's name of the model as well: --model NAME")
-    return endpoint_of(Client(args.base_url, key_env=args.key_env, model=args.model), os.environ)
+    prices = {"price_in": args.price_in, "price_out": args.price_out}
+    client = Client(args.base_url, key_env=args.key_env, model=args.model, **prices)
+    return endpoint_of(client, os.environ)
 
 
 def _report(args: argparse.Namespace) -> None:

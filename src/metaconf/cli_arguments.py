@@ -129,6 +129,10 @@ def _add_evaluate(commands: Any) -> None:
         default="DEEPSEEK_API_KEY",
         help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
     )
+    for price, what in (("--price_in", "read"), ("--price_out", "written")):
+        one.add_argument(
+            price, type=float, metavar="X", help=f"what a million tokens {what} cost at the server"
+        )
     one.add_argument(
         "--engine",
         choices=("transformers", "vllm"),

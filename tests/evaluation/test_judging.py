@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,12 @@ from chat_server import ok, serving
 from tiny import tiny_model
 
 from metaconf.cli import main
+from metaconf.config_blocks import Judge as Settings
+from metaconf.evaluation.baselines import certainty
+from metaconf.evaluation.judging import by_meaning
+from metaconf.judge import judge_of
 from metaconf.prompts.judge import ANSWER
+from metaconf.records import Question, Target
 
 LONG = {"question": "Why is the sky blue?", "answer": "It scatters blue light.", "task": "long"}
 SHORT = {"question": "What is 1 + 1?", "answer": "2"}
@@ -104,3 +110,38 @@ def test_a_judge_file_without_a_judge_is_refused(
     assert "kind: llm" in capsys.readouterr().err
     assert main(["evaluate", "--judge", str(path), "--replies", str(path)]) == 2
     assert "--judge: --replies asks no model" in capsys.readouterr().err
+
+
+def test_semantic_entropy_by_a_judge(tmp_path: Path) -> None:
+    """Answers that the grader tells apart and the judge calls the same are one group; a failed
+    verdict leaves the question's confidence unknown."""
+    questions = {
+        name: Question(name, f"Where is {name}?", (Target(("Mali",)),)) for name in ("x", "y", "z")
+    }
+    samples = {
+        "x": ["Mali", "the Malian Republic", "mali", "Ghana"],
+        "y": ["Mali", "Ghana"],
+        "z": ["Mali", "Mali"],
+    }
+    rows: Any = [{"question_id": name, "confidence": None} for name in questions]
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        content = json.loads(sent["messages"][1]["content"])
+        answers = content["data"]["answers"]
+        if content["data"]["question"] == "Where is y?":
+            return ok("perhaps")
+        same = all("mali" in answer.casefold() for answer in answers)
+        verdict = "same" if same else "different"
+        return ok(json.dumps({"ticket": content["ticket"], "verdict": verdict}))
+
+    with serving(handler) as server:
+        client = Settings(kind="llm", base_url=server.url, model="j")
+        judge = judge_of(client, {}, tmp_path / "judge.sqlite")
+        assert judge is not None
+        found = by_meaning(rows, questions, samples, judge)
+    by_id = {row["question_id"]: row["confidence"] for row in found}
+    # Three of four say Mali; by the grader's rules they were two groups and Ghana.
+    assert by_id["x"] == pytest.approx(1 + (0.75 * log(0.75) + 0.25 * log(0.25)) / log(4))
+    assert certainty(questions["x"], samples["x"]) == pytest.approx(1 - 1.5 * log(2) / log(4))
+    assert by_id["y"] is None and by_id["z"] == 1.0
+    assert judge.asked == 4 and judge.failed == 1

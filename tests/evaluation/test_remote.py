@@ -126,9 +126,9 @@ def test_what_a_server_cannot_give_is_refused(
     with serving(knows_three) as server:
         assert evaluate(server, "--baselines", "asked,p_true") == 2
         assert "which a server does not give" in capsys.readouterr().err
-        assert evaluate(server, "--dry_run") == 0
+        assert evaluate(server, "--dry_run", "--price_in", "1", "--price_out", "2") == 0
         shown = capsys.readouterr().out
-        assert f"[system] {INSTRUCTION}" in shown and "at the server's prices" in shown
+        assert f"[system] {INSTRUCTION}" in shown and "at the prices given" in shown
         assert not server.asked
     monkeypatch.delenv("SOME_KEY", raising=False)
     words = ["evaluate", "--base_url", "https://models.example", "--questions", "asked.jsonl"]

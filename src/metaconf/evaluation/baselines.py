@@ -18,7 +18,7 @@ from metaconf.engines.local import LocalModel, next_share
 from metaconf.engines.sampler import GREEDY
 from metaconf.engines.store import Key
 from metaconf.evaluation.ablation import as_expected
-from metaconf.evaluation.names import WAYS
+from metaconf.evaluation.names import THINKING_TOKENS, WAYS
 from metaconf.evaluation.systems import (
     DEFAULT,
     SAMPLES,
@@ -51,7 +51,6 @@ from metaconf.reply import format_reply, parse_reply
 
 PLAIN = ("asked", "samples8", "probability", "reply")
 TOGETHER = range(SAMPLES)
-THINKING_TOKENS = 160
 ENOUGH = 20
 """Fewer calibration replies than this are no basis for a map."""
 
@@ -245,8 +244,11 @@ def certainty(question: Question, samples: Sequence[str]) -> float | None:
     """1 − H / log n of n samples, H the entropy of their groups (discrete semantic entropy,
     Farquhar et al. 2024, with the grader's sameness in the place of entailment); None of fewer
     than two."""
-    if len(samples) < 2:
-        return None
+    return certainty_of([len(group) for group in same_groups(question, samples)])
+
+
+def same_groups(question: Question, samples: Sequence[str]) -> list[list[str]]:
+    """Samples that the grader takes for one answer, in the order of their first."""
     groups: list[list[str]] = []
     for sample in samples:
         for group in groups:
@@ -255,8 +257,14 @@ def certainty(question: Question, samples: Sequence[str]) -> float | None:
                 break
         else:
             groups.append([sample])
-    shares = [len(group) / len(samples) for group in groups]
-    return 1 + sum(s * math.log(s) for s in shares) / math.log(len(samples))
+    return groups
+
+
+def certainty_of(sizes: Sequence[int]) -> float | None:
+    """1 − H / log n of groups with `sizes`, n in all; None where n < 2."""
+    if (count := sum(sizes)) < 2:
+        return None
+    return 1 + sum(size / count * math.log(size / count) for size in sizes) / math.log(count)
 
 
 def _p_true(

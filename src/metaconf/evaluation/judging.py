@@ -1,11 +1,15 @@
-"""What a judge says of an evaluation's replies: answers that no rule grades, and reflections."""
+"""What a judge says of an evaluation's replies: answers that no rule grades, reflections, and which
+sampled answers say the same."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
+from metaconf.evaluation.baselines import certainty_of, same_groups
 from metaconf.evaluation.tables import in_domain, share
 from metaconf.records import Grade, Parsed, Question
 from metaconf.reply import parse_reply
@@ -33,6 +37,48 @@ def judged(rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], jud
     if judge.failing:
         print(f"metaconf: {judge.failing}", file=sys.stderr)
     return found
+
+
+def by_meaning(
+    rows: Sequence[Row],
+    questions: Mapping[str, Question],
+    samples: Mapping[str, Sequence[str]],
+    judge: Judge,
+) -> list[Row]:
+    """Rows of semantic entropy with the judge's sameness beside the grader's (Farquhar et al. 2024
+    take a model's entailment): answers that it calls the same count as one, and so do those that a
+    third is the same as. `samples` are by question id. A question with a failed verdict has no
+    confidence: how its samples group is not known.
+    """
+    groups = {
+        row["question_id"]: same_groups(questions[row["question_id"]], samples[row["question_id"]])
+        for row in rows
+    }
+    pairs = [(i, a, b) for i, own in groups.items() for a, b in combinations(range(len(own)), 2)]
+    asked = [(questions[i].prompt, groups[i][a][0], groups[i][b][0]) for i, a, b in pairs]
+    said: dict[str, list[tuple[int, int, bool | None]]] = {i: [] for i in groups}
+    for (i, a, b), same in zip(pairs, judge.same(asked), strict=True):
+        said[i].append((a, b, same))
+    if judge.failing:
+        print(f"metaconf: {judge.failing}", file=sys.stderr)
+    sure = {i: _joined(own, said[i]) for i, own in groups.items()}
+    return [{**row, "confidence": sure[row["question_id"]]} for row in rows]
+
+
+def _joined(
+    groups: Sequence[Sequence[str]], said: Sequence[tuple[int, int, bool | None]]
+) -> float | None:
+    """The certainty of the groups, those that were called the same joined."""
+    if any(same is None for _, _, same in said):
+        return None
+    of = list(range(len(groups)))
+    for a, b, same in said:
+        if same:
+            of = [of[a] if one == of[b] else one for one in of]
+    sizes = Counter[int]()
+    for place, group in zip(of, groups, strict=True):
+        sizes[place] += len(group)
+    return certainty_of(list(sizes.values()))
 
 
 def quality_figures(rows: Sequence[Row], seed: int = 0) -> dict[str, Figure]:

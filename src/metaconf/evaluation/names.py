@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from metaconf.config_values import nearest
 from metaconf.errors import UserError
 
+REPLY_TOKENS, ANSWER_TOKENS = 96, 12
+"""Whole replies and short answers have at most so many tokens."""
+THINKING_TOKENS = 160
+"""So many more where the model is told to think first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:

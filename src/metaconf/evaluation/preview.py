@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from metaconf.evaluation.names import WAYS
+from metaconf.evaluation.names import ANSWER_TOKENS, REPLY_TOKENS, THINKING_TOKENS, WAYS
 from metaconf.graders import grade_answer
 from metaconf.prompts.chat import messages
 from metaconf.records import Question
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from metaconf.client import Endpoint
 
 EXAMPLES = 3
+LETTERS = 4
+"""So many characters make about a token of English."""
 
 
 def preview(
@@ -38,7 +40,7 @@ def preview(
         parts.append(f"── prompt {place + 1} of {len(questions)}\n{prompt}")
         parts.append(_graded(question, questions[(place + 1) % len(questions)]))
     count = (len(questions) + len(calibration)) * replies_each(ways)
-    cost = "at the server's prices" if endpoint else "none, the model is local"
+    cost = _cost([*questions, *calibration], ways, endpoint) if endpoint else "none, it is local"
     parts.append(f"── {count} replies to draw ({', '.join(ways)}); cost: {cost}")
     return "\n".join(parts)
 
@@ -56,13 +58,38 @@ def _template(model: str) -> Callable[[str], str]:
     return lambda question: local.tokenizer.decode(local.reply_prompt(question))
 
 
+def _cost(questions: Sequence[Question], ways: Sequence[str], endpoint: Endpoint) -> str:
+    """About how many tokens a server reads and at most writes, and what that costs at most; a
+    judge's verdicts and repeated calls come on top."""
+    limits = endpoint.limits
+    asked = sum(len(conversation(question.prompt)) for question in questions) / LETTERS
+    read = asked * replies_each(ways)
+    write = len(questions) * sum(n * _longest(file) for file, n in _drawn(ways).items())
+    told = f"about {read:,.0f} tokens read and at most {write:,} written"
+    if limits.price_in is None or limits.price_out is None:
+        return f"{told}; with --price_in and --price_out of a million tokens it is worked out"
+    most = (read * limits.price_in + write * limits.price_out) / 1e6
+    return f"{told}, that is at most {most:,.2f} at the prices given"
+
+
+def _longest(file: str) -> int:
+    if file == WAYS["samples8"].file:
+        return ANSWER_TOKENS
+    return REPLY_TOKENS + THINKING_TOKENS * (file == WAYS["cot"].file)
+
+
 def replies_each(ways: Sequence[str]) -> int:
     """Replies to a question, those that ways share counted once."""
+    return sum(_drawn(ways).values())
+
+
+def _drawn(ways: Sequence[str]) -> dict[str, int]:
+    """Replies to a question by the file that keeps them."""
     most: dict[str, int] = {}
     for way in ways:
         file = WAYS[way].file
         most[file] = max(most.get(file, 0), WAYS[way].drawn)
-    return sum(most.values())
+    return most
 
 
 def _graded(question: Question, other: Question) -> str:

@@ -239,6 +239,11 @@ def _ask(
     rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
     if judge and (asks := judge_of(judge, os.environ, folder / "judge.sqlite")):
         rows = judging.judged(rows, questions, asks)
+        if "entropy" in ways:
+            by_id = {q.id: q for q in [*questions, *calibration]}
+            drawn = _samples(folder)
+            for found in (rows, fitted):
+                found["entropy"] = judging.by_meaning(found["entropy"], by_id, drawn, asks)
     extra = {way: {"tokens": mean_tokens(rows[way])} for way in ways}
     if judge:
         extra = {way: extra[way] | judging.quality_figures(rows[way], seed) for way in ways}
@@ -260,12 +265,19 @@ def _reflections(
     seed: int,
 ) -> dict[str, Figure]:
     """Figures of the model's reflections against its own 8 samples."""
-    from metaconf.engines.store import read_replies
     from metaconf.evaluation.reflections import reflection_figures
+
+    samples = _samples(folder)
+    agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
+    return reflection_figures(rows[way], questions, samples, agreement, seed)
+
+
+def _samples(folder: Path) -> dict[str, list[str]]:
+    """The sampled short answers by question id."""
+    from metaconf.engines.store import read_replies
 
     samples: dict[str, list[str]] = {}
     for reply in read_replies(folder / f"{WAYS['samples8'].file}.jsonl").values():
         if reply.sample >= 0:  # the greedy answer is no sample
             samples.setdefault(reply.question_id, []).append(reply.text)
-    agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
-    return reflection_figures(rows[way], questions, samples, agreement, seed)
+    return samples

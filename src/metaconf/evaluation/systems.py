@@ -15,6 +15,7 @@ from metaconf.engines.local import LocalModel, sample_answers, sample_replies
 from metaconf.engines.remote import Chat, Remote
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.engines.store import Key, collect
+from metaconf.evaluation.names import ANSWER_TOKENS, REPLY_TOKENS
 from metaconf.graders import grade_answer, same_answer
 from metaconf.prompts.chat import ANSWER_ONLY, EXAMPLES, answer_turns, messages, render
 from metaconf.records import Parsed, Question, Reply, Span
@@ -36,8 +37,8 @@ Engine = LocalModel | Remote
 class Settings:
     """Token limits of replies and of short answers, replies in flight, seed of the samples."""
 
-    reply_tokens: int = 96
-    answer_tokens: int = 12
+    reply_tokens: int = REPLY_TOKENS
+    answer_tokens: int = ANSWER_TOKENS
     rows: int = 256
     seed: int = 0
 

@@ -16,6 +16,7 @@ from metaconf.prompts.judge import (
     answer_task,
     reader_task,
     reflection_task,
+    same_task,
     steps_task,
 )
 from metaconf.records import Grade, Parsed, Question
@@ -58,6 +59,12 @@ class Judge:
     def answers(self, replies: Sequence[Judged]) -> list[Grade]:
         """The grades with the judge's verdicts on answers alone. Raises UserError as a call."""
         return self._answers(replies)
+
+    def same(self, pairs: Sequence[tuple[str, str, str]]) -> list[bool | None]:
+        """Whether the two answers of each (question, answer, other answer) say the same; None where
+        the verdict failed. Raises UserError as a call."""
+        verdicts = self._verdicts([same_task(*pair) for pair in pairs])
+        return [None if v is None else v["verdict"] == "same" for _, v in verdicts]
 
     @property
     def failing(self) -> str:

@@ -1,4 +1,5 @@
-"""What a judge is asked: of a reflection, an answer, the steps of a calculation; and a reader.
+"""What a judge is asked: of a reflection, an answer, two answers, the steps of a calculation; and a
+reader.
 
 Every request is a fixed instruction and one sealed JSON object (see `slots`); what the policy wrote
 is never part of the instruction. `VERSION` is part of the cache key: change it with the wording.
@@ -57,6 +58,14 @@ You may also be given what the model said of itself. You are not given the refer
 {_REPLY}the chance, in per cent, that the answer is right:
 {{"ticket": "…", "chance": 0-100}}"""
 
+SAME = f"""You judge whether two answers to a question say the same.
+{_DATA}
+verdict: "same" if each answer, taken as the answer to the question, says what the other says, in
+whatever words; "different" otherwise, also where one is only a part of the other.
+
+{_REPLY}the verdict:
+{{"ticket": "…", "verdict": "same" | "different"}}"""
+
 Field = tuple[int, int] | tuple[str, ...]
 """What a field of a verdict may hold: a whole number in a range, or one of some words."""
 REFLECTION_FIELDS: dict[str, Field] = {
@@ -67,6 +76,7 @@ REFLECTION_FIELDS: dict[str, Field] = {
 ANSWER_FIELDS: dict[str, Field] = {"verdict": ("right", "partly", "wrong")}
 STEPS_FIELDS: dict[str, Field] = {"steps": (1, 1000), "right": (0, 1000)}
 READER_FIELDS: dict[str, Field] = {"chance": (0, 100)}
+SAME_FIELDS: dict[str, Field] = {"verdict": ("same", "different")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,11 @@ def reader_task(question: str, answer: str, reflection: str | None) -> Task:
     if reflection is not None:
         data["said_of_itself"] = masked(reflection)
     return _task(READER, data, READER_FIELDS)
+
+
+def same_task(question: str, one: str, other: str) -> Task:
+    """Whether two answers to one question say the same."""
+    return _task(SAME, {"question": question, "answers": [one, other]}, SAME_FIELDS)
 
 
 def _task(instruction: str, data: Mapping[str, Any], fields: Mapping[str, Field]) -> Task:
