@@ -111,7 +111,8 @@ def may_import(user: str, used: str) -> bool:
     if user in SIDES:
         return used in SIDES[user]
     if used in SIDES:
-        return rank(user) >= rank("train")
+        # metrics are arithmetic on arrays: a reward may count with them as the trainer does.
+        return rank(user) >= rank("rewards" if used == "metrics" else "train")
     return rank(used) < rank(user) or rank(user) == len(ROWS)
 
 
@@ -141,6 +142,8 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
         ("graders", "train", False),
         ("metrics", "records", False),
         ("graders", "metrics", False),
+        ("rewards", "metrics", True),
+        ("rewards", "report", False),
         ("report", "metrics", True),
         ("report", "graders", False),
         ("cli", "report", True),

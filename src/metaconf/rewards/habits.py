@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metaconf.metrics import levels
 from metaconf.rewards.recipes.base import Replies
 
 FEW = 5
@@ -12,15 +13,14 @@ FEW = 5
 
 def habits(replies: Replies) -> dict[str, float]:
     """Of the replies that state a confidence: `confidence/commonest`, the share of the commonest
-    one, and `confidence/levels`, the effective number of them, 1 / Σ p²; of those that state 0 and
+    one, and `confidence/levels`, the effective number of them; of those that state 0 and
     were graded `confidence/right_at_0`, their mean correctness. Absent where there are too few."""
-    stated = ~np.isnan(replies.confidence)
+    stated = replies.confidence[~np.isnan(replies.confidence)]
     found: dict[str, float] = {}
-    if stated.sum() >= FEW:
-        _, counts = np.unique(replies.confidence[stated], return_counts=True)
-        shares = counts / counts.sum()
-        found["confidence/commonest"] = float(shares.max())
-        found["confidence/levels"] = float(1 / np.square(shares).sum())
+    if len(stated) >= FEW:
+        _, counts = np.unique(stated, return_counts=True)
+        found["confidence/commonest"] = float(counts.max() / counts.sum())
+        found["confidence/levels"] = levels(stated)
     unsure = replies.correctness[replies.confidence == 0]
     graded = unsure[~np.isnan(unsure)]
     if len(graded) >= FEW:
