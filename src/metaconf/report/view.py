@@ -103,7 +103,7 @@ def cell(key: str, figure: Figure | None, *, signed: bool = False) -> Cell:
         return Cell("–", reason=figure.reason or "not recorded")
     known = figure.low is not None and figure.high is not None
     low, high = (_number(end or 0.0, share, signed) for end in (figure.low, figure.high))
-    unit = "\N{NO-BREAK SPACE}%" if share else ""
+    unit = ("\N{NO-BREAK SPACE}points" if signed else "\N{NO-BREAK SPACE}%") if share else ""
     band = "–".join(_number(end, share) for end in figure.null or ())
     chance = f"{band} by chance alone" if band else ""
     between = " to " if signed else "–"
@@ -167,7 +167,8 @@ class Risks:
 
 
 def risks(systems: Sequence[System]) -> Risks:
-    """Points of the risk–coverage curves, read off linearly between those that are stored."""
+    """Points of the risk–coverage curves, read off linearly between those that are stored; of fewer
+    than the surest level's replies none can be chosen, and its error stands there."""
     shares = tuple(k / 10 for k in range(1, 11))
     rows = [
         (s.name, np.interp(shares, *np.array(s.risk_coverage).T).tolist())
