@@ -194,7 +194,10 @@ class Confidence:
         high=1,
     )
     whole: float = option(
-        0.45, "stage 1: share of the rows whose whole replies are taught after them", low=0, high=1
+        0.45,
+        "stage 1: share of the rows whose whole replies are taught after them, evenly by cause",
+        low=0,
+        high=1,
     )
     sharp: float = option(
         0.2, "stage 1: `step` at its end; 1 does not sharpen the number said", low=0.01, high=1

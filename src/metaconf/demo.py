@@ -24,7 +24,8 @@ from metaconf.records import Question
 
 STAGE1: dict[str, Any] = {"save_strategy": "no"}
 STAGE2: dict[str, Any] = {
-    "num_generations": 4,
+    # Pairs: for as many replies twice the questions, whose luck moves the confidence less.
+    "num_generations": 2,
     "per_device_train_batch_size": 16,
     "steps_per_generation": 2,
     "learning_rate": 3e-5,

@@ -12,7 +12,7 @@ from transformers import get_scheduler
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
-from metaconf.train.stage1 import DEFAULTS, schedule, train_rows
+from metaconf.train.stage1 import DEFAULTS, evenly, schedule, train_rows
 
 
 def row(target: float, reply: str | None = None) -> dict[str, Any]:
@@ -47,6 +47,30 @@ def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., A
     (only,) = train_rows(local_of(), [row(0.2)], whole=1.0)
     assert only.level_at is not None
     assert train_rows(local_of(), [row(0.2)], whole=0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("kinds", "count", "places"),
+    [
+        ("aaaa", 2, [2, 3]),
+        ("abacab", 3, [3, 4, 5]),  # one of each, the last ones
+        ("baaaaaac", 5, [0, 4, 5, 6, 7]),  # all that are rare, and the last of the others
+        ("bbaaaabb", 6, [1, 3, 4, 5, 6, 7]),
+        ("ab", 2, [0, 1]),
+        ("ab", 0, []),
+    ],
+)
+def test_whole_replies_are_spread_evenly_over_the_causes(
+    kinds: str, count: int, places: list[int]
+) -> None:
+    assert evenly(list(kinds), count) == places
+
+
+def test_the_rare_cause_is_taught_whole(local_of: Callable[..., Any]) -> None:
+    sum_row = row(0.4, format_reply("5", "I worked out 2 + 3.", 0.4))
+    rows = train_rows(local_of(), [sum_row, *(row(0.1) for _ in range(9))], alone=0, whole=0.3)
+    told = [branch.target for made in rows for branch in made.branches if not branch.direct]
+    assert told == [0.4, 0.1, 0.1]
 
 
 def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:
