@@ -13,7 +13,7 @@ import numpy as np
 
 from metaconf.evaluation.names import WAYS
 from metaconf.graders.abstained import abstains
-from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise
+from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
 
 if TYPE_CHECKING:  # its module imports torch, and figures need none
     from metaconf.evaluation.systems import Row
@@ -64,6 +64,12 @@ def share(
     values: Sequence[float | None], ids: Sequence[str], seed: int = 0, replicates: int = 1000
 ) -> Figure:
     """Mean of values in [0, 1] over the rows that have one, resampled by question."""
+    known = {i for i, v in zip(ids, values, strict=True) if v is not None}
+    alike = {v for v in values if v is not None}
+    if len(alike) == 1:  # no need of resamples: n questions bound it
+        low, high = wilson(value := alike.pop(), len(known))
+        count = sum(v is not None for v in values)
+        return Figure(value=value, low=low, high=high, n=count, reason=None)
     nothing = [None] * len(values)
     found = summarise(nothing, values, ids, ["accuracy"], seed=seed, replicates=replicates)
     if found["accuracy"]["value"] is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from numbers import Real
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -89,8 +90,11 @@ def _floats(name: str, values: Partial) -> Array:
     if raw.ndim != 1:
         raise ValueError(f"{name} has shape {raw.shape}; give one value a reply")
     if raw.dtype.kind == "O":
-        bad = [v is not None and not isinstance(v, Real | np.bool_) for v in raw]
-        _refuse(name, raw, np.array(bad, dtype=bool), "is no number")
+        # Few types among many rows: each is looked at once.
+        wrong = {t for t in set(map(type, raw)) if not issubclass(t, Real | np.bool_ | NoneType)}
+        if wrong:
+            bad = np.fromiter((type(v) in wrong for v in raw), dtype=bool, count=raw.size)
+            _refuse(name, raw, bad, "is no number")
     elif raw.dtype.kind not in "fiub":
         raise ValueError(f"{name} holds {raw.dtype} values, the first {raw[0]!r}; give numbers")
     floats = raw.astype(np.float64)
