@@ -131,7 +131,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     for price, what in (("--price_in", "read"), ("--price_out", "written")):
         one.add_argument(
-            price, type=float, metavar="X", help=f"what a million tokens {what} cost at the server"
+            price, type=_price, metavar="X", help=f"what a million tokens {what} cost at the server"
         )
     one.add_argument(
         "--engine",
@@ -197,6 +197,16 @@ def _add_resume(one: argparse.ArgumentParser) -> None:
 
 def _add_seed(one: argparse.ArgumentParser) -> None:
     one.add_argument("--seed", type=_whole, default=42, help="of everything random (default: 42)")
+
+
+def _price(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no price; give a number like 0.28")
+    return number
 
 
 def _whole(text: str) -> int:

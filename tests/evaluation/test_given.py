@@ -11,7 +11,7 @@ from metaconf.cli import main
 from metaconf.metrics import brier
 
 LINES = [
-    {"question_id": "a", "confidence": 0.9, "correctness": 1, "task": "maths"},
+    {"question_id": "a", "confidence": 0.9, "correctness": 1, "task": "maths", "answer": 12},
     {"question": "Where?", "confidence": 0.4, "correctness": 0.5, "task": "places"},
     {"question_id": "c", "confidence": None, "correctness": 0, "task": "places"},
     {

@@ -116,7 +116,8 @@ def test_semantic_entropy_by_a_judge(tmp_path: Path) -> None:
     """Answers that the grader tells apart and the judge calls the same are one group; a failed
     verdict leaves the question's confidence unknown."""
     questions = {
-        name: Question(name, f"Where is {name}?", (Target(("Mali",)),)) for name in ("x", "y", "z")
+        name: Question(name, f"Where is {name}?", (Target(("Mali",)),))
+        for name in ("x", "y", "z", "w")
     }
     samples = {
         "x": ["Mali", "the Malian Republic", "mali", "Ghana"],
@@ -143,5 +144,5 @@ def test_semantic_entropy_by_a_judge(tmp_path: Path) -> None:
     # Three of four say Mali; by the grader's rules they were two groups and Ghana.
     assert by_id["x"] == pytest.approx(1 + (0.75 * log(0.75) + 0.25 * log(0.25)) / log(4))
     assert certainty(questions["x"], samples["x"]) == pytest.approx(1 - 1.5 * log(2) / log(4))
-    assert by_id["y"] is None and by_id["z"] == 1.0
+    assert by_id["y"] is None and by_id["z"] == 1.0 and by_id["w"] is None
     assert judge.asked == 4 and judge.failed == 1

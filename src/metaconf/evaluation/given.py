@@ -63,7 +63,7 @@ def as_evaluated(row: Row) -> Row:
         "family": row.get("family", row.get("task")),
         "correctness": row.get("correctness"),
         "confidence": row["confidence"],
-        "answer": row.get("answer"),
+        "answer": None if (answer := row.get("answer")) is None else str(answer),
         "reflection": row.get("reflection"),
         "text": row.get("text") or row.get("reply") or "",
         "problems": row.get("problems") or [],

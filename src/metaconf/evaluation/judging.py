@@ -51,8 +51,8 @@ def by_meaning(
     confidence: how its samples group is not known.
     """
     groups = {
-        row["question_id"]: same_groups(questions[row["question_id"]], samples[row["question_id"]])
-        for row in rows
+        i: same_groups(questions[i], samples.get(i, ()))
+        for i in (row["question_id"] for row in rows)
     }
     pairs = [(i, a, b) for i, own in groups.items() for a, b in combinations(range(len(own)), 2)]
     asked = [(questions[i].prompt, groups[i][a][0], groups[i][b][0]) for i, a, b in pairs]

@@ -273,11 +273,12 @@ def _reflections(
 
 
 def _samples(folder: Path) -> dict[str, list[str]]:
-    """The sampled short answers by question id."""
+    """The sampled short answers by question id; calls that failed gave none."""
     from metaconf.engines.store import read_replies
 
     samples: dict[str, list[str]] = {}
     for reply in read_replies(folder / f"{WAYS['samples8'].file}.jsonl").values():
-        if reply.sample >= 0:  # the greedy answer is no sample
+        # The greedy answer is no sample.
+        if reply.sample >= 0 and reply.status != "failed":
             samples.setdefault(reply.question_id, []).append(reply.text)
     return samples
