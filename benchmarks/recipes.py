@@ -3,10 +3,12 @@
     python benchmarks/recipes.py --seeds 0 1 2 [--start runs/share/stage1] [--minutes 60]
 
 Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
-questions) and goes on where it was interrupted (runs/bench-recipes); --minutes begins no piece
-after so long. Without --start one is trained here, whose confidence was taught the share of
-agreeing samples. --probe_start adds all recipes once more, from a start that a probe has taught:
-figures end in _probe.
+questions) and goes on where it was interrupted; --minutes begins no piece after so long. What a
+piece measured is kept in --keep, small enough for the repository, so that the seeds may be done on
+several days and machines; models and raw replies stay in runs/bench-recipes. Without --start each
+seed has its own, trained here, whose confidence was taught the share of agreeing samples.
+--probe_start adds all recipes once more, from a start that a probe has taught: figures end in
+_probe.
 Writes benchmarks/results/recipes.json; what was not measured is absent. Intervals are 95 %, by
 resampling questions and seeds together; a difference is recipe − metaconf on the same questions.
 """
@@ -61,17 +63,20 @@ class Piece:
     seed: int
 
     def folder(self, out: Path) -> Path:
-        return recipes_figures.folder(out, self.start, self.recipe, self.seed)
+        return out / self.start / self.recipe / f"seed{self.seed}"
+
+    def kept(self, keep: Path) -> Path:
+        return recipes_figures.kept(keep, self.start, self.recipe, self.seed)
 
 
 def pieces(starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
     """All of them; every recipe has its first seed before any has its second."""
-    found = [Piece(start, "start", 0) for start in starts]
-    return found + [Piece(s, recipe, seed) for s in starts for seed in seeds for recipe in recipes]
+    every = ("start", *recipes)
+    return [Piece(s, recipe, seed) for seed in seeds for s in starts for recipe in every]
 
 
-def do(piece: Piece, start: Path, out: Path, plan: Plan) -> None:
-    """Train (or take the start as it is), ask the held-out questions, keep rows and curve."""
+def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
+    """Train (or take the start as it is), ask the held-out questions, keep rows, curve, tokens."""
     from metaconf.engines.local import load_local
     from metaconf.evaluation.systems import evaluate
 
@@ -86,8 +91,14 @@ def do(piece: Piece, start: Path, out: Path, plan: Plan) -> None:
         local = _train(piece, start, folder, plan)
     rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
     names = ("question_id", "confidence", "correctness", "split", "problems")
-    slim = [{name: row[name] for name in names} for row in rows]
-    (folder / "rows.json").write_text(json.dumps(slim, allow_nan=False), encoding="utf-8")
+    curve = folder / "curve.json"
+    measured = {
+        "plan": asdict(plan),
+        "rows": [{name: row[name] for name in names} for row in rows],
+        "curve": json.loads(curve.read_text()) if curve.exists() else [],
+        "tokens": sum(row["tokens"] for row in rows) / len(rows),
+    }
+    recipes_figures.write(piece.kept(keep), measured)
     for weights in (folder / "model.safetensors", folder / "best"):  # 0.3 GB a piece
         shutil.rmtree(weights) if weights.is_dir() else weights.unlink(missing_ok=True)
 
@@ -97,7 +108,7 @@ def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
     from metaconf.questions import embedded_questions, pick
     from metaconf.train import stage2
 
-    trainer = {**demo.STAGE2, "max_steps": plan.steps}
+    trainer = {**demo.STAGE2, "max_steps": plan.steps, "num_generations": GROUP}
     curve = Curve(every=plan.every, questions=plan.curve)
     named: Any = piece.recipe
     config = Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve)
@@ -105,28 +116,33 @@ def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
     return stage2.train(load_local(str(start)), questions, config, folder)
 
 
+GROUP = 4
+"""Replies to a question: most recipes compare within a group, and the demo's pairs are little."""
+
+
 @cache
 def asked(plan: Plan) -> list[Any]:
     return demo.heldout(plan.heldout, plan.out_of_domain)
 
 
-def share_start(out: Path, plan: Plan) -> Path:
-    """A stage-1 model that has learnt format and reflection, and whose confidence was taught the
-    share of samples that agree: no label has taught it when it is right."""
+def share_start(out: Path, plan: Plan, seed: int) -> Path:
+    """A stage-1 model of this seed that has learnt format and reflection, and whose confidence was
+    taught the share of samples that agree: no label has taught it when it is right."""
     from metaconf.engines.local import load_local
     from metaconf.questions import embedded_questions, pick
     from metaconf.records import read_jsonl
     from metaconf.train import stage1
     from metaconf.train.prepare import prepare
 
-    folder = out / "share"
+    folder = out / "share" / f"seed{seed}"
     if not (folder / "stage1" / "tokenizer_config.json").exists():
         prepared = folder / "prepare"
         if not (prepared / "sft.jsonl").exists():
-            questions = pick(embedded_questions("stage1"), plan.stage1_questions, 0)
-            prepare(load_local(plan.base), questions, prepared, samples=8, target="share", seed=0)
+            questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
+            how = {"samples": 8, "target": "share", "seed": seed}
+            prepare(load_local(plan.base), questions, prepared, **how)
         rows = [row for _, row in read_jsonl(prepared / "sft.jsonl")]
-        config = Config("sft", demo.STAGE1, seed=0, confidence=Confidence(target="share"))
+        config = Config("sft", demo.STAGE1, seed=seed, confidence=Confidence(target="share"))
         stage1.train(load_local(plan.base), rows, config, folder / "stage1")
     return folder / "stage1"
 
@@ -155,6 +171,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--probe_start", type=Path, help="a second one, taught by a probe")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-recipes"))
+    parser.add_argument("--keep", type=Path, default=record.RESULTS / "recipes")
     parser.add_argument("--quick", action="store_true", help="a few steps: does it run?")
     for name in ("base", "steps", "heldout", "out_of_domain", "every", "curve"):
         kind = str if name == "base" else int
@@ -173,7 +190,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 def _todo(arguments: argparse.Namespace, starts: Mapping[str, Path | None]) -> Iterator[Piece]:
     every = pieces(list(starts), arguments.recipes, arguments.seeds)
-    return (p for p in every if not (p.folder(arguments.output_dir) / "rows.json").exists())
+    return (p for p in every if not p.kept(arguments.keep).exists())
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -190,9 +207,12 @@ def main(words: Sequence[str] | None = None) -> None:
             print(f"{left} pieces left after {arguments.minutes:g} minutes: run it again")
             break
         print(f"\n■ {piece.recipe}, seed {piece.seed}, from {piece.start}", flush=True)
-        do(piece, starts[piece.start] or share_start(out, plan), out, plan)
+        start = starts[piece.start] or share_start(out, plan, piece.seed)
+        do(piece, start, out, arguments.keep, plan)
     base = base_rows(out, plan)
-    found = recipes_figures.figures(out, [*starts], arguments.recipes, arguments.seeds, base)
+    found = recipes_figures.figures(
+        arguments.keep, asdict(plan), [*starts], arguments.recipes, arguments.seeds, base
+    )
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
     )

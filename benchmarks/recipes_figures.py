@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import record
 
 from metaconf import metrics
+from metaconf.errors import UserError
 from metaconf.rewards.recipes import OURS
 
 ECE_REACHED = 0.06
@@ -24,70 +26,82 @@ def inside(rows: Sequence[default.Row]) -> Pairs:
     return default.pairs(default.in_domain(rows))
 
 
-def folder(out: Path, start: str, recipe: str, seed: int) -> Path:
-    """Where one recipe with one seed from one start is kept."""
-    return out / start / recipe / f"seed{seed}"
+def kept(keep: Path, start: str, recipe: str, seed: int) -> Path:
+    """Where the measurements of one recipe with one seed from one start are kept."""
+    return keep / start / f"{recipe}-{seed}.json.gz"
 
 
-def read(out: Path, start: str, recipe: str, seeds: Sequence[int]) -> dict[int, Any]:
-    """Rows of the seeds that were measured."""
-    files = {seed: folder(out, start, recipe, seed) / "rows.json" for seed in seeds}
-    return {seed: json.loads(path.read_text()) for seed, path in files.items() if path.exists()}
+def write(path: Path, measured: Mapping[str, Any]) -> None:
+    """Keep a piece's measurements in one step; the same ones are the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(measured, allow_nan=False, sort_keys=True)
+    partial = path.with_name(f".{path.name}")
+    partial.write_bytes(gzip.compress(text.encode(), mtime=0))
+    partial.replace(path)
+
+
+def read(
+    keep: Path, plan: Mapping[str, Any], start: str, recipe: str, seeds: Sequence[int]
+) -> dict[int, Any]:
+    """What was measured of the seeds. Raises UserError for a piece of another plan."""
+    found: dict[int, Any] = {}
+    for seed in seeds:
+        path = kept(keep, start, recipe, seed)
+        if path.exists():
+            found[seed] = json.loads(gzip.decompress(path.read_bytes()))
+            if found[seed]["plan"] != dict(plan):
+                raise UserError(f"{path}: was measured by another plan; give another --keep")
+    return found
 
 
 def figures(
-    out: Path,
+    keep: Path,
+    plan: Mapping[str, Any],
     starts: Sequence[str],
     recipes: Sequence[str],
     seeds: Sequence[int],
     base: Mapping[str, list[default.Row]],
 ) -> dict[str, record.Figure]:
     """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
-    found = _of_base(out, base)
+    found = _of_base(base)
     for start in starts:
         end = "" if start == "start" else f"_{start}"
-        ours = read(out, start, OURS, seeds)
+        ours = _rows(read(keep, plan, start, OURS, seeds))
         for recipe in ("start", *recipes):
-            runs = read(out, start, recipe, [0] if recipe == "start" else seeds)
-            if not runs:
+            pieces = read(keep, plan, start, recipe, seeds)
+            if not pieces:
                 continue
+            runs = _rows(pieces)
             found |= _with_end(_of_runs(list(runs.values()), recipe), end)
             if recipe != OURS and ours:
                 found |= _with_end(_difference(runs, ours, recipe), end)
             if recipe != "start":
-                curves = [_curve(folder(out, start, recipe, seed)) for seed in runs]
+                curves = [_curve(piece["curve"]) for piece in pieces.values()]
                 found |= _with_end(_reached(curves, inside(base["curve"]), recipe), end)
             if recipe == OURS:
-                said = [r for s in runs for r in _replies(_asked_of(out, start, recipe, s))]
-                found |= _with_end(_tokens("tokens_reply", said, len(said)), end)
+                mean = float(np.mean([piece["tokens"] for piece in pieces.values()]))
+                tokens = {"tokens_reply": record.figure(round(mean, 1), None, "tokens")}
+                found |= _with_end(tokens, end)
     return found
+
+
+def _rows(pieces: Mapping[int, Any]) -> dict[int, list[default.Row]]:
+    return {seed: piece["rows"] for seed, piece in pieces.items()}
 
 
 def _with_end(found: Mapping[str, record.Figure], end: str) -> dict[str, record.Figure]:
     return {f"{name}{end}": value for name, value in found.items()}
 
 
-def _of_base(out: Path, rows: Mapping[str, list[default.Row]]) -> dict[str, record.Figure]:
+def _of_base(rows: Mapping[str, list[default.Row]]) -> dict[str, record.Figure]:
     found: dict[str, record.Figure] = {}
     for key in ("probability", "samples8"):
         for name in ("auroc", "brier"):
             found |= _scored(f"{name}_{key}", [inside(rows[key])], default.SCORES[name])
-    samples = [r for r in _replies(out / "base" / "answers.jsonl") if r.sample >= 0]
-    return found | _tokens("tokens_samples8", samples, len(rows["samples8"]))
-
-
-def _replies(path: Path) -> list[Any]:
-    from metaconf.engines.store import read_replies
-
-    return list(read_replies(path).values())
-
-
-def _tokens(name: str, replies: Sequence[Any], questions: int) -> dict[str, record.Figure]:
-    """Tokens written for one question."""
-    if not questions:
-        return {}
-    mean = sum(reply.tokens for reply in replies) / questions
-    return {name: record.figure(round(mean, 1), None, "tokens")}
+    if rows["samples8"]:
+        mean = float(np.mean([row["tokens"] for row in rows["samples8"]]))
+        found["tokens_samples8"] = record.figure(round(mean, 1), None, "tokens")
+    return found
 
 
 def _of_runs(runs: Sequence[list[default.Row]], recipe: str) -> dict[str, record.Figure]:
@@ -122,9 +136,8 @@ def _difference(
     runs: Mapping[int, list[default.Row]], ours: Mapping[int, list[default.Row]], recipe: str
 ) -> dict[str, record.Figure]:
     """Brier score of the recipe less ours, over questions that both stated a confidence for in all
-    seeds that both have (the start has one, which is held against each of ours)."""
-    seeds = [seed for seed in ours if seed in runs or recipe == "start"]
-    pairs = [(inside(runs.get(s, next(iter(runs.values())))), inside(ours[s])) for s in seeds]
+    seeds that both have."""
+    pairs = [(inside(runs[seed]), inside(ours[seed])) for seed in ours if seed in runs]
     ids = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs))) if pairs else []
     if len(ids) < 2:
         return {}
@@ -146,12 +159,8 @@ def _difference(
     return {f"brier_difference_{recipe}": value}
 
 
-def _asked_of(out: Path, start: str, recipe: str, seed: int) -> Path:
-    return folder(out, start, recipe, seed) / "heldout.jsonl"
-
-
-def _curve(run: Path) -> list[dict[str, float]]:
-    return [row for row in json.loads((run / "curve.json").read_text()) if "heldout_n" in row]
+def _curve(logged: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    return [row for row in logged if "heldout_n" in row]
 
 
 def _reached(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def test_a_quick_run_and_its_figures(
         part.save_pretrained(tmp_path / "tiny")
     tiny, out = str(tmp_path / "tiny"), tmp_path / "run"
     words = ["--quick", "--base", tiny, "--start", tiny, "--output_dir", str(out)]
-    words += ["--recipes", "metaconf", "rlcr", "--seeds", "0"]
+    words += ["--recipes", "metaconf", "rlcr", "--seeds", "0", "--keep", str(tmp_path / "keep")]
 
     # Cut short after the first piece, as by --minutes.
     bench.main([*words, "--minutes", "0"])
@@ -54,7 +55,8 @@ def test_a_quick_run_and_its_figures(
     assert not any(value["value"] is None for value in found["figures"].values())
     for recipe in ("metaconf", "rlcr"):
         folder = out / "start" / recipe / "seed0"
-        assert len(json.loads((folder / "rows.json").read_text())) == 10
+        kept = gzip.decompress((tmp_path / "keep" / "start" / f"{recipe}-0.json.gz").read_bytes())
+        assert len(json.loads(kept)["rows"]) == 10 and json.loads(kept)["tokens"] > 0
         assert not (folder / "model.safetensors").exists()
         replies = (folder / "replies.jsonl").read_text().splitlines()
         assert len(replies) == 32  # the same number for each recipe
@@ -67,6 +69,16 @@ def test_a_quick_run_and_its_figures(
     bench.main(words)
     with pytest.raises(UserError, match=r"plan\.steps"):
         bench.main([*words, "--steps", "3"])
+
+    # On another machine, what was kept is all that is needed; another plan's pieces do not mix.
+    elsewhere = [str(tmp_path / "other") if word == str(out) else word for word in words]
+    bench.main(elsewhere)
+    same = json.loads((tmp_path / "results" / "recipes.json").read_text())
+    assert same["figures"] == found["figures"]
+    with pytest.raises(UserError, match="was measured by another plan"):
+        bench.main(
+            [*elsewhere[:-1], f"{tmp_path}/keep", "--output_dir", f"{tmp_path}/new", "--steps", "3"]
+        )
 
 
 def rows(shift: float, n: int = 60) -> list[dict[str, Any]]:
@@ -111,9 +123,9 @@ def test_pieces_of_the_first_seed_come_first(bench: Any) -> None:
     made = bench.pieces(["start", "probe"], ["metaconf", "rlcr"], [0, 1])
     assert [(p.start, p.recipe, p.seed) for p in made[:5]] == [
         ("start", "start", 0),
-        ("probe", "start", 0),
         ("start", "metaconf", 0),
         ("start", "rlcr", 0),
-        ("start", "metaconf", 1),
+        ("probe", "start", 0),
+        ("probe", "metaconf", 0),
     ]
-    assert len(made) == len(set(made)) == 10
+    assert [p.seed for p in made] == [0] * 6 + [1] * 6 and len(set(made)) == 12
