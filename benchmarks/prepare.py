@@ -28,7 +28,7 @@ from metaconf.train.varied import shares
 COMMAND = "python benchmarks/prepare.py --gsm8k gsm8k_test.jsonl --nq nq_open_dev.jsonl"
 EACH = 300
 NOTES = (
-    "300 GSM8K and 300 NQ-open questions; SmolLM2-135M-Instruct is the policy (short answers) and, "
+    "As many GSM8K as NQ-open questions; SmolLM2-135M-Instruct is the policy (short answers) and, "
     "behind a server on loopback, the teacher. A first version that leaks is written once more; a "
     "second one that does is dropped. cost: what these tokens cost at 0.28 and 0.42 a million. "
     "confidences_N: rows whose target lies in [N/10, (N+1)/10)."
@@ -45,7 +45,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, serving(load_local("embedded")) as url:
         seconds = _prepare(Path(folder), questions, url)
         figures = _figures(Path(folder) / "run", len(questions), seconds)
-    path = record.write("prepare", COMMAND, figures, [42], NOTES, ["torch", "transformers"])
+    more = "" if args.each == EACH else f" --each {args.each}"
+    path = record.write("prepare", COMMAND + more, figures, [42], NOTES, ["torch", "transformers"])
     print(path.read_text())
 
 
