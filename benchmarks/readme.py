@@ -88,7 +88,31 @@ def _short(name: str, figure: dict[str, Any] | None) -> str:
     return f"{figure['value']:.3f}{between}"
 
 
+PREPARED = {
+    "questions": "questions",
+    "leak_rate_first": "first reflections refused (not first person, too long, or leaking)",
+    "mended_share": "mended when asked again",
+    "dropped_share": "dropped, with their rows",
+    "rows": "rows written",
+    "seconds": "seconds",
+    "cost": "cost at DeepSeek's prices, $",
+}
+
+
+def prepared(record: dict[str, Any]) -> str:
+    """What became of the reflections that a weak teacher wrote."""
+    lines = ["| `prepare` with a weak teacher | measured |", "|---|---|"]
+    for name, meaning in PREPARED.items():
+        figure = record["figures"][name]
+        whole = name in ("questions", "rows", "seconds")
+        cell = f"{figure['value']:.0f}" if whole else shown(figure)
+        lines.append(f"| {meaning} | {cell} |")
+    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
 BLOCKS = {
+    "prepare": ("prepare", prepared),
+    "replies": ("replies", targets),
     "headline": ("default", headline),
     "default": ("default", targets),
     "metrics": ("metrics", targets),
