@@ -118,13 +118,18 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
 
 
 def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
-    """The isotonic map of the base's answer probability, fitted on the calibration split."""
-    from metaconf.engines.local import load_local
-    from metaconf.evaluation.systems import evaluate
     from metaconf.questions import embedded_questions, pick
 
     asked = pick(embedded_questions("calibration"), CALIBRATION, 0)
-    path = folder / "base" / "calibration.jsonl"
+    return recalibration(asked, folder / "base" / "calibration.jsonl")
+
+
+def recalibration(asked: Sequence[Any], path: Path) -> Callable[[list[Row]], list[Row]]:
+    """The isotonic map of the base's answer probability, fitted on the questions `asked`; `path`
+    keeps its answers."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+
     known = pairs(evaluate(load_local("embedded"), asked, "probability", path)).values()
     fitted = metrics.fit_isotonic(*map(np.array, zip(*known, strict=True)))
 
@@ -178,7 +183,9 @@ def _unknowable(path: Path) -> list[Any]:
 def _reflections(
     folder: Path, model: Any, rows: dict[str, list[Row]], asked: Sequence[Any]
 ) -> dict[str, Any]:
-    """Figures of stage 2's reflections, against 20 answers sampled from the same model."""
+    """Figures of stage 2's reflections, against 20 answers sampled from the same model, and what
+    those of both stages tell a reader."""
+    from metaconf.evaluation.reader import reader_figures
     from metaconf.evaluation.reflections import reflection_figures
     from metaconf.evaluation.systems import short_answers
 
@@ -187,7 +194,11 @@ def _reflections(
     drawn = short_answers(model, some, range(20), path, "20 answers", trained=True)
     samples = {q.id: [drawn[q.id, i].text for i in range(20)] for q in some}
     agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
-    return {"reflections": reflection_figures(rows["stage2"], asked, samples, agreement)}
+    found = reflection_figures(rows["stage2"], asked, samples, agreement)
+    for stage in STAGES:
+        of_stage = reader_figures(rows[stage]).items()
+        found |= {f"{name}_{stage}": figure for name, figure in of_stage}
+    return {"reflections": found}
 
 
 SAMPLED = 500

@@ -43,11 +43,11 @@ class Plan:
     """What decides the figures: kept with the run, which goes on with the same alone."""
 
     base: str = "embedded"
-    steps: int = 64
+    steps: int = 48
     heldout: int = 1000
     out_of_domain: int = 200
     every: int = 8
-    curve: int = 400
+    curve: int = 250
     stage1_questions: int = demo.Plan().stage1_questions
 
 
@@ -78,6 +78,7 @@ def pieces(starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) 
 def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     """Train (or take the start as it is), ask the held-out questions, keep rows, curve, tokens."""
     from metaconf.engines.local import load_local
+    from metaconf.evaluation.reader import readings
     from metaconf.evaluation.systems import evaluate
 
     folder = piece.folder(out)
@@ -95,6 +96,7 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     measured = {
         "plan": asdict(plan),
         "rows": [{name: row[name] for name in names} for row in rows],
+        "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
         "curve": json.loads(curve.read_text()) if curve.exists() else [],
         "tokens": sum(row["tokens"] for row in rows) / len(rows),
     }

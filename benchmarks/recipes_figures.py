@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import record
 
 from metaconf import metrics
 from metaconf.errors import UserError
+from metaconf.evaluation.reader import Read
 from metaconf.rewards.recipes import OURS
 
 ECE_REACHED = 0.06
@@ -66,7 +67,9 @@ def figures(
     found = _of_base(base)
     for start in starts:
         end = "" if start == "start" else f"_{start}"
-        ours = _rows(read(keep, plan, start, OURS, seeds))
+        own = read(keep, plan, start, OURS, seeds)
+        ours = _rows(own)
+        found |= _with_end(_read_more(own, read(keep, plan, start, "start", seeds)), end)
         for recipe in ("start", *recipes):
             pieces = read(keep, plan, start, recipe, seeds)
             if not pieces:
@@ -75,6 +78,7 @@ def figures(
             found |= _with_end(_of_runs(list(runs.values()), recipe), end)
             if recipe != OURS and ours:
                 found |= _with_end(_difference(runs, ours, recipe), end)
+            found |= _with_end(_read(pieces, recipe), end)
             if recipe != "start":
                 curves = [_curve(piece["curve"]) for piece in pieces.values()]
                 found |= _with_end(_reached(curves, inside(base["curve"]), recipe), end)
@@ -157,6 +161,46 @@ def _difference(
         round(float(table.mean()), 5), np.percentile(drawn, [2.5, 97.5]).tolist(), "", "> 0"
     )
     return {f"brier_difference_{recipe}": value}
+
+
+Gains = list[dict[str, float]]
+"""For each seed, by question id: what the reflection takes off the reader's squared error."""
+
+
+def _gains(pieces: Iterable[Mapping[str, Any]], reflection: str) -> Gains:
+    """`reflection`: "told", a reply's own, or "swapped", another question's (`reader.Read`)."""
+    found: Gains = []
+    for piece in pieces:
+        read = {i: Read(*values) for i, values in piece["read"].items()}
+        found.append(
+            {
+                i: (r.without - r.correctness) ** 2 - (getattr(r, reflection) - r.correctness) ** 2
+                for i, r in read.items()
+            }
+        )
+    return found
+
+
+def _read(pieces: Mapping[int, Any], recipe: str) -> dict[str, record.Figure]:
+    """What the reflections of a recipe tell the reader, and what swapped ones do."""
+    found: dict[str, record.Figure] = {}
+    for name, reflection in (("", "told"), ("_swapped", "swapped")):
+        gains = _gains(pieces.values(), reflection)
+        found |= _scored(f"reader_gain{name}_{recipe}", _paired(gains), default.mean_right)
+    return found
+
+
+def _read_more(ours: Mapping[int, Any], start: Mapping[int, Any]) -> dict[str, record.Figure]:
+    """What our reflections tell the reader more than the start's, by question and seed."""
+    both = sorted(ours.keys() & start.keys())
+    pairs = [_gains((ours[s], start[s]), "told") for s in both]
+    apart = [{i: own[i] - before[i] for i in own.keys() & before.keys()} for own, before in pairs]
+    found = _scored("reader_gain_difference", _paired(apart), default.mean_right)
+    return {name: figure | {"target": "> 0"} for name, figure in found.items()}
+
+
+def _paired(runs: Gains) -> list[Pairs]:
+    return [{i: (0.0, gain) for i, gain in run.items()} for run in runs]
 
 
 def _curve(logged: Sequence[dict[str, float]]) -> list[dict[str, float]]:

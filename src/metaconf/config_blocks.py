@@ -129,8 +129,9 @@ class Judge(Client):
     )
     pays: Literal["rubric", "reader"] = option(
         "rubric",
-        "llm: points for consistency, specificity and plausibility; or what the reflection adds to"
-        " a reader who predicts whether the answer is right",
+        "points (llm: for consistency, specificity and plausibility; offline: by rule); or what the"
+        " reflection adds to a reader who predicts whether the answer is right (offline: a small"
+        " one of words, fitted on the replies before)",
     )
     steps: bool = option(False, "llm: a wrong calculation earns its share of right steps")
     max_failed: float = option(

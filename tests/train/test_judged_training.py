@@ -16,12 +16,12 @@ from tiny import tiny_model
 from metaconf.cli import main
 from metaconf.config_blocks import Config, Credit
 from metaconf.config_blocks import Judge as Settings
-from metaconf.judge import judge_of
+from metaconf.judge import ReadBy, judge_of
 from metaconf.preflight import checkpoints
 from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import format_reply
 from metaconf.rewards.recipes import recipe_of
-from metaconf.train.payment import Payment
+from metaconf.train.payment import Payment, read_before
 
 ASKED = json.dumps(Question("q", "Where is Timbuktu?", (Target(("Mali",)),)).to_json())
 TEXTS = [format_reply("Mali", f"I know it {i}.", 0.9) for i in range(4)]
@@ -109,6 +109,43 @@ def test_a_run_whose_judge_fails_stops_with_its_state_saved_and_can_go_on(
         server.handler = judging
         assert run(server.url, "--resume") == 0
     assert {row["step"] for _, row in read_jsonl(out / "replies.jsonl")} == {0, 1, 2}
+
+
+def test_a_resumed_reader_pays_as_one_that_never_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metaconf.judge.reader.ENOUGH", 6)
+    questions = [
+        Question(f"q{i}", f"Where is Timbuktu {i}?", (Target(("Mali",)),)) for i in range(8)
+    ]
+    asked = [json.dumps(question.to_json()) for question in questions]
+    texts = [
+        format_reply("Mali" if i % 2 else "Peru", f"I {'know' if i % 2 else 'guess'} it.", 0.9)
+        for i in range(8)
+    ]
+    recipe = recipe_of(Config("grpo", {}))
+    whole = Payment(recipe, tmp_path / "replies.jsonl", judge=ReadBy())
+    whole.batch(asked[:6], texts[:6])
+    whole.store(0)
+    later = whole.batch(asked[6:], texts[6:])
+    again = ReadBy()
+    again.learn(read_before(whole.path, questions))
+    resumed = Payment(recipe, tmp_path / "again.jsonl", judge=again)
+    assert resumed.batch(asked[6:], texts[6:]) == later
+    assert all((grade.quality or 0) > 0.5 for _, grade, _ in later)
+
+
+def test_a_run_can_be_paid_by_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = (f'{{"question": "What is {i} + {i}?", "answer": {2 * i}}}\n' for i in range(40))
+    questions.write_text("".join(rows))
+    model, out = tiny_model(tmp_path / "llama"), tmp_path / "run"
+    monkeypatch.setattr("metaconf.rewards.group.parse_reply", _as_if_well_formed)
+    told = ["--judge.pays", "reader", "--max_steps", "2"]
+    assert main(command(out, model, questions, *told)) == 0
+    rows = [row for _, row in read_jsonl(out / "replies.jsonl")]
+    assert {row["judged"] for row in rows} == {"reader: too few replies read so far"}
+    assert {row["parts"]["reflection"] for row in rows} == {0.5}
 
 
 def _as_if_well_formed(text: str) -> Any:

@@ -225,6 +225,7 @@ def _ask(
     from metaconf.engines import load_engine
     from metaconf.engines.remote import Remote
     from metaconf.evaluation import baselines, judging
+    from metaconf.evaluation.reader import reader_figures
     from metaconf.evaluation.systems import Settings
     from metaconf.evaluation.tables import mean_tokens
     from metaconf.judge import judge_of
@@ -250,9 +251,10 @@ def _ask(
     if alone:
         for way in ways:
             extra[way] |= baselines.recalibrated(rows[way], fitted[way], seed)
-    if "samples8" in ways:
-        for way in ("asked", "reply"):
-            if way in ways:
+    for way in ("asked", "reply"):
+        if way in ways:
+            extra[way] |= reader_figures(rows[way], seed)
+            if "samples8" in ways:
                 extra[way] |= _reflections(rows, questions, way, folder, seed)
     return rows, extra
 

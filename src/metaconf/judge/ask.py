@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metaconf.client import Completion, Endpoint, Outcome, Request, complete_all, endpoint_of
 from metaconf.config_blocks import Judge as Settings
+from metaconf.judge.reader import ReadBy, paid
 from metaconf.judge.verdict import REASON, Verdict, read_verdict
 from metaconf.prompts.judge import (
     REFLECTION_FIELDS,
@@ -170,6 +171,16 @@ def judge_of(settings: Settings, environ: Mapping[str, str], cache: Path | None)
     return Judge(endpoint_of(settings, environ), settings, cache)
 
 
+def payer_of(
+    settings: Settings, environ: Mapping[str, str], cache: Path | None
+) -> Judge | ReadBy | None:
+    """As `judge_of`, but where none is asked for a reader of words pays the reflections, if the
+    settings say so."""
+    if settings.kind == "offline" and settings.pays == "reader":
+        return ReadBy()
+    return judge_of(settings, environ, cache)
+
+
 def unjudged(grade: Grade) -> Grade:
     """The grade where the judge could not be asked: the reflection's quality is not known."""
     return replace(grade, quality=None, parts={}, judged=FAILED)
@@ -203,12 +214,7 @@ def _paid_by_rubric(grade: Grade, verdict: Verdict | None) -> Grade:
 
 
 def _paid_by_reader(grade: Grade, bare: Verdict | None, told: Verdict | None) -> Grade:
-    """Quality ½ + ½((a − r₀)² − (a − r₁)²): what the reflection takes off the reader's Brier score,
-    in [0, 1]; ½ for a reflection that changes nothing."""
     if bare is None or told is None or grade.correctness is None:
         return unjudged(grade)
-    before, after = bare["chance"] / 100, told["chance"] / 100
-    gain = (grade.correctness - before) ** 2 - (grade.correctness - after) ** 2
-    said = f"reader: {before:.2f} without the reflection, {after:.2f} with it"
-    parts = {"reader_without": before, "reader_with": after}
-    return replace(grade, quality=0.5 + gain / 2, parts=parts, judged=said)
+    quality, parts, said = paid(grade.correctness, bare["chance"] / 100, told["chance"] / 100)
+    return replace(grade, quality=quality, parts=parts, judged=said)

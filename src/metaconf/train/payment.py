@@ -7,7 +7,7 @@ None in every part: then TRL leaves it out of the update. It is counted as `unsc
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import numpy as np
 
 from metaconf.config_blocks import Credit
 from metaconf.errors import UserError
-from metaconf.judge import FAILED, Judge, unjudged
-from metaconf.records import Grade, Parsed, Question, Reward
+from metaconf.judge import FAILED, Judge, ReadBy, told_of, unjudged
+from metaconf.judge.reader import Told
+from metaconf.records import Grade, Parsed, Question, Reward, read_jsonl
+from metaconf.reply import parse_reply
 from metaconf.rewards.credit import Lesson, lesson, parts_of
 from metaconf.rewards.group import judged
 from metaconf.rewards.habits import habits
@@ -48,7 +50,7 @@ class Payment:
         path: Path,
         credit: Credit | None = None,
         scale: Scale | None = None,
-        judge: Judge | None = None,
+        judge: Judge | ReadBy | None = None,
     ):
         self.recipe, self.path, self.judge = recipe, path, judge
         self.stop = ""
@@ -85,7 +87,7 @@ class Payment:
         return self._last
 
     def _judged(
-        self, judge: Judge, questions: Sequence[str], found: list[tuple[Parsed, Grade]]
+        self, judge: Judge | ReadBy, questions: Sequence[str], found: list[tuple[Parsed, Grade]]
     ) -> list[tuple[Parsed, Grade]]:
         """The same with the judge's grades; a judge that no longer replies fails them all."""
         asked = [Question.from_json(json.loads(question)) for question in questions]
@@ -206,3 +208,17 @@ def keep_before(path: Path, step: int) -> None:
     partial = path.with_name(f".{path.name}.new")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)
+
+
+def read_before(path: Path, questions: Iterable[Question]) -> list[tuple[Told, float]]:
+    """The stored replies as a reader knows them: what was said, and whether it was right."""
+    if not path.exists():
+        return []
+    prompts = {question.id: question.prompt for question in questions}
+    found: list[tuple[Told, float]] = []
+    for _, row in read_jsonl(path):
+        parsed = parse_reply(row["text"])
+        told = told_of(prompts[row["question_id"]], parsed.answer, parsed.reflection)
+        if told and row["correctness"] is not None:
+            found.append((told, row["correctness"]))
+    return found

@@ -15,7 +15,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from metaconf.config_blocks import EMBEDDED, Config
 from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
-from metaconf.judge import judge_of
+from metaconf.judge import ReadBy, payer_of
 from metaconf.prompts.chat import messages
 from metaconf.questions import load_questions, pick
 from metaconf.records import Question
@@ -24,7 +24,7 @@ from metaconf.rewards.recipes import recipe_of
 from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
 from metaconf.train.grpo import ConfidenceGRPOTrainer
 from metaconf.train.heldout import HeldOut, set_aside
-from metaconf.train.payment import Payment, keep_before
+from metaconf.train.payment import Payment, keep_before, read_before
 from metaconf.train.progress import show
 from metaconf.train.rundir import begin, note
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
@@ -118,11 +118,13 @@ def train(
     for one in audit(recipe, scale):
         if one.fatal:
             log.warning("recipe %s: %s (metaconf audit)", recipe.name, one.sentence)
-    judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
+    judge = payer_of(config.judge, os.environ, out / "judge.sqlite")
     payment = Payment(recipe, out / "replies.jsonl", config.credit, scale, judge)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
     keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+    if isinstance(judge, ReadBy):
+        judge.learn(read_before(payment.path, questions))
     questions, held = set_aside(questions, config)
     rows = question_rows(local, questions, config.max_prompt_length)
     local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")

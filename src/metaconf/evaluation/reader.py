@@ -1,0 +1,95 @@
+"""What reflections tell a reader: whether the answer is right, beyond question and answer.
+
+The reader is a small one of words (`judge.reader`), fitted on the same system's replies to other
+questions; it sees no confidence. Two controls: the reflection on another question of the family,
+and one and the same text for all, which must not help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from metaconf.evaluation.reflections import partners
+from metaconf.evaluation.systems import Row
+from metaconf.evaluation.tables import in_domain
+from metaconf.judge.reader import Told, cross_fitted
+from metaconf.metrics import Figure, Run, paired_difference, summarise
+
+FEWEST, MOST = 50, 4000
+"""Replies without which no reader is fitted, and as many as are read."""
+
+
+class Read(NamedTuple):
+    """The chance in [0, 1] that one answer is right, as read from question and answer, with the
+    reflection, with another question's, and with the text that all were given."""
+
+    without: float
+    told: float
+    swapped: float
+    same: float
+    correctness: float
+
+
+def readings(rows: Sequence[Row], seed: int = 0) -> dict[str, Read]:
+    """By question id: the in-domain replies that have an answer, a reflection, a grade and another
+    question of their family (the first MOST). Empty where they are fewer than FEWEST."""
+    other = partners(rows, seed)
+    usable = [
+        row
+        for row in in_domain(rows)
+        if row["answer"]
+        and row["reflection"]
+        and row["correctness"] is not None
+        and row["question_id"] in other
+    ][:MOST]
+    if len({row["question_id"] for row in usable}) < FEWEST:
+        return {}
+    common = usable[0]["reflection"]
+    reflections: tuple[Callable[[Row], str], ...] = (
+        lambda row: row["reflection"],
+        lambda row: other[row["question_id"]]["reflection"],
+        lambda row: common,
+    )
+    own, swapped, same = (
+        [Told(row["prompt"], row["answer"], text(row)) for row in usable] for text in reflections
+    )
+    ids = [row["question_id"] for row in usable]
+    right = [row["correctness"] for row in usable]
+    read, another, alike = cross_fitted(own, right, ids, (swapped, same))
+    columns = (read.without, read.told, another.told, alike.told)
+    rows_read = zip(*(column.tolist() for column in columns), right, strict=True)
+    return {i: Read(*values) for i, values in zip(ids, rows_read, strict=True)}
+
+
+def reader_figures(rows: Sequence[Row], seed: int = 0, replicates: int = 1000) -> dict[str, Figure]:
+    """Figures of one system's reflections, with 95 % intervals by question; none where too few
+    replies can be read.
+
+    * reader_auroc_without, reader_auroc: how well the reader ranks answers by question and answer
+      alone, and with the reflection.
+    * reader_gain: what the reflection takes off the reader's Brier score. reader_gain_swapped and
+      reader_gain_same: what another question's, and one text for all, take off it.
+    """
+    return figures_of(readings(rows, seed), seed, replicates)
+
+
+def figures_of(
+    read: Mapping[str, Read], seed: int = 0, replicates: int = 1000
+) -> dict[str, Figure]:
+    """The figures of `reader_figures` from what was read."""
+    if not read:
+        return {}
+    ids, right = list(read), [one.correctness for one in read.values()]
+    runs = {
+        name: Run([getattr(one, name) for one in read.values()], right, ids)
+        for name in ("without", "told", "swapped", "same")
+    }
+    found: dict[str, Figure] = {}
+    for name, key in (("reader_auroc_without", "without"), ("reader_auroc", "told")):
+        found[name] = summarise(*runs[key], ["auroc"], seed=seed, replicates=replicates)["auroc"]
+    for name, key in (("", "told"), ("_swapped", "swapped"), ("_same", "same")):
+        found[f"reader_gain{name}"] = paired_difference(
+            "brier", runs["without"], runs[key], seed=seed, replicates=replicates
+        )
+    return found
