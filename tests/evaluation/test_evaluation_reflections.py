@@ -56,6 +56,16 @@ def test_reflections_that_hold_for_any_question_gain_nothing() -> None:
     assert found["alternatives_precision_difference"]["value"] == 0.0
 
 
+def test_covered_is_the_share_of_other_samples_that_are_named() -> None:
+    samples = {city: [*SAMPLES[city], "Chad"] for city in CITIES[:4]}
+    rows = [row(0), row(1, "I know it well."), row(2, f"I might say {OTHERS[2]} or Chad.")]
+    # The fourth gave no other answer; of the fifth nothing was sampled.
+    samples[CITIES[3]] = [LANDS[3]] * 3
+    found = figures([*rows, row(3), row(4)], samples=samples)["alternatives_covered"]
+    assert found["n"] == 3
+    assert found["value"] == pytest.approx((0.5 + 0.0 + 1.0) / 3)
+
+
 def test_the_difference_is_paired_with_an_interval() -> None:
     made_up = [row(i, "I know little; I might also say Chad.") for i in range(3)]
     found = figures([*made_up, *(row(i) for i in range(3, 6))])

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from metaconf.evaluation.systems import Row
 from metaconf.evaluation.tables import in_domain, share
+from metaconf.graders import same_answer
 from metaconf.graders.reflection import named_share
 from metaconf.metrics import Figure, Run, paired_difference
 from metaconf.prompts.causes import named_answers, named_causes
@@ -37,9 +38,11 @@ def reflection_figures(
       among `samples` (short answers of the same model, by question id); mean over reflections.
     * alternatives_precision_swapped: the same with another question's reflection.
     * alternatives_precision_difference: the first minus the second, paired by question.
+    * alternatives_covered: of the samples that give another answer than the reply, the share whose
+      answer the reflection names (none named: 0); mean over replies with such a sample.
 
-    Reflections that name no answer, and questions without samples, count in no mean; each figure's
-    n says how many did.
+    Questions without samples count in neither mean, reflections that name no answer in no
+    precision; each figure's n says how many did.
     """
     by_id = {question.id: question for question in questions}
     told = [row for row in in_domain(rows) if row["reflection"] is not None]
@@ -55,6 +58,8 @@ def reflection_figures(
     named = [_cause_named(row, agreement) for row in told]
     figures = {"cause_named": share(named, ids, seed, replicates)}
     figures |= {name: share(values, ids, seed, replicates) for name, values in shares.items()}
+    covered = [_covered(row, by_id, samples) for row in told]
+    figures["alternatives_covered"] = share(covered, ids, seed, replicates)
     own, swapped = (Run([None] * len(ids), values, ids) for values in shares.values())
     difference = paired_difference("accuracy", own, swapped, seed=seed, replicates=replicates)
     if difference["value"] is None:
@@ -110,3 +115,15 @@ def _named_share(
     answers = f"{source['answer'] or ''} {row['answer'] or ''}"
     named = named_answers(source["reflection"], prompts, answers)
     return named_share(questions[row["question_id"]], named, given)
+
+
+def _covered(
+    row: Row, questions: Mapping[str, Question], samples: Mapping[str, Sequence[str]]
+) -> float | None:
+    """Share of the samples with another answer than `row`'s whose answer its reflection names."""
+    task, answer = questions[row["question_id"]].task, row["answer"] or ""
+    others = [s for s in samples.get(row["question_id"], ()) if not same_answer(answer, s, task)]
+    if not others:
+        return None
+    named = named_answers(row["reflection"], row["prompt"], answer)
+    return sum(any(same_answer(n, s, task) for n in named) for s in others) / len(others)
