@@ -22,6 +22,8 @@ import record
 from metaconf import demo, metrics
 from metaconf.config import RUN_MARKER
 from metaconf.evaluation.systems import Row
+from metaconf.train.evidence import Answered, features
+from metaconf.train.probe import fit
 
 PLAN = demo.Plan(heldout=1500, out_of_domain=300)
 REPLICATES = 1000
@@ -112,7 +114,7 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     with clock.part("reflections"):
         found = _reflections(folder, model, rows, asked)
     with clock.part("probe"):
-        probes = _probes(folder, rows, asked)
+        probes = _probes(folder, asked)
     rows["probability_calibrated"] = calibrated(rows["probability"])
     return {"rows": {key: _slim(value) for key, value in rows.items()}, **found, "probes": probes}
 
@@ -205,33 +207,9 @@ SAMPLED = 500
 """Questions of which 20 answers are drawn for the alternatives' figures."""
 
 
-def _probes(folder: Path, rows: dict[str, list[Row]], asked: Sequence[Any]) -> dict[str, Any]:
+def _probes(folder: Path, asked: Sequence[Any]) -> dict[str, Any]:
     """Confidences of a linear probe on the base, fitted on the stage-1 labels of this seed."""
-    from metaconf.engines.local import load_local
-    from metaconf.engines.store import read_replies
-    from metaconf.questions import embedded_questions
-    from metaconf.train.evidence import features
-    from metaconf.train.prepare import collect, probe_layer
-    from metaconf.train.probe import answer_states, fit
-
-    base = load_local("embedded")
-    layer = probe_layer(base.model.config.num_hidden_layers)
-    taught = read_replies(folder / "prepare" / "answers.jsonl")
-    known = {key[0] for key in taught}
-    train = collect(
-        [q for q in embedded_questions("stage1") if q.id in known], taught, PLAN.samples
-    )
-    held = [q for q in asked if q.split != "ood"]
-    test = collect(held, read_replies(folder / "base" / "answers.jsonl"), PLAN.samples)
-    x, z = (
-        answer_states(
-            base,
-            [base.answer_prompt(r.question.prompt) for r in part],
-            [r.answer for r in part],
-            layer,
-        )
-        for part in (train, test)
-    )
+    (train, x), (test, z) = probed(folder, asked)
     labels = np.array([r.right for r in train], float)
     right = [r.right for r in test]
     hidden = fit(x, labels)(z)
@@ -241,6 +219,33 @@ def _probes(folder: Path, rows: dict[str, list[Row]], asked: Sequence[Any]) -> d
         name: [[i, float(c), y] for i, c, y in zip(ids, found, right, strict=True)]
         for name, found in (("probe", hidden), ("probe_samples", both))
     }
+
+
+Probed = tuple[list[Answered], np.ndarray]
+
+
+def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
+    """The base's answers in training and held out, with its hidden states at their ends (n, D)."""
+    from metaconf.engines.local import load_local
+    from metaconf.engines.store import read_replies
+    from metaconf.questions import embedded_questions
+    from metaconf.train.prepare import collect, probe_layer
+    from metaconf.train.probe import answer_states
+
+    base = load_local("embedded")
+    layer = probe_layer(base.model.config.num_hidden_layers)
+    taught = read_replies(folder / "prepare" / "answers.jsonl")
+    known = {key[0] for key in taught}
+    questions = [q for q in embedded_questions("stage1") if q.id in known]
+    train = collect(questions, taught, PLAN.samples)
+    held = [q for q in asked if q.split != "ood"]
+    test = collect(held, read_replies(folder / "base" / "answers.jsonl"), PLAN.samples)
+
+    def with_states(part: list[Answered]) -> Probed:
+        prompts = [base.answer_prompt(r.question.prompt) for r in part]
+        return part, answer_states(base, prompts, [r.answer for r in part], layer)
+
+    return with_states(train), with_states(test)
 
 
 def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:

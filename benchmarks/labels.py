@@ -1,0 +1,71 @@
+"""How many graded answers does the probe need that teaches stage 1 its confidence?
+
+    python benchmarks/labels.py [--run runs/bench-default/seed42]
+
+The probe of stage 1 (hidden state, answer's probability, agreement of samples) and one of the
+hidden state alone, fitted on ever more of the graded stage-1 answers, several draws of each size,
+and held against the answer's own probability on the held-out questions. Needs what
+benchmarks/default.py left of a seed. Writes benchmarks/results/labels.json; an interval spans the
+draws.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import default
+import numpy as np
+import record
+
+from metaconf import demo, metrics
+from metaconf.config import RUN_MARKER
+from metaconf.train.evidence import features
+from metaconf.train.probe import fit
+
+SIZES = (40, 80, 160, 320, 640, 1280, 2400)
+DRAWS = 10
+COMMAND = "python benchmarks/labels.py"
+NOTES = (
+    "Embedded model, 1,500 held-out questions in domain; one graded answer a question. probe_N: on"
+    f" N labels, mean of {DRAWS} draws of them. Isotonic recalibration of the answer's probability"
+    " is fitted on the same labels (probability_N)."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/bench-default/seed42"))
+    run: Path = parser.parse_args().run
+    seed = json.loads((run / RUN_MARKER).read_text())["seed"]
+    asked = demo.heldout(default.PLAN.heldout, default.PLAN.out_of_domain)
+    (train, x), (test, z) = default.probed(run, asked)
+    labels, right = (np.array([row.right for row in part], float) for part in (train, test))
+    chances, held = (np.array([r.probability or 0.0 for r in p]) for p in (train, test))
+    sides = {"hidden": (x, z), "probe": (features(train, x), features(test, z))}
+    found: dict[str, record.Figure] = {}
+    rng = np.random.default_rng(0)
+    for size in (size for size in SIZES if size <= len(labels)):
+        draws = [rng.permutation(len(labels))[:size] for _ in range(DRAWS)]
+        said = {
+            name: [fit(fitted[some], labels[some])(read) for some in draws]
+            for name, (fitted, read) in sides.items()
+        }
+        said["probability"] = [
+            metrics.apply_isotonic(metrics.fit_isotonic(chances[some], labels[some]), held)
+            for some in draws
+        ]
+        for name, each in said.items():
+            for score, of in (("auroc", metrics.auroc), ("brier", metrics.brier)):
+                values = [of(confidence, right) for confidence in each]
+                found[f"{score}_{name}_{size}"] = record.figure(
+                    round(float(np.mean(values)), 4), (min(values), max(values))
+                )
+    found["auroc_probability"] = record.figure(round(metrics.auroc(held, right), 4))
+    packages = ["torch", "transformers", "scikit-learn"]
+    print(record.write("labels", COMMAND, found, [seed], NOTES, packages).read_text())
+
+
+if __name__ == "__main__":
+    main()
