@@ -34,7 +34,6 @@ from metaconf.rewards.recipes import recipe_of
 
 RESUME_KEY = "resume_from_checkpoint"
 UNSUPPORTED = {
-    "gradient_checkpointing": "the shared start of the prompts lives in a cache that it drops",
     "use_vllm": "replies are drawn by the trainer's own sampler",
     "top_k": "replies are drawn from the whole distribution",
     "top_p": "replies are drawn from the whole distribution",

@@ -11,8 +11,16 @@ import torch
 from metaconf.errors import UserError
 from metaconf.reply import format_reply
 from metaconf.train.encode import Encoded, encode_reply
-from metaconf.train.forward import decoder_of, levels_after, run_replies, token_scores
+from metaconf.train.forward import (
+    decoder_of,
+    levels_after,
+    run_replies,
+    run_trees,
+    token_scores,
+)
 from metaconf.train.levels import LEVELS, level_tokens
+from metaconf.train.rows import Branch, Row, collate
+from metaconf.train.sft import text_loss
 
 QUESTIONS = ("What is 1 + 2?", "In which country is the city of Quito?", "Why?", "Why?")
 CONFIDENCES = (0.7, 1.0, 0.1, 0.4)
@@ -156,14 +164,62 @@ def by_place(model: Any, context: list[int], tokens: Any) -> torch.Tensor:
     return first / first.sum()
 
 
-def test_gradient_checkpointing_is_refused(fresh_local: Callable[..., Any]) -> None:
-    local = fresh_local()
-    local.model.gradient_checkpointing_enable()
-    local.model.train()
-    with pytest.raises(UserError, match="gradient_checkpointing"):
-        scores(local.model, rows(local), 1.0)
-    local.model.eval()
-    assert scores(local.model, rows(local), 1.0)[0].isfinite().all()
+def gradients(local: Any, checkpointing: bool) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What is read from one pass, and the gradients of all of it."""
+    model, tokens = local.model, level_tokens(local.tokenizer)
+    model.zero_grad()
+    model.train()
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    pairs = rows(local)
+    ids, mask, length = batch(pairs)
+    decoder, head = decoder_of(model)
+    done = run_replies(decoder, ids, mask, length)
+    real = mask[:, -length:].bool()
+    logps, _ = token_scores(done.hidden[real], head, ids[:, -length:][real], 1.0)
+    chosen = [2, 0, 1]
+    at = torch.tensor([pairs[i][1].level_at or 0 for i in chosen])
+    levels = levels_after(done, decoder, head, torch.tensor(chosen), at, tokens)
+    weights = torch.linspace(0, 1, LEVELS)
+    (logps.sum() + (levels * weights).sum()).backward()
+    assert (done.cache is None) == checkpointing
+    return [logps, levels], [p.grad for p in model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "gemma3"])
+def test_gradient_checkpointing_changes_nothing_but_the_memory(
+    fresh_local: Callable[..., Any], architecture: str
+) -> None:
+    plain, checked = (gradients(fresh_local(architecture), on) for on in (False, True))
+    for one, other in zip(plain, checked, strict=True):
+        assert len(one) == len(other) > 0
+        for a, b in zip(one, other, strict=True):
+            assert torch.allclose(a, b, atol=1e-4, rtol=1e-3)
+
+
+def test_trees_are_the_same_under_gradient_checkpointing(fresh_local: Callable[..., Any]) -> None:
+    found: list[list[torch.Tensor]] = []
+    for checkpointing in (False, True):
+        local = fresh_local()
+        local.model.train()
+        if checkpointing:
+            local.model.gradient_checkpointing_enable()
+        made = [
+            Row(prompt, reply.tokens, reply.level_at, (Branch(3, [5, 6], 0.4), Branch(2, [], 0.7)))
+            for prompt, reply in rows(local)
+        ]
+        laid = collate([row.columns() for row in made], 0, 7)
+        decoder, head = decoder_of(local.model)
+        trees = [laid[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+        assert laid["prefix"].shape[1] > 0
+        hidden = run_trees(decoder, *trees)
+        row, place, after = laid["spots"].T
+        loss = text_loss(hidden, head, laid["labels"])
+        (loss + hidden[row, place].sum() + hidden[row, after].square().sum()).backward()
+        grads = [p.grad for p in local.model.parameters() if p.grad is not None]
+        found.append([hidden[row, place], hidden[row, after], loss, *grads])
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, atol=1e-4, rtol=1e-3)
 
 
 def test_logits_that_are_no_product_are_refused(local_of: Callable[..., Any]) -> None:

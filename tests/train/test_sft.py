@@ -259,6 +259,17 @@ def test_three_steps_lower_every_loss(fresh_local: Callable[..., Any], tmp_path:
     assert made.evaluate()["eval_loss"] < logs[0]["loss"]
 
 
+def test_gradient_checkpointing_takes_the_same_steps(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    logs: list[list[float]] = []
+    for checkpointing in (False, True):
+        made = trainer(fresh_local(), tmp_path, gradient_checkpointing=checkpointing)
+        made.train()
+        logs.append([log["loss"] for log in made.state.log_history if "loss_text" in log])
+    assert logs[0] == pytest.approx(logs[1], rel=1e-3)
+
+
 def test_accumulated_steps_are_a_mean(fresh_local: Callable[..., Any], tmp_path: Path) -> None:
     found: list[tuple[float, float]] = []
     for size, steps in ((4, 1), (2, 2)):

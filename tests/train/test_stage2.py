@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from tiny import tiny_model
 
 from metaconf.cli import main
+from metaconf.engines.local import LocalModel
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 from metaconf.train.stage2 import check_save_interval
@@ -51,6 +53,26 @@ def questions(tmp_path: Path) -> Path:
     rows = (f'{{"question": "What is {i} + {i}?", "answer": {2 * i}}}\n' for i in range(40))
     path.write_text("".join(rows))
     return path
+
+
+def test_gradient_checkpointing_takes_the_same_steps(
+    tmp_path: Path, taught: Callable[[], LocalModel]
+) -> None:
+    local, model, questions = taught(), tmp_path / "taught", tmp_path / "questions.jsonl"
+    for part in (local.model, local.tokenizer):
+        part.save_pretrained(model)
+    rows = ('{"question": "What is 1 + 2?", "answer": 3}', '{"question": "In?", "answer": "Quito"}')
+    questions.write_text("\n".join(rows))
+    for name, told in (("plain", "false"), ("checked", "true")):
+        words = ["--max_steps", "2", "--gradient_checkpointing", told, "--save_strategy", "no"]
+        words += ["--max_completion_length", "40"]
+        assert main(command(tmp_path / name, model, questions, *words)) == 0
+    start, plain, checked = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("taught", "plain", "checked")
+    )
+    assert max((plain[name] - start[name]).abs().max() for name in plain) > 1e-3
+    for name, weight in plain.items():
+        assert torch.allclose(weight, checked[name], atol=2e-4), name
 
 
 @pytest.mark.slow

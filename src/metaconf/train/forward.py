@@ -1,8 +1,10 @@
 """One forward pass of a batch whose rows begin alike, and what training reads from it.
 
 Every prompt starts with the same instruction: it is run for one row, with gradients, and its keys
-and values serve all rows. On top: log-probabilities of the reply tokens, and the exact
-distribution over the confidence levels, "10" included, which takes one more token a row.
+and values serve all rows. Gradient checkpointing drops them, so there each row runs its whole
+prompt and nothing is shared: less memory for more time. On top: log-probabilities of the reply
+tokens, and the exact distribution over the confidence levels, "10" included, which takes one more
+token a row.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ _RESHAPED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 @dataclass
 class Pass:
-    """Hidden states (B, T, D) that predict the T reply tokens of each row, with the cache behind
-    them: `mask` (B, S) of its real tokens, `starts` (B,) where each row's reply starts in it."""
+    """Hidden states (B, T, D) that predict the T reply tokens of each row, with what stands behind
+    them: `tokens` (B, S), their cache (None where there is none), `mask` (B, S) of the real ones,
+    `starts` (B,) where each row's reply starts among them."""
 
     hidden: torch.Tensor
+    tokens: torch.Tensor
     cache: Any
     mask: torch.Tensor
     starts: torch.Tensor
@@ -61,11 +65,15 @@ def run_after_prefix(
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:
     """Run `ids` (B, T) after `prefix` (1, P), which is run for one row.
 
-    Returns hidden states (B, T, D), the cache, and the mask (B, P + T). Raises UserError under
-    gradient checkpointing, which drops the cache in silence, and the prefix with it.
+    Returns hidden states (B, T, D), the cache (None under gradient checkpointing), and the mask
+    (B, P + T).
     """
-    cache = _cache_of(decoder, prefix, len(ids))
     mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
+    if drops_cache(decoder):
+        whole = torch.cat([prefix.expand(len(ids), -1), ids], 1)
+        out = decoder(input_ids=whole, attention_mask=mask, use_cache=False)
+        return out.last_hidden_state[:, prefix.shape[1] :], None, mask
+    cache = _cache_of(decoder, prefix, len(ids))
     out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
     return out.last_hidden_state, cache, mask
 
@@ -78,35 +86,33 @@ def run_trees(
     sees: torch.Tensor,
 ) -> torch.Tensor:
     """Hidden states (B, T, D) of trees `ids` (B, T) after `prefix` (1, P), as `rows.collate` lays
-    them out: `positions` (B, T), and `sees` (B, T, T), which of the tokens each token sees.
-
-    Raises UserError as `run_after_prefix` does.
-    """
-    cache = _cache_of(decoder, prefix, len(ids))
+    them out: `positions` (B, T), and `sees` (B, T, T), which of the tokens each token sees."""
+    start = prefix.shape[1]
     dtype = next(decoder.parameters()).dtype
     if torch.is_autocast_enabled(ids.device.type):
         dtype = torch.get_autocast_dtype(ids.device.type)
-    # Four dimensions: taken as it is, added to the scores. All see the prefix.
-    mask = torch.nn.functional.pad(added(sees, dtype), (prefix.shape[1], 0))[:, None]
-    out = decoder(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-    )
-    return out.last_hidden_state
+    inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions}
+    sees = torch.nn.functional.pad(sees, (start, 0), value=True)  # all see the prefix
+    if drops_cache(decoder):
+        inputs = {
+            "input_ids": torch.cat([prefix.expand(len(ids), -1), ids], 1),
+            "position_ids": torch.nn.functional.pad(positions, (start, 0)),
+            "use_cache": False,
+        }
+        inputs["position_ids"][:, :start] = torch.arange(start, device=ids.device)
+        sees = torch.nn.functional.pad(sees, (0, 0, start, 0))
+        sees[:, :start, :start] = sees.new_ones(start, start).tril()
+    else:
+        inputs |= {"past_key_values": _cache_of(decoder, prefix, len(ids)), "use_cache": True}
+    # Four dimensions: taken as it is, added to the scores.
+    out = decoder(attention_mask=added(sees, dtype)[:, None], **inputs)
+    return out.last_hidden_state[:, -ids.shape[1] :]
 
 
 def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
     """The cache of `prefix` (1, P), run for one row, repeated for all."""
     from transformers import DynamicCache
 
-    if _drops_cache(decoder):
-        raise UserError(
-            "gradient_checkpointing true: training reads the shared prompt from a cache, which "
-            "checkpointing drops; set it to false and lower per_device_train_batch_size instead"
-        )
     cache = DynamicCache(config=decoder.config)
     if prefix.shape[1]:
         decoder(input_ids=prefix, past_key_values=cache, use_cache=True)
@@ -114,7 +120,8 @@ def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
     return cache
 
 
-def _drops_cache(decoder: Any) -> bool:
+def drops_cache(decoder: Any) -> bool:
+    """Whether gradient checkpointing is on: it drops a cache in silence, and the prefix with it."""
     parts = decoder.modules() if getattr(decoder, "training", False) else ()
     return any(getattr(part, "gradient_checkpointing", False) for part in parts)
 
@@ -148,7 +155,8 @@ def run_replies(
     begins = torch.tensor([p - shared for p in prompts], device=device)
     places = begins[:, None] - 1 + torch.arange(length, device=device)
     picked = hidden[torch.arange(len(rows), device=device)[:, None], places]
-    return Pass(picked, cache, full_mask, begins + shared)
+    tokens = torch.cat([prefix.expand(len(rows), -1), ids], 1)
+    return Pass(picked, tokens, cache, full_mask, begins + shared)
 
 
 def token_scores(
@@ -183,28 +191,37 @@ def levels_after(
     tokens: LevelTokens,
 ) -> torch.Tensor:
     """Probabilities (n, 11) of the levels where row `rows[i]` of the pass writes its confidence
-    (`at[i]`, counted from the reply's first token). Adds one token to the pass's cache."""
+    (`at[i]`, counted from the reply's first token). Adds one token to the pass's cache, or runs the
+    rows again where it has none."""
     ten = torch.zeros(len(rows), device=at.device)
     if tokens.ten_next is not None:  # how likely a "1" in the confidence's place goes on to "10"
-        done.cache.batch_select_indices(rows)
         one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
-        after = branch(decoder, done.cache, done.mask[rows], done.starts[rows] + at, one)
+        after = branch(decoder, done, rows, done.starts[rows] + at, one)
         ten = torch.softmax((after[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
     return level_probabilities(done.hidden[rows, at], head, tokens, ten)
 
 
 def branch(
-    decoder: Any, cache: Any, mask: torch.Tensor, places: torch.Tensor, ids: torch.Tensor
+    decoder: Any, done: Pass, rows: torch.Tensor, places: torch.Tensor, ids: torch.Tensor
 ) -> torch.Tensor:
-    """Hidden states (n, k, D) of other words `ids` (n, k) from `places` (n,) on: each row sees only
-    what stands before its place in the cache with `mask` (n, S). The cache grows by k."""
+    """Hidden states (n, k, D) of other words `ids` (n, k) from `places` (n,) on in the `rows` (n,)
+    of a pass: each sees only what stands before its place. A cache is cut to these rows and grows
+    by k."""
     length = ids.shape[1]
+    positions = places[:, None] + torch.arange(length, device=ids.device)
+    if done.cache is None:
+        pairs = zip(done.tokens[rows].tolist(), places.tolist(), ids.tolist(), strict=True)
+        again, mask = right_padded([[*row[:at], *words] for row, at, words in pairs], ids.device)
+        out = decoder(input_ids=again, attention_mask=mask, use_cache=False)
+        return out.last_hidden_state[torch.arange(len(rows), device=ids.device)[:, None], positions]
+    done.cache.batch_select_indices(rows)
+    mask = done.mask[rows]
     before = torch.arange(mask.shape[1], device=mask.device)[None] < places[:, None]
     out = decoder(
         input_ids=ids,
         attention_mask=torch.cat([mask * before, mask.new_ones(len(ids), length)], 1),
-        position_ids=places[:, None] + torch.arange(length, device=mask.device),
-        past_key_values=cache,
+        position_ids=positions,
+        past_key_values=done.cache,
         use_cache=True,
     )
     return out.last_hidden_state
