@@ -1,18 +1,21 @@
-"""How many graded answers does the probe need that teaches stage 1 its confidence?
+"""How many graded answers does the probe need that teaches stage 1 its confidence, and which target
+is right for which cause of uncertainty?
 
     python benchmarks/labels.py [--run runs/bench-default/seed42]
 
 The probe of stage 1 (hidden state, answer's probability, agreement of samples) and one of the
 hidden state alone, fitted on ever more of the graded stage-1 answers, several draws of each size,
-and held against the answer's own probability on the held-out questions. Needs what
-benchmarks/default.py left of a seed. Writes benchmarks/results/labels.json; an interval spans the
-draws.
+and held against the answer's own probability on the held-out questions. Then each target of
+`confidence.target` on the stage-1 questions, by true cause. Needs what benchmarks/default.py left
+of a seed. Writes benchmarks/results/labels.json; an interval spans the draws, or is 95 % by
+question.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import default
@@ -21,7 +24,7 @@ import record
 
 from metaconf import demo, metrics
 from metaconf.config import RUN_MARKER
-from metaconf.train.evidence import features
+from metaconf.train.evidence import Answered, features, targets
 from metaconf.train.probe import fit
 
 SIZES = (40, 80, 160, 320, 640, 1280, 2400)
@@ -30,7 +33,9 @@ COMMAND = "python benchmarks/labels.py"
 NOTES = (
     "Embedded model, 1,500 held-out questions in domain; one graded answer a question. probe_N: on"
     f" N labels, mean of {DRAWS} draws of them. Isotonic recalibration of the answer's probability"
-    " is fitted on the same labels (probability_N)."
+    " is fitted on the same labels (probability_N). target_…: a target of stage 1 less the answer's"
+    " correctness, and squared, on the stage-1 questions of a cause; share: samples that agree,"
+    " right: samples that are right, hidden and probe: cross-fitted."
 )
 
 
@@ -62,9 +67,31 @@ def main() -> None:
                 found[f"{score}_{name}_{size}"] = record.figure(
                     round(float(np.mean(values)), 4), (min(values), max(values))
                 )
+    found |= by_cause(train, x)
     found["auroc_probability"] = record.figure(round(metrics.auroc(held, right), 4))
     packages = ["torch", "transformers", "scikit-learn"]
     print(record.write("labels", COMMAND, found, [seed], NOTES, packages).read_text())
+
+
+def by_cause(rows: Sequence[Answered], states: np.ndarray) -> dict[str, record.Figure]:
+    """How far each target lies above the share right (bias), and its Brier score against the
+    answer's own correctness, over the rows of each cause."""
+    found: dict[str, record.Figure] = {}
+    right = np.array([row.right for row in rows], float)
+    for kind in TARGETS:
+        taught = targets(rows, kind, states)
+        for cause in sorted({row.question.cause for row in rows if row.question.cause}):
+            of = np.array([row.question.cause == cause for row in rows])
+            apart = taught[of] - right[of]
+            for name, each in (("bias", apart), ("brier", apart**2)):
+                mean, far = each.mean(), 1.96 * each.std() / len(each) ** 0.5
+                key = f"target_{name}_{kind}_{cause.replace(' ', '_')}"
+                found[key] = record.figure(round(float(mean), 4), (mean - far, mean + far))
+    return found
+
+
+TARGETS = ("share", "right", "hidden", "probe")
+"""Not the mixture: it holds the very correctness that it would be measured against."""
 
 
 if __name__ == "__main__":

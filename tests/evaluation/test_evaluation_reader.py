@@ -20,7 +20,7 @@ def row(i: int, **fields: Any) -> dict[str, Any]:
 
 
 def test_reflections_that_tell_what_is_right_gain_and_others_lose_it() -> None:
-    found = reader_figures([row(i) for i in range(COUNT)], replicates=200)
+    found: Any = reader_figures([row(i) for i in range(COUNT)], replicates=200)
     assert found["reader_auroc"]["value"] == 1.0
     gain = found["reader_gain"]
     assert gain["value"] == pytest.approx(0.25, abs=0.05) and gain["low"] > 0.15

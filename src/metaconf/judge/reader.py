@@ -65,7 +65,7 @@ def fit(replies: Sequence[Told], correctness: Sequence[float] | Array) -> Reader
 
 def cross_fitted(
     replies: Sequence[Told],
-    correctness: Sequence[float],
+    correctness: Sequence[float] | Array,
     questions: Sequence[str],
     others: Sequence[Sequence[Told]] = (),
     folds: int = 5,
