@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import default
 import numpy as np
 import record
+import scoring
 
 from metaconf import demo, metrics
 from metaconf.config_blocks import Config
@@ -75,11 +76,11 @@ def figures(runs: Sequence[dict[str, list[Row]]]) -> dict[str, record.Figure]:
     """Each system's figures, and how far the reply's Brier score lies from the probability's."""
     found: dict[str, record.Figure] = {}
     for key in runs[0]:
-        stated = [default.pairs(run[key]) for run in runs]
-        graded = [default.graded(run[key]) for run in runs]
-        found[f"accuracy_{key}"] = default.over_seeds(graded, default.mean_right)
-        for name, score in default.SCORES.items():
-            found[f"{name}_{key}"] = default.over_seeds(stated, score)
+        stated = [scoring.pairs(run[key]) for run in runs]
+        graded = [scoring.graded(run[key]) for run in runs]
+        found[f"accuracy_{key}"] = scoring.over_seeds(graded, scoring.mean_right)
+        for name, score in scoring.SCORES.items():
+            found[f"{name}_{key}"] = scoring.over_seeds(stated, score)
     ratio = found["brier_stage2"]["value"] / found["brier_calibrated"]["value"]
     found["brier_ratio"] = record.figure(round(ratio, 3), None, "x", "<= 1.0")
     tokens = {
@@ -87,8 +88,8 @@ def figures(runs: Sequence[dict[str, list[Row]]]) -> dict[str, record.Figure]:
     }
     for key, counts in tokens.items():
         found[f"tokens_{key}"] = record.figure(round(float(np.mean(counts)), 1), None, "tokens")
-    levels = [default.pairs(run["stage2"]) for run in runs]
-    found["levels_stage2"] = default.over_seeds(levels, lambda c, _: metrics.levels(c))
+    levels = [scoring.pairs(run["stage2"]) for run in runs]
+    found["levels_stage2"] = scoring.over_seeds(levels, lambda c, _: metrics.levels(c))
     return found
 
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import record
+from default_figures import STAGES, figures
+from scoring import in_domain, pairs
 
 from metaconf import demo, metrics
 from metaconf.config import RUN_MARKER
@@ -26,57 +28,6 @@ from metaconf.train.evidence import Answered, features
 from metaconf.train.probe import fit
 
 PLAN = demo.Plan(heldout=1500, out_of_domain=300)
-REPLICATES = 1000
-Score = Callable[[np.ndarray, np.ndarray], float]
-
-
-def pairs(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
-    """Question id → (confidence, correctness) of rows that have both."""
-    return {
-        row["question_id"]: (row["confidence"], row["correctness"])
-        for row in rows
-        if row["confidence"] is not None and row["correctness"] is not None
-    }
-
-
-def graded(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
-    """Question id → (0, correctness): unlike `pairs`, replies that state no confidence count."""
-    known = [row for row in rows if row["correctness"] is not None]
-    return {row["question_id"]: (0.0, row["correctness"]) for row in known}
-
-
-def over_seeds(runs: Sequence[dict[str, tuple[float, float]]], score: Score) -> record.Figure:
-    """Mean of `score(confidence, correctness)` over seeds with its interval."""
-    ids = sorted(set.intersection(*(set(run) for run in runs)))
-    table = np.array([[run[i] for i in ids] for run in runs])  # (seeds, questions, 2)
-    rng = np.random.default_rng(0)
-    value = float(np.mean([score(run[:, 0], run[:, 1]) for run in table]))
-    drawn = [_resampled(table, score, rng) for _ in range(REPLICATES)]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    # ECE is biased upward under resampling: shift the interval to the value, as metaconf.metrics.
-    shift = value - float(np.mean(drawn))
-    return record.figure(round(value, 4), (min(low + shift, value), max(high + shift, value)))
-
-
-def _resampled(table: np.ndarray, score: Score, rng: np.random.Generator) -> float:
-    seeds = rng.integers(0, len(table), len(table))
-    questions = rng.integers(0, table.shape[1], table.shape[1])
-    return float(np.mean([score(*table[s][questions].T) for s in seeds]))
-
-
-def mean_right(_: np.ndarray, correctness: np.ndarray) -> float:
-    return float(correctness.mean())
-
-
-def mean_confidence(confidence: np.ndarray, _: np.ndarray) -> float:
-    return float(confidence.mean())
-
-
-SCORES: dict[str, Score] = {"ece": metrics.ece, "brier": metrics.brier, "auroc": metrics.auroc}
-
-
-def in_domain(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["split"] != "ood"]
 
 
 def seed_run(folder: Path, seed: int, unknowable: Path | None, demo_run: Path) -> dict[str, Any]:
@@ -246,83 +197,6 @@ def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
         return part, answer_states(base, prompts, [r.answer for r in part], layer)
 
     return with_states(train), with_states(test)
-
-
-def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
-    """The figures of the record, from the seeds' measurements."""
-    rows: dict[str, list[list[Row]]] = {}
-    for run in runs:
-        for key, found in run["rows"].items():
-            rows.setdefault(key, []).append(found)
-    inside = {key: [pairs(in_domain(r)) for r in found] for key, found in rows.items()}
-    outside = {
-        key: [pairs([r for r in f if r["split"] == "ood"]) for f in rows[key]] for key in STAGES
-    }
-    probes = {
-        name: [{i: (c, y) for i, c, y in run["probes"][name]} for run in runs]
-        for name in ("probe", "probe_samples")
-    }
-    found = {"format_rate": over_seeds(_formats(rows["stage2"]), mean_right)}
-    for name, key in (("base", "probability"), ("stage1", "stage1"), ("stage2", "stage2")):
-        found[f"accuracy_{name}"] = over_seeds(
-            [graded(in_domain(r)) for r in rows[key]], mean_right
-        )
-    for key in ("asked", "probability", "samples8", "stage1", "stage2"):
-        for name, score in SCORES.items():
-            found[f"{name}_{key}"] = over_seeds(inside[key], score)
-    for name, score in SCORES.items():
-        if name != "auroc":  # of the raw probability: isotonic ties only lose rank
-            found[f"{name}_probability"] = over_seeds(inside["probability_calibrated"], score)
-    for key, kept in probes.items():
-        for name, score in SCORES.items():
-            found[f"{name}_{key}"] = over_seeds(kept, score)
-    for key in ("without_reflection", "swapped_reflection"):
-        found[f"auroc_{key}"] = over_seeds(inside[key], metrics.auroc)
-    for key in STAGES:
-        found[f"ece_ood_{key}"] = over_seeds(outside[key], metrics.ece)
-        found[f"auroc_ood_{key}"] = over_seeds(outside[key], metrics.auroc)
-    for key in ("invented", "unknowable"):
-        if key in inside:
-            found[f"confidence_{key}"] = over_seeds(inside[key], mean_confidence)
-            found[f"accuracy_{key}"] = over_seeds(inside[key], mean_right)
-    found |= _reflection_figures(runs)
-    found["levels_stage2"] = over_seeds(inside["stage2"], lambda c, _: metrics.levels(c))
-    return {name: value | _target(name, found) for name, value in found.items()}
-
-
-STAGES = ("stage1", "stage2")
-
-
-def _formats(runs: Sequence[Sequence[Row]]) -> list[dict[str, tuple[float, float]]]:
-    """Question id → (0, well formed): unlike `pairs`, broken replies count."""
-    return [{r["question_id"]: (0.0, float(not r["problems"])) for r in in_domain(x)} for x in runs]
-
-
-def _reflection_figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
-    """Means over seeds of the reflection figures; the interval spans the seeds' own intervals."""
-    found: dict[str, record.Figure] = {}
-    for name in runs[0]["reflections"]:
-        each = [run["reflections"][name] for run in runs]
-        if any(one["value"] is None for one in each):
-            continue
-        bounds = [float(np.mean([one[side] for one in each])) for side in ("low", "high")]
-        found[name] = record.figure(round(float(np.mean([o["value"] for o in each])), 4), bounds)
-    return found
-
-
-def _target(name: str, found: dict[str, record.Figure]) -> dict[str, str]:
-    """The target that issue and design set for a figure."""
-    fixed = {
-        "format_rate": ">= 0.99",
-        "accuracy_stage2": f">= {found['accuracy_base']['value'] - 0.015:.4f}",
-        "ece_stage2": "<= 0.06",
-        "auroc_stage2": ">= 0.78",
-        "cause_named": ">= 0.85",
-        "alternatives_precision_difference": "> 0",
-        "confidence_invented": "<= 0.2",
-        "confidence_unknowable": "<= 0.2",
-    }
-    return {"target": fixed[name]} if name in fixed else {}
 
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "scikit-learn")

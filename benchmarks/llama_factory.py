@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import record
-from default import PLAN, graded, in_domain, pairs
+from default import PLAN
+from scoring import graded, in_domain, pairs
 
 from metaconf import demo
 from metaconf.cli import main as metaconf

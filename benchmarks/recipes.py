@@ -28,6 +28,7 @@ from typing import Any
 import default
 import recipes_figures
 import record
+import scoring
 
 from metaconf import demo
 from metaconf.config import RUN_MARKER
@@ -149,7 +150,7 @@ def share_start(out: Path, plan: Plan, seed: int) -> Path:
     return folder / "stage1"
 
 
-def base_rows(out: Path, plan: Plan) -> dict[str, list[default.Row]]:
+def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
     """What the untrained model's own signals say of the held-out questions, and of the curve's."""
     from metaconf.engines.local import load_local
     from metaconf.evaluation.systems import evaluate

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import default
 import numpy as np
 import record
+import scoring
+from scoring import Pairs
 
 from metaconf import metrics
 from metaconf.errors import UserError
@@ -20,11 +21,10 @@ from metaconf.rewards.recipes import OURS
 ECE_REACHED = 0.06
 """Calibrated: held-out AUROC of the answer's own probability, and an ECE of at most this."""
 REPLICATES = 1000
-Pairs = dict[str, tuple[float, float]]
 
 
-def inside(rows: Sequence[default.Row]) -> Pairs:
-    return default.pairs(default.in_domain(rows))
+def inside(rows: Sequence[scoring.Row]) -> Pairs:
+    return scoring.pairs(scoring.in_domain(rows))
 
 
 def kept(keep: Path, start: str, recipe: str, seed: int) -> Path:
@@ -61,7 +61,7 @@ def figures(
     starts: Sequence[str],
     recipes: Sequence[str],
     seeds: Sequence[int],
-    base: Mapping[str, list[default.Row]],
+    base: Mapping[str, list[scoring.Row]],
 ) -> dict[str, record.Figure]:
     """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
     found = _of_base(base)
@@ -89,7 +89,7 @@ def figures(
     return found
 
 
-def _rows(pieces: Mapping[int, Any]) -> dict[int, list[default.Row]]:
+def _rows(pieces: Mapping[int, Any]) -> dict[int, list[scoring.Row]]:
     return {seed: piece["rows"] for seed, piece in pieces.items()}
 
 
@@ -97,37 +97,37 @@ def _with_end(found: Mapping[str, record.Figure], end: str) -> dict[str, record.
     return {f"{name}{end}": value for name, value in found.items()}
 
 
-def _of_base(rows: Mapping[str, list[default.Row]]) -> dict[str, record.Figure]:
+def _of_base(rows: Mapping[str, list[scoring.Row]]) -> dict[str, record.Figure]:
     found: dict[str, record.Figure] = {}
     for key in ("probability", "samples8"):
         for name in ("auroc", "brier"):
-            found |= _scored(f"{name}_{key}", [inside(rows[key])], default.SCORES[name])
+            found |= _scored(f"{name}_{key}", [inside(rows[key])], scoring.SCORES[name])
     if rows["samples8"]:
         mean = float(np.mean([row["tokens"] for row in rows["samples8"]]))
         found["tokens_samples8"] = record.figure(round(mean, 1), None, "tokens")
     return found
 
 
-def _of_runs(runs: Sequence[list[default.Row]], recipe: str) -> dict[str, record.Figure]:
+def _of_runs(runs: Sequence[list[scoring.Row]], recipe: str) -> dict[str, record.Figure]:
     stated = [inside(rows) for rows in runs]
-    graded = [default.graded(default.in_domain(rows)) for rows in runs]
-    found = _scored(f"accuracy_{recipe}", graded, default.mean_right)
-    for name, score in default.SCORES.items():
+    graded = [scoring.graded(scoring.in_domain(rows)) for rows in runs]
+    found = _scored(f"accuracy_{recipe}", graded, scoring.mean_right)
+    for name, score in scoring.SCORES.items():
         found |= _scored(f"{name}_{recipe}", stated, score)
     levels = "confidence_levels" if recipe == OURS else f"levels_{recipe}"
     found |= _scored(levels, stated, lambda c, _: metrics.levels(c))
-    outside = [default.pairs([r for r in rows if r["split"] == "ood"]) for rows in runs]
+    outside = [scoring.pairs([r for r in rows if r["split"] == "ood"]) for rows in runs]
     found |= _scored(f"ece_ood_{recipe}", outside, metrics.ece)
     formats = [{r["question_id"]: (0.0, float(not r["problems"])) for r in rows} for rows in runs]
-    return found | _scored(f"format_{recipe}", formats, default.mean_right)
+    return found | _scored(f"format_{recipe}", formats, scoring.mean_right)
 
 
-def _scored(name: str, runs: Sequence[Pairs], score: default.Score) -> dict[str, record.Figure]:
+def _scored(name: str, runs: Sequence[Pairs], score: scoring.Score) -> dict[str, record.Figure]:
     """The figure over seeds, or none where a seed has not two questions or one class alone."""
     shared = set.intersection(*(set(run) for run in runs)) if runs else set()
     if len(shared) < 2 or (score is metrics.auroc and not all(_both_classes(r) for r in runs)):
         return {}
-    return {name: default.over_seeds(runs, score)}
+    return {name: scoring.over_seeds(runs, score)}
 
 
 def _both_classes(run: Pairs) -> bool:
@@ -137,7 +137,7 @@ def _both_classes(run: Pairs) -> bool:
 
 
 def _difference(
-    runs: Mapping[int, list[default.Row]], ours: Mapping[int, list[default.Row]], recipe: str
+    runs: Mapping[int, list[scoring.Row]], ours: Mapping[int, list[scoring.Row]], recipe: str
 ) -> dict[str, record.Figure]:
     """Brier score of the recipe less ours, over questions that both stated a confidence for in all
     seeds that both have."""
@@ -186,7 +186,7 @@ def _read(pieces: Mapping[int, Any], recipe: str) -> dict[str, record.Figure]:
     found: dict[str, record.Figure] = {}
     for name, reflection in (("", "told"), ("_swapped", "swapped")):
         gains = _gains(pieces.values(), reflection)
-        found |= _scored(f"reader_gain{name}_{recipe}", _paired(gains), default.mean_right)
+        found |= _scored(f"reader_gain{name}_{recipe}", _paired(gains), scoring.mean_right)
     return found
 
 
@@ -195,7 +195,7 @@ def _read_more(ours: Mapping[int, Any], start: Mapping[int, Any]) -> dict[str, r
     both = sorted(ours.keys() & start.keys())
     pairs = [_gains((ours[s], start[s]), "told") for s in both]
     apart = [{i: own[i] - before[i] for i in own.keys() & before.keys()} for own, before in pairs]
-    found = _scored("reader_gain_difference", _paired(apart), default.mean_right)
+    found = _scored("reader_gain_difference", _paired(apart), scoring.mean_right)
     return {name: figure | {"target": "> 0"} for name, figure in found.items()}
 
 

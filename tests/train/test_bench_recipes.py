@@ -25,11 +25,11 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     import record  # pyright: ignore[reportMissingImports]
 
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(recipes.default, "REPLICATES", 20)
+    monkeypatch.setattr(recipes.recipes_figures.scoring, "REPLICATES", 20)
     # They are read anew for each piece: half a second each time.
     monkeypatch.setattr(questions, "embedded_questions", cache(questions.embedded_questions))
     yield recipes
-    for name in ("recipes", "recipes_figures", "record", "default"):
+    for name in ("recipes", "recipes_figures", "record", "default", "default_figures", "scoring"):
         sys.modules.pop(name, None)
 
 

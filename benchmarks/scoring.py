@@ -1,0 +1,65 @@
+"""Scores over seeds, with intervals that resample questions and seeds together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import record
+
+from metaconf import metrics
+from metaconf.evaluation.systems import Row
+
+REPLICATES = 1000
+Score = Callable[[np.ndarray, np.ndarray], float]
+Pairs = dict[str, tuple[float, float]]
+"""Question id → (confidence, correctness)."""
+
+
+def pairs(rows: Sequence[Row]) -> Pairs:
+    """Question id → (confidence, correctness) of rows that have both."""
+    return {
+        row["question_id"]: (row["confidence"], row["correctness"])
+        for row in rows
+        if row["confidence"] is not None and row["correctness"] is not None
+    }
+
+
+def graded(rows: Sequence[Row]) -> Pairs:
+    """Question id → (0, correctness): unlike `pairs`, replies that state no confidence count."""
+    known = [row for row in rows if row["correctness"] is not None]
+    return {row["question_id"]: (0.0, row["correctness"]) for row in known}
+
+
+def over_seeds(runs: Sequence[Pairs], score: Score) -> record.Figure:
+    """Mean of `score(confidence, correctness)` over seeds with its interval."""
+    ids = sorted(set.intersection(*(set(run) for run in runs)))
+    table = np.array([[run[i] for i in ids] for run in runs])  # (seeds, questions, 2)
+    rng = np.random.default_rng(0)
+    value = float(np.mean([score(run[:, 0], run[:, 1]) for run in table]))
+    drawn = [_resampled(table, score, rng) for _ in range(REPLICATES)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    # ECE is biased upward under resampling: shift the interval to the value, as metaconf.metrics.
+    shift = value - float(np.mean(drawn))
+    return record.figure(round(value, 4), (min(low + shift, value), max(high + shift, value)))
+
+
+def _resampled(table: np.ndarray, score: Score, rng: np.random.Generator) -> float:
+    seeds = rng.integers(0, len(table), len(table))
+    questions = rng.integers(0, table.shape[1], table.shape[1])
+    return float(np.mean([score(*table[s][questions].T) for s in seeds]))
+
+
+def mean_right(_: np.ndarray, correctness: np.ndarray) -> float:
+    return float(correctness.mean())
+
+
+def mean_confidence(confidence: np.ndarray, _: np.ndarray) -> float:
+    return float(confidence.mean())
+
+
+SCORES: dict[str, Score] = {"ece": metrics.ece, "brier": metrics.brier, "auroc": metrics.auroc}
+
+
+def in_domain(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["split"] != "ood"]
