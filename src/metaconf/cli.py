@@ -100,22 +100,20 @@ def _sft(args: argparse.Namespace) -> None:
     config = stage_config(args.config, "sft", _overrides(args), args.resume)
     args.run_dir = Path(config.output_dir)
 
-    from metaconf.report.card import write_card
     from metaconf.train import stage1
 
-    print(write_card(stage1.run(config)).parent)
+    _finish(stage1.run(config))
 
 
 def _llama_factory(args: argparse.Namespace) -> None:
     from metaconf.preflight import llama_factory_keys
-    from metaconf.report.card import write_card
     from metaconf.train import llama_factory
 
     if args.resume:
         raise UserError("--resume: give LLaMA-Factory its own --resume_from_checkpoint FOLDER")
     program = llama_factory.find_program(args.llama_factory)
     keys = llama_factory_keys(args.config, _overrides(args))
-    print(write_card(llama_factory.run(keys, program)).parent)
+    _finish(llama_factory.run(keys, program))
 
 
 def _grpo(args: argparse.Namespace) -> None:
@@ -124,10 +122,18 @@ def _grpo(args: argparse.Namespace) -> None:
     config = stage_config(args.config, "grpo", _overrides(args), args.resume)
     args.run_dir = Path(config.output_dir)
 
-    from metaconf.report.card import write_card
     from metaconf.train import stage2
 
-    print(write_card(stage2.run(config)).parent)
+    _finish(stage2.run(config))
+
+
+def _finish(run: Path) -> None:
+    """The card of the model that was trained, and where it is."""
+    from metaconf.config import first_process
+    from metaconf.report.card import write_card
+
+    if first_process():
+        print(write_card(run).parent)
 
 
 def _audit(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ model load. Our settings stand in `config_blocks`, one line each; what TRL takes
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -74,11 +75,19 @@ def resolved(config: Config) -> dict[str, Any]:
     return rows
 
 
+def first_process() -> bool:
+    """Whether this process writes the run's files: all but it leave the run directory alone, where
+    `torchrun` or `accelerate launch` started several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def check_output_dir(path: Path, resume: bool) -> None:
     """Refuse a run directory that would be overwritten, or one that cannot be resumed.
 
     A run writes `RUN_MARKER` into its directory first of all. Raises UserError; writes nothing.
     """
+    if not first_process():  # it would find the run that the first one has begun
+        return
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file; output_dir must be a folder, give another one")
     has_run = (path / RUN_MARKER).exists()

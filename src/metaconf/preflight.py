@@ -21,6 +21,7 @@ from metaconf.config import (
     RUN_MARKER,
     check_model,
     check_output_dir,
+    first_process,
     load_config,
     resolved,
 )
@@ -238,7 +239,7 @@ def _newest(run: Path) -> Path:
 def _check_same(config: Config, resume: bool) -> None:
     """Refuse to resume a run with other settings than the ones that it wrote down."""
     stored = Path(config.output_dir) / "config.yaml"
-    if resume and stored.is_file():
+    if resume and first_process() and stored.is_file():
         before, _ = read_yaml(stored)
         _refuse_other(Path(config.output_dir), before, resolved(config))
 

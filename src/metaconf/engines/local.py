@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -108,7 +109,8 @@ def _load_weights(path: str, dtype: torch.dtype) -> Any:
 
     from transformers import AutoModelForCausalLM
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    gpu = os.environ.get("LOCAL_RANK", "0")  # each of several processes has its own
+    device = f"cuda:{gpu}" if torch.cuda.is_available() else "cpu"
     if (Path(path) / "adapter_config.json").is_file():
         from peft import AutoPeftModelForCausalLM
 

@@ -52,14 +52,6 @@ def decoder_of(model: Any) -> tuple[Any, Any]:
     return causal.get_decoder(), head.weight
 
 
-def refuse_several_processes(processes: int) -> None:
-    """The forward passes here bypass the wrapper that averages gradients: UserError if several."""
-    if processes > 1:
-        raise UserError(
-            f"{processes} processes: gradients would not be averaged over them; start one process"
-        )
-
-
 def run_after_prefix(
     decoder: Any, prefix: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
 ) -> tuple[torch.Tensor, Any, torch.Tensor]:

@@ -29,12 +29,12 @@ from metaconf.train.forward import (
     Pass,
     decoder_of,
     levels_after,
-    refuse_several_processes,
     run_replies,
     token_scores,
 )
 from metaconf.train.levels import expectation, level_tokens
 from metaconf.train.merged import merged
+from metaconf.train.processes import average_gradients, check_processes
 from metaconf.train.score import exact_losses
 from metaconf.train.segments import spread
 
@@ -62,7 +62,7 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         super().__init__(*args, reward_funcs=checked, rollout_func=rollout, **kwargs)  # pyright: ignore
         self.exact, self.lesson, self.even = exact, lesson, even
         self.levels = level_tokens(self.processing_class)
-        refuse_several_processes(self.accelerator.num_processes)
+        check_processes(self.accelerator)
         self._pass: Pass | None = None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -133,8 +133,9 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         loss = (inputs["weight"][rows] * losses).mean()
         return loss / self.current_gradient_accumulation_steps if model.training else loss
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(model, *args, **kwargs)
+        average_gradients(self.accelerator, model)
         if not math.isfinite(loss.item()):
             raise UserError(
                 f"the loss is {loss.item()} at step {self.state.global_step}; training stopped. "

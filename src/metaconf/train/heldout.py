@@ -80,7 +80,7 @@ class HeldOut(TrainerCallback):
     """Measures before the first step and every `every` steps, and keeps the best model so far.
 
     `replies` gives how many replies have been sampled for training; seconds are those of training
-    alone, without the measuring.
+    alone, without the measuring. Of several processes the first one measures.
     """
 
     def __init__(
@@ -98,6 +98,8 @@ class HeldOut(TrainerCallback):
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
     ) -> None:
+        if not state.is_world_process_zero:
+            return
         before = rows_of(state.log_history)
         # A resumed run goes on from the last row that its checkpoint has.
         self._started, self._spent = time.monotonic(), before[-1]["seconds"] if before else 0.0
@@ -105,7 +107,8 @@ class HeldOut(TrainerCallback):
             self._note(args, state, model)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+        due = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        if due and state.is_world_process_zero:
             self._note(args, state, model)
 
     def _note(self, args: Any, state: Any, model: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 import metaconf
-from metaconf.config import RUN_MARKER, resolved
+from metaconf.config import RUN_MARKER, first_process, resolved
 from metaconf.config_blocks import EMBEDDED, Config, Judge, Teacher
 from metaconf.records import FACTS
 
@@ -19,6 +19,8 @@ from metaconf.records import FACTS
 def begin(config: Config) -> Path:
     """Create the run directory with its marker and the resolved configuration; returns it."""
     out = Path(config.output_dir)
+    if not first_process():
+        return out
     out.mkdir(parents=True, exist_ok=True)
     marker = {"stage": config.stage, "metaconf": metaconf.__version__}
     (out / RUN_MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
@@ -34,6 +36,8 @@ _PATHS = ("output_dir", "train_file", "resume_from_checkpoint", "deepspeed", "da
 
 def note(out: Path, config: Config, data: str, count: int) -> None:
     """`note_stage` of one of our own trainers."""
+    if not first_process():
+        return
     settings = resolved(config)
     settings["questions"] = {**settings["questions"], "path": shown(config.questions.path)}
     settings["judge"] = who(config.judge)

@@ -19,8 +19,9 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config_blocks import Confidence
-from metaconf.train.forward import decoder_of, refuse_several_processes, run_trees
+from metaconf.train.forward import decoder_of, run_trees
 from metaconf.train.levels import LEVELS, LevelTokens, expectation, level_logprobs, level_tokens
+from metaconf.train.processes import average_gradients, check_processes
 from metaconf.train.score import taught_loss
 
 
@@ -36,7 +37,7 @@ class ConfidenceSFTTrainer(SFTTrainer):
         self.taught = taught
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
-        refuse_several_processes(self.accelerator.num_processes)
+        check_processes(self.accelerator)
 
     def compute_loss(
         self,
@@ -71,6 +72,11 @@ class ConfidenceSFTTrainer(SFTTrainer):
             "loss_direct": self.taught.direct if beside_answer else self.taught.weight,
         }
         return sum(weights.get(name, 1.0) * loss for name, loss in losses.items())
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(model, *args, **kwargs)
+        average_gradients(self.accelerator, model)
+        return loss
 
     def _note(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():

@@ -13,6 +13,7 @@ from typing import Any
 from datasets import Dataset
 from peft import LoraConfig
 
+from metaconf.config import first_process
 from metaconf.config_blocks import Config
 from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
@@ -176,18 +177,22 @@ def train(
 
 
 def finish(model: Any, tokenizer: Any, out: Path) -> LocalModel:
-    """Merge an adapter, save model and tokenizer as an ordinary folder, ready for every tool."""
+    """Merge an adapter, save model and tokenizer as an ordinary folder, ready for every tool; of
+    several processes the first one saves."""
     whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     whole.set_attn_implementation("sdpa")
     whole.config.use_cache = True
-    whole.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    if first_process():
+        whole.save_pretrained(out)
+        tokenizer.save_pretrained(out)
     return LocalModel(whole.eval(), tokenizer)
 
 
 def write_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
     """The trainer's log as JSON: one object a logged step, and each time held-out questions were
     asked (see `heldout`); finite numbers only."""
+    if not first_process():
+        return
     rows = [{k: v for k, v in _numbers(row).items() if abs(v) < float("inf")} for row in history]
     path.write_text(json.dumps([r for r in rows if "loss" in r or "heldout_n" in r]) + "\n")
 

@@ -25,6 +25,7 @@ from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
 from metaconf.train.grpo import ConfidenceGRPOTrainer
 from metaconf.train.heldout import HeldOut, set_aside
 from metaconf.train.payment import Payment, keep_before, read_before
+from metaconf.train.processes import check_groups
 from metaconf.train.progress import show
 from metaconf.train.rundir import begin, note
 from metaconf.train.stage1 import finish, hardware, lora, write_curve
@@ -87,7 +88,8 @@ def question_rows(
 def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
     """TRL's configuration; the generation batch defaults to one update's replies.
 
-    Raises UserError for a setting of TRL's that credit by segment would not follow.
+    Raises UserError for a setting of TRL's that credit by segment would not follow, and for groups
+    that several processes would tear apart.
     """
     scale = {"scale_rewards": recipe.scale}
     whole = {**DEFAULTS, **scale, **hardware(), **config.trainer, "seed": config.seed}
@@ -98,6 +100,7 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
         "remove_unused_columns": False,
     }
     args = GRPOConfig(**whole)
+    check_groups(args)
     summed = args.multi_objective_aggregation == "sum_then_normalize"
     if set(recipe.credit) != {WHOLE} and not summed:
         raise UserError(
@@ -105,6 +108,11 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
             " normalises each segment apart already; leave the key out"
         )
     return args
+
+
+def replies_file(process: int) -> str:
+    """Where a process keeps the replies that it drew."""
+    return f"replies-{process}.jsonl" if process else "replies.jsonl"
 
 
 def train(
@@ -119,7 +127,7 @@ def train(
         if one.fatal:
             log.warning("recipe %s: %s (metaconf audit)", recipe.name, one.sentence)
     judge = payer_of(config.judge, os.environ, out / "judge.sqlite")
-    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale, judge)
+    payment = Payment(recipe, out / replies_file(args.process_index), config.credit, scale, judge)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
     keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
@@ -142,7 +150,8 @@ def train(
     )
     if held:
         every = config.curve.every
-        trainer.add_callback(HeldOut(local.tokenizer, held, every, out, payment.count))
+        replies = lambda: payment.count() * args.world_size  # noqa: E731
+        trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies))
     show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)

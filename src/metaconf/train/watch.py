@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from metaconf import config_blocks
 from metaconf.train.payment import Payment
+from metaconf.train.processes import in_any
 
 log = logging.getLogger("metaconf")
 FIRST = 5
@@ -91,5 +92,6 @@ class StopWhenTold(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         used_up = state.global_step * args.gradient_accumulation_steps % self.batches == 0
-        if self.payment.stop and used_up:
+        if used_up and in_any(bool(self.payment.stop)):
+            self.payment.stop = self.payment.stop or "another process stopped: it says why"
             control.should_save = control.should_training_stop = True
