@@ -19,6 +19,8 @@ from metaconf.config_values import read_value, read_yaml
 from metaconf.errors import UserError
 
 INFO = "dataset_info.json"
+ROWS_SET, LESSONS_SET = "metaconf_sft", "metaconf_lessons"
+"""What `prepare` calls its rows, and the same laid out for a trainer that learns text alone."""
 RENAMED = {
     "lora_rank": "lora.r",
     "lora_alpha": "lora.alpha",
@@ -98,7 +100,9 @@ def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
     Raises UserError as `train_file`.
     """
     known = known_keys("sft")
-    ours: dict[str, Any] = {"train_file": str(train_file(keys))}
+    # TRL's engine lays the rows out by itself.
+    rows = {**keys, "dataset": ROWS_SET} if keys.get("dataset") == LESSONS_SET else keys
+    ours: dict[str, Any] = {"train_file": str(train_file(rows))}
     unused: dict[str, str] = {}
     for key, value in keys.items():
         name = RENAMED.get(key, key)
@@ -118,6 +122,7 @@ WHY = {
     "overwrite_output_dir": "a folder that holds a run is never overwritten",
     "overwrite_cache": "no cache is kept",
     "plot_loss": "the report draws the curve",
+    "disable_shuffling": "rows are always taught in order",
 }
 
 

@@ -19,6 +19,7 @@ from metaconf import cli
 from metaconf.config import load_config
 from metaconf.config_llama_factory import as_overrides, read, train_file
 from metaconf.errors import UserError
+from metaconf.train.prepare import write_set
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/llama_factory_sft_cpu.yaml"
@@ -37,9 +38,7 @@ def prepared(tmp_path: Path) -> Path:
     }
     folder = tmp_path / "prepare"
     folder.mkdir()
-    (folder / "sft.jsonl").write_text(json.dumps(row) + "\n")
-    info = {"metaconf_sft": {"file_name": "sft.jsonl", "formatting": "sharegpt"}}
-    (folder / "dataset_info.json").write_text(json.dumps(info))
+    write_set(folder, [row])
     return folder
 
 
@@ -162,14 +161,16 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
     keys = read(CONFIG, [f"dataset_dir={prepared}", "--lora_target", "q_proj,v_proj"])
     words, unused = as_overrides(keys)
     config = load_config(Path(os.devnull), "sft", words)
-    assert config.train_file == str(prepared / "sft.jsonl") == str(train_file(keys))
+    assert train_file(keys) == prepared / "lessons.jsonl"
+    # It lays the rows out by itself.
+    assert config.train_file == str(prepared / "sft.jsonl")
     assert (config.lora.r, config.lora.alpha) == (64, 128)
     assert config.lora.target_modules == ("q_proj", "v_proj")
-    wanted = {"learning_rate": 3e-4, "max_length": 512, "warmup_steps": 0.1}
+    wanted = {"learning_rate": 4e-4, "max_length": 512, "lr_scheduler_kwargs": {"power": 0.5}}
     assert {name: config.trainer[name] for name in wanted} == wanted
     assert set(unused) == {
         "template", "overwrite_cache", "overwrite_output_dir", "bf16",
-        "disable_gradient_checkpointing",
+        "disable_gradient_checkpointing", "disable_shuffling",
     }  # fmt: skip
     full, _ = as_overrides({**keys, "finetuning_type": "full"})
     assert load_config(Path(os.devnull), "sft", full).lora.r == 0
@@ -177,7 +178,8 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
 
 def test_the_known_example_is_read_whole(prepared: Path) -> None:
     keys = read(ROOT / "configs/llama_factory_sft.yaml", ["--dataset_dir", str(prepared)])
-    _, unused = as_overrides(keys)
+    words, unused = as_overrides(keys)
+    assert "--warmup_steps=0.1" in words
     assert {"deepspeed", "fp16", "plot_loss"} <= set(unused)
     with pytest.raises(UserError, match="key=value"):
         read(CONFIG, ["learning_rate"])

@@ -12,7 +12,8 @@ from transformers import get_scheduler
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
-from metaconf.train.stage1 import DEFAULTS, evenly, schedule, train_rows
+from metaconf.train.lessons import evenly
+from metaconf.train.stage1 import DEFAULTS, schedule, train_rows
 
 
 def row(target: float, reply: str | None = None) -> dict[str, Any]:

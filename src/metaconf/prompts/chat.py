@@ -21,6 +21,10 @@ Confidence: 0 to 10"""
 ANSWER_ONLY = """Reply with the answer only.
 Answer: a short answer"""
 
+DIRECT = """Reply in two lines.
+Answer: a short answer
+Confidence: 0 to 10"""
+
 THINK_FIRST = """Think first, then reply in three lines.
 <think>what you know of it</think>
 Answer: a short answer

@@ -47,8 +47,9 @@ def _facts(made: Made, rows: int) -> list[str]:
         f"- Confidence: {made.target} (see `confidence.target`). Reflections: {made.teacher}.",
         f"- Time: {made.seconds:.0f} s.",
         "",
-        "`sft.jsonl` is in sharegpt form, which LLaMA-Factory reads by `dataset_info.json`;"
-        " `target` beside it is the exact confidence.",
+        "`sft.jsonl` is in sharegpt form; `target` beside it is the exact confidence."
+        " `lessons.jsonl` holds the same for LLaMA-Factory (`dataset_info.json`): answers with their confidence"
+        " alone, then whole replies.",
     ]
 
 

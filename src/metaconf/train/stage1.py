@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from metaconf.config import first_process
 from metaconf.config_blocks import Config
 from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
-from metaconf.prompts.causes import named_causes
 from metaconf.prompts.chat import messages, render
 from metaconf.records import read_jsonl
-from metaconf.reply import parse_reply
 from metaconf.train.encode import encode_reply
+from metaconf.train.lessons import ordered, shuffled
 from metaconf.train.levels import lead_in, level_tokens
 from metaconf.train.progress import show
 from metaconf.train.rows import Branch, Row, collate
@@ -47,35 +45,16 @@ DEFAULTS: dict[str, Any] = {
 def train_rows(
     local: LocalModel, rows: Sequence[dict[str, Any]], alone: float = 0, whole: float = 1
 ) -> list[Row]:
-    """Sharegpt rows → token rows: of the first ones, as many as the share `alone`, only the answer
-    with the line break after it, and the confidence straight after it; then of as many as the share
-    `whole` the whole reply as well, of the last ones, but evenly by the cause that they name.
+    """Sharegpt rows → token rows, in the order of `lessons.ordered`: first those of which only the
+    answer is taught, with the line break after it and the confidence straight after it, then those
+    of which the whole reply is taught as well.
 
     Rows whose reply states no level are refused by their id.
     """
-    label, count = lead_in(local.tokenizer), len(rows)
-    short = [_train_row(local, row, label, whole=False) for row in rows[: round(alone * count)]]
-    last = evenly([_causes(row) for row in rows], round(whole * count))
-    return [*short, *(_train_row(local, rows[place], label, whole=True) for place in last)]
-
-
-def evenly(kinds: Sequence[Hashable], count: int) -> list[int]:
-    """`count` places, ascending, as evenly by kind as there are: all of a rare kind, and of each
-    other the last ones. Where one cause of uncertainty makes up nine tenths of the rows, a model
-    that names it always is all but right, and stays there."""
-    places: dict[Hashable, list[int]] = {}
-    for place, kind in enumerate(kinds):
-        places.setdefault(kind, []).append(place)
-    left, chosen = count, list[int]()
-    for number, own in enumerate(sorted(places.values(), key=len)):
-        some = min(len(own), left // (len(places) - number))
-        chosen += own[len(own) - some :]
-        left -= some
-    return sorted(chosen)
-
-
-def _causes(row: dict[str, Any]) -> frozenset[str]:
-    return named_causes(parse_reply(row["conversations"][1]["value"]).reflection or "")
+    label = lead_in(local.tokenizer)
+    first, last = ordered(rows, alone, whole)
+    short = [_train_row(local, row, label, whole=False) for row in first]
+    return [*short, *(_train_row(local, row, label, whole=True) for row in last)]
 
 
 def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: bool) -> Row:
@@ -147,9 +126,8 @@ def train(
     local: LocalModel, rows: Sequence[dict[str, Any]], config: Config, out: Path
 ) -> LocalModel:
     """Train on `rows`, save the merged model under `out`, return it ready to reply."""
-    shuffled = random.Random(config.seed).sample(rows, len(rows))
     taught = config.confidence
-    encoded = train_rows(local, shuffled, taught.alone, taught.whole)
+    encoded = train_rows(local, shuffled(rows, config.seed), taught.alone, taught.whole)
     tokens = within(encoded, config.trainer.get("max_length"))
     pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
     one = level_tokens(local.tokenizer).first[1]
