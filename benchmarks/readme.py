@@ -110,7 +110,25 @@ def prepared(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
 
 
+def llama_factory(record: dict[str, Any]) -> str:
+    """What stage 1 by LLaMA-Factory reaches, and how far from TRL's engine it is."""
+    lines = [
+        "| stage 1 by LLaMA-Factory | after stage 1 | less TRL's | after stage 2 | less TRL's |",
+        "|---|---|---|---|---|",
+    ]
+    for score in ("accuracy", "auroc", "brier", "ece"):
+        names = [
+            f"{score}{s}_{stage}" for stage in ("stage1", "stage2") for s in ("", "_difference")
+        ]
+        cells = [shown(record["figures"].get(name)) for name in names]
+        lines.append(f"| {score} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
 BLOCKS = {
+    "llama_factory": ("llama_factory", llama_factory),
+    "trl_plain": ("trl_plain", targets),
+    "commonsense": ("commonsense", targets),
     "prepare": ("prepare", prepared),
     "replies": ("replies", targets),
     "headline": ("default", headline),
