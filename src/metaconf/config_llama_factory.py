@@ -19,7 +19,7 @@ from metaconf.config_values import read_value, read_yaml
 from metaconf.errors import UserError
 
 INFO = "dataset_info.json"
-ROWS_SET, LESSONS_SET = "metaconf_sft", "metaconf_lessons"
+ROWS_SET, CURRICULUM_SET = "metaconf_sft", "metaconf_curriculum"
 """What `prepare` calls its rows, and the same laid out for a trainer that learns text alone."""
 RENAMED = {
     "lora_rank": "lora.r",
@@ -101,7 +101,7 @@ def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
     """
     known = known_keys("sft")
     # TRL's engine lays the rows out by itself.
-    rows = {**keys, "dataset": ROWS_SET} if keys.get("dataset") == LESSONS_SET else keys
+    rows = {**keys, "dataset": ROWS_SET} if keys.get("dataset") == CURRICULUM_SET else keys
     ours: dict[str, Any] = {"train_file": str(train_file(rows))}
     unused: dict[str, str] = {}
     for key, value in keys.items():

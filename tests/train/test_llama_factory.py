@@ -161,7 +161,7 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
     keys = read(CONFIG, [f"dataset_dir={prepared}", "--lora_target", "q_proj,v_proj"])
     words, unused = as_overrides(keys)
     config = load_config(Path(os.devnull), "sft", words)
-    assert train_file(keys) == prepared / "lessons.jsonl"
+    assert train_file(keys) == prepared / "curriculum.jsonl"
     # It lays the rows out by itself.
     assert config.train_file == str(prepared / "sft.jsonl")
     assert (config.lora.r, config.lora.alpha) == (64, 128)

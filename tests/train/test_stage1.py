@@ -12,7 +12,7 @@ from transformers import get_scheduler
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
-from metaconf.train.lessons import evenly
+from metaconf.train.curriculum import evenly
 from metaconf.train.stage1 import DEFAULTS, schedule, train_rows
 
 

@@ -61,7 +61,7 @@ def run_after_prefix(
     (B, P + T).
     """
     mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
-    if drops_cache(decoder):
+    if _drops_cache(decoder):
         whole = torch.cat([prefix.expand(len(ids), -1), ids], 1)
         out = decoder(input_ids=whole, attention_mask=mask, use_cache=False)
         return out.last_hidden_state[:, prefix.shape[1] :], None, mask
@@ -85,7 +85,7 @@ def run_trees(
         dtype = torch.get_autocast_dtype(ids.device.type)
     inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions}
     sees = torch.nn.functional.pad(sees, (start, 0), value=True)  # all see the prefix
-    if drops_cache(decoder):
+    if _drops_cache(decoder):
         inputs = {
             "input_ids": torch.cat([prefix.expand(len(ids), -1), ids], 1),
             "position_ids": torch.nn.functional.pad(positions, (start, 0)),
@@ -112,7 +112,7 @@ def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
     return cache
 
 
-def drops_cache(decoder: Any) -> bool:
+def _drops_cache(decoder: Any) -> bool:
     """Whether gradient checkpointing is on: it drops a cache in silence, and the prefix with it."""
     parts = decoder.modules() if getattr(decoder, "training", False) else ()
     return any(getattr(part, "gradient_checkpointing", False) for part in parts)

@@ -1,8 +1,8 @@
 """Preparation of stage 1: sample short answers, grade them, write the reflections, set targets.
 
 Writes into the run directory: `answers.jsonl` (every sampled answer), `sft.jsonl` (sharegpt rows
-with the exact target beside them, for TRL's engine), `lessons.jsonl` (the same in the order of
-`lessons`, for LLaMA-Factory, which reads both as they are), `dataset_info.json`.
+with the exact target beside them, for TRL's engine), `curriculum.jsonl` (the same in the order in
+which stage 1 teaches, for LLaMA-Factory, which reads both as they are), `dataset_info.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from metaconf.client import endpoint_of
 from metaconf.config_blocks import EMBEDDED, Confidence, Config, Teacher
-from metaconf.config_llama_factory import LESSONS_SET, ROWS_SET
+from metaconf.config_llama_factory import CURRICULUM_SET, ROWS_SET
 from metaconf.engines import load_engine, store
 from metaconf.engines.local import LocalModel, sample_answers
 from metaconf.engines.sampler import GREEDY, Sampling
@@ -31,8 +31,8 @@ from metaconf.prompts.chat import INSTRUCTION
 from metaconf.questions import load_questions, pick
 from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
+from metaconf.train.curriculum import curriculum
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
-from metaconf.train.lessons import lessons
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states
 from metaconf.train.rundir import begin, shown, who
@@ -152,7 +152,7 @@ SHAREGPT = {
 }
 DATASET_INFO = {
     name: {"file_name": file, **SHAREGPT}
-    for name, file in ((ROWS_SET, "sft.jsonl"), (LESSONS_SET, "lessons.jsonl"))
+    for name, file in ((ROWS_SET, "sft.jsonl"), (CURRICULUM_SET, "curriculum.jsonl"))
 }
 
 
@@ -177,14 +177,14 @@ def write_set(
     folder: Path,
     rows: Sequence[dict[str, Any]],
     teacher: Teacher = OFFLINE,
-    taught: Lessons | None = None,
+    lessons: Lessons | None = None,
     how: Confidence | None = None,
     seed: int = 0,
 ) -> None:
     """Write the rows, what LLaMA-Factory must know of them, and who wrote their reflections."""
     write_jsonl(folder / "sft.jsonl", rows)
-    write_jsonl(folder / "lessons.jsonl", lessons(rows, how or Confidence(), seed))
-    facts = {"teacher": who(teacher), "lessons": taught.counts() if taught else None}
+    write_jsonl(folder / "curriculum.jsonl", curriculum(rows, how or Confidence(), seed))
+    facts = {"teacher": who(teacher), "lessons": lessons.counts() if lessons else None}
     (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
 
@@ -204,16 +204,16 @@ def run(config: Config, resume: bool = False) -> Path:
         local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
     answers = collect(questions, replies, SAMPLES, how.answers, judge)
-    taught = _taught(config, [row for row in answers if row.right is not None], out)
-    written = taught.written if taught else None
+    lessons = _lessons(config, [row for row in answers if row.right is not None], out)
+    written = lessons.written if lessons else None
     rows = build_rows(local, answers, how.target, None, config.seed, written)
-    write_set(out, rows, config.teacher, taught, how, config.seed)
+    write_set(out, rows, config.teacher, lessons, how, config.seed)
     graded = sum(row.right is not None for row in answers)
     model, taught_by = config.model_name_or_path, config.teacher
-    teacher = "written by the offline teacher" if taught is None else f"by {taught_by.model}"
+    teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"
     made = Made(
         shown(model), shown(source), len(questions), SAMPLES, how.target, how.answers, teacher,
-        time.monotonic() - start, len(answers), len(answers) - graded, taught,
+        time.monotonic() - start, len(answers), len(answers) - graded, lessons,
     )  # fmt: skip
     write_set_card(out / "README.md", made, [row["target"] for row in rows])
     print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
@@ -223,7 +223,7 @@ def run(config: Config, resume: bool = False) -> Path:
 SAMPLES = 8
 
 
-def _taught(config: Config, rows: Sequence[Answered], out: Path) -> Lessons | None:
+def _lessons(config: Config, rows: Sequence[Answered], out: Path) -> Lessons | None:
     if config.teacher.kind == "offline":
         return None
     endpoint = endpoint_of(config.teacher, os.environ)

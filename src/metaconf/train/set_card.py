@@ -48,7 +48,7 @@ def _facts(made: Made, rows: int) -> list[str]:
         f"- Time: {made.seconds:.0f} s.",
         "",
         "`sft.jsonl` is in sharegpt form; `target` beside it is the exact confidence."
-        " `lessons.jsonl` holds the same for LLaMA-Factory (`dataset_info.json`): answers with"
+        " `curriculum.jsonl` holds the same for LLaMA-Factory (`dataset_info.json`): answers with"
         " their confidence alone, then whole replies.",
     ]
 

@@ -18,8 +18,8 @@ from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages, render
 from metaconf.records import read_jsonl
+from metaconf.train.curriculum import ordered, shuffled
 from metaconf.train.encode import encode_reply
-from metaconf.train.lessons import ordered, shuffled
 from metaconf.train.levels import lead_in, level_tokens
 from metaconf.train.progress import show
 from metaconf.train.rows import Branch, Row, collate
@@ -45,9 +45,9 @@ DEFAULTS: dict[str, Any] = {
 def train_rows(
     local: LocalModel, rows: Sequence[dict[str, Any]], alone: float = 0, whole: float = 1
 ) -> list[Row]:
-    """Sharegpt rows → token rows, in the order of `lessons.ordered`: first those of which only the
-    answer is taught, with the line break after it and the confidence straight after it, then those
-    of which the whole reply is taught as well.
+    """Sharegpt rows → token rows, in the order of `curriculum.ordered`: first those of which only
+    the answer is taught, with the line break after it and the confidence straight after it, then
+    those of which the whole reply is taught as well.
 
     Rows whose reply states no level are refused by their id.
     """

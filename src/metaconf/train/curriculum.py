@@ -2,8 +2,8 @@
 
 Beside the text of a whole reply the confidence is learnt several times more slowly
 (docs/lab-notebook.md), and whole replies are chosen evenly by the cause of uncertainty that they
-name. TRL's engine builds its rows from the prepared ones by this order; `lessons` writes it out for
-LLaMA-Factory, which trains on text alone.
+name. TRL's engine builds its rows from the prepared ones in this order; `curriculum` writes it out
+for LLaMA-Factory, which trains on text alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
     return random.Random(seed).sample(rows, len(rows))
 
 
-def lessons(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Rows:
+def curriculum(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Rows:
     """The two parts as one list of rows for a trainer that learns text. The first are replies
     without a reflection, to an instruction of their own: the other format is the whole replies'."""
     alone, whole = ordered(shuffled(rows, seed), how.alone, how.whole)
