@@ -12,10 +12,9 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metaconf import cli_arguments
+from metaconf import cli_arguments, cli_train
 from metaconf.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,80 +71,6 @@ def _questions(args: argparse.Namespace) -> None:
     from metaconf.show_questions import reading, show
 
     print(show(args.path, reading(args.map, args.columns, args.name), args.against))
-
-
-def _prepare(args: argparse.Namespace) -> None:
-    from metaconf.preflight import prepare_config
-
-    overrides = [*_overrides(args), "--output_dir", str(args.output_dir)]
-    config = prepare_config(args.config, overrides, args.resume)
-    args.run_dir = args.output_dir
-
-    from metaconf.train import prepare
-
-    prepare.run(config, args.resume)
-
-
-def _sft(args: argparse.Namespace) -> None:
-    from metaconf.preflight import stage_config
-
-    if args.questions is not None:
-        raise UserError(
-            f"--questions {args.questions}: stage 1 learns from prepared rows; run `metaconf"
-            " prepare --questions …` first, then sft with --train_file FOLDER/sft.jsonl"
-        )
-    if args.engine == "llama-factory":
-        _llama_factory(args)
-        return
-    config = stage_config(args.config, "sft", _overrides(args), args.resume)
-    args.run_dir = Path(config.output_dir)
-
-    from metaconf.train import stage1
-
-    _finish(stage1.run(config))
-
-
-def _llama_factory(args: argparse.Namespace) -> None:
-    from metaconf.preflight import llama_factory_keys
-    from metaconf.train import llama_factory
-
-    if args.resume:
-        raise UserError("--resume: give LLaMA-Factory its own --resume_from_checkpoint FOLDER")
-    program = llama_factory.find_program(args.llama_factory)
-    keys = llama_factory_keys(args.config, _overrides(args))
-    _finish(llama_factory.run(keys, program))
-
-
-def _grpo(args: argparse.Namespace) -> None:
-    from metaconf.preflight import stage_config
-
-    config = stage_config(args.config, "grpo", _overrides(args), args.resume)
-    args.run_dir = Path(config.output_dir)
-
-    from metaconf.train import stage2
-
-    _finish(stage2.run(config))
-
-
-def _finish(run: Path) -> None:
-    """The card of the model that was trained, and where it is."""
-    from metaconf.config import first_process
-    from metaconf.report.card import write_card
-
-    if first_process():
-        print(write_card(run).parent)
-
-
-def _audit(args: argparse.Namespace) -> int:
-    from metaconf.config import load_config
-    from metaconf.rewards.audit import audit, table
-    from metaconf.rewards.recipes import recipe_of
-
-    config = load_config(args.config, "grpo", args.rest)
-    recipe = recipe_of(config)
-    found = audit(recipe, config.trainer.get("scale_rewards"))
-    print(table(recipe, found))
-    return int(any(one.fatal for one in found))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -287,13 +212,6 @@ def _demo(args: argparse.Namespace) -> None:
     demo.run(args.output_dir, args.seed)
 
 
-def _overrides(args: argparse.Namespace) -> list[str]:
-    """The `--key value` words of a training command, its shorthands written out."""
-    model = ["--model_name_or_path", args.model] if args.model is not None else []
-    questions = ["--questions.path", args.questions] if args.questions is not None else []
-    return [*args.rest, *model, *questions]
-
-
 def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
     """What an interrupted user types next: --resume where there is something to resume."""
     from metaconf.preflight import RUN_MARKER, checkpoints
@@ -310,10 +228,10 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "model": _model,
     "questions": _questions,
-    "prepare": _prepare,
-    "sft": _sft,
-    "grpo": _grpo,
-    "audit": _audit,
+    "prepare": cli_train.prepare,
+    "sft": cli_train.sft,
+    "grpo": cli_train.grpo,
+    "audit": cli_train.audit,
     "evaluate": _evaluate,
     "report": _report,
     "card": _card,
