@@ -26,7 +26,8 @@ from transformers import PrinterCallback, ProgressCallback
 from metaconf import demo
 from metaconf.config_blocks import Config
 
-STEPS, TURNS = 6, 3
+STEPS, TURNS = 6, 2
+LENGTH = "completions/mean_length"
 WARM = 2
 """Steps of a turn that are not counted: the first generation batch sets caches up."""
 Log = list[dict[str, float]]
@@ -128,7 +129,9 @@ def figures(logs: dict[str, list[Log]]) -> dict[str, record.Figure]:
     turns = {name: np.array([seconds(log) for log in each]) for name, each in logs.items()}
     found: dict[str, record.Figure] = {}
     for name, each in logs.items():
-        lengths = [row["completions/mean_length"] for log in each for row in log]
+        # Logged where replies were drawn: every other step.
+        drawn = [row for log in each for row in log if LENGTH in row]
+        lengths = [row[LENGTH] for row in drawn]
         mean = round(float(turns[name].mean()), 2)
         found[f"step_seconds_{name}"] = record.figure(mean, None, "s")
         found[f"tokens_reply_{name}"] = record.figure(
