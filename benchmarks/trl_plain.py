@@ -81,15 +81,16 @@ def plain(model: str, out: Path) -> Log:
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     from metaconf.engines.local import load_local
-    from metaconf.prompts.chat import messages
     from metaconf.questions import embedded_questions, pick
     from metaconf.rewards.recipes import PUBLISHED
     from metaconf.train.payment import Payment
     from metaconf.train.stage1 import lora
+    from metaconf.train.stage2 import question_rows
 
     local = load_local(model)
     asked = pick(embedded_questions("stage2"), None, 0)
-    rows = [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in asked]
+    config = Config("grpo", {})
+    rows = question_rows(local, asked, config.max_prompt_length)
     payment = Payment(PUBLISHED["rlcr"], out / "replies.jsonl")
     weights = list(PUBLISHED["rlcr"].weights.values())
     trainer = GRPOTrainer(
@@ -98,7 +99,7 @@ def plain(model: str, out: Path) -> Log:
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         reward_funcs=payment.functions(),  # pyright: ignore[reportArgumentType]
-        peft_config=lora(Config("grpo", {})),
+        peft_config=lora(config),
     )
     for loud in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(loud)

@@ -55,6 +55,17 @@ def run(processes: int, words: list[str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def in_one_and_two(model: Path, folder: Path, rows: int, words: list[str]) -> tuple[Path, Path]:
+    """Two steps of `rows` rows each by plain descent, in one process and in two: their folders."""
+    words = [*words, "--model", str(model), "--max_steps", "2", "--save_strategy", "no"]
+    words += ["--lora.r", "0", "--warmup_steps", "0", "--optim", "sgd", "--max_grad_norm", "1e6"]
+    one, two = folder / "1", folder / "2"
+    for processes, out in ((1, one), (2, two)):
+        size = ["--per_device_train_batch_size", str(rows // processes)]
+        run(processes, [*words, *size, "--output_dir", str(out)])
+    return one, two
+
+
 def same_steps(one: Path, two: Path, start: Path) -> None:
     before, single, double = (load_file(f / "model.safetensors") for f in (start, one, two))
     moved = max((single[name] - before[name]).abs().max() for name in single)
@@ -68,14 +79,9 @@ def test_stage_2_in_two_processes_is_stage_2_in_one(tmp_path: Path, model: Path)
     questions = tmp_path / "questions.jsonl"
     questions.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
     config = str(ROOT / "configs" / "grpo_train_config.yaml")
-    for processes in (1, 2):
-        words = ["grpo", "--config", config, "--model", str(model), "--questions", str(questions)]
-        words += ["--output_dir", str(tmp_path / str(processes)), "--max_steps", "2"]
-        words += ["--per_device_train_batch_size", str(8 // processes), "--num_generations", "4"]
-        words += ["--max_completion_length", "40", "--learning_rate", "1e-3", "--beta", "0"]
-        words += ["--save_strategy", "no", "--warmup_steps", "0", "--lora.r", "0"]
-        run(processes, [*words, "--optim", "sgd", "--max_grad_norm", "1e6", "--learning_rate", "1"])
-    one, two = tmp_path / "1", tmp_path / "2"
+    words = ["grpo", "--config", config, "--questions", str(questions), "--num_generations", "4"]
+    words += ["--max_completion_length", "40", "--learning_rate", "1", "--beta", "0"]
+    one, two = in_one_and_two(model, tmp_path, 8, words)
     same_steps(one, two, model)
 
     def drawn(*paths: Path) -> list[tuple[int, str]]:
@@ -104,13 +110,8 @@ def test_stage_1_in_two_processes_is_stage_1_in_one(tmp_path: Path, model: Path)
     source = tmp_path / "sft.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in rows))
     config = str(ROOT / "configs" / "sft_train_config.yaml")
-    for processes in (1, 2):
-        words = ["sft", "--config", config, "--model", str(model), "--train_file", str(source)]
-        words += ["--output_dir", str(tmp_path / str(processes)), "--max_steps", "2"]
-        words += ["--per_device_train_batch_size", str(4 // processes), "--lora.r", "0"]
-        words += ["--warmup_steps", "0", "--save_strategy", "no", "--max_grad_norm", "1e6"]
-        run(processes, [*words, "--optim", "sgd", "--learning_rate", "0.1"])
-    same_steps(tmp_path / "1", tmp_path / "2", model)
+    words = ["sft", "--config", config, "--train_file", str(source), "--learning_rate", "0.1"]
+    same_steps(*in_one_and_two(model, tmp_path, 4, words), model)
 
 
 def test_only_the_first_process_looks_after_the_run_directory(

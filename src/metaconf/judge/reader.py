@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metaconf.metrics import as_classes
 from metaconf.records import Grade
 
 if TYPE_CHECKING:
@@ -103,15 +104,12 @@ def _regression(counts: Any, labels: Array) -> Any:
     """A function from counts (m, F) to probabilities (m,)."""
     from sklearn.linear_model import LogisticRegression
 
-    rows = np.tile(np.arange(len(labels)), 2)
-    right = np.repeat([1, 0], len(labels))
-    weight = np.concatenate([labels, 1 - labels])
-    kept = weight > 0
-    if len(set(right[kept])) < 2:
+    rows, classes, weights = as_classes(labels)
+    if len(set(classes)) < 2:
         constant = float(labels.mean())
         return lambda texts: np.full(texts.shape[0], constant)
     chosen = LogisticRegression(C=STRENGTH, max_iter=300)
-    chosen.fit(counts[rows[kept]], right[kept], sample_weight=weight[kept])
+    chosen.fit(counts[rows], classes, sample_weight=weights)
     return lambda texts: chosen.predict_proba(texts)[:, 1]
 
 

@@ -4,6 +4,7 @@ Pure functions of confidence (n,) and correctness (n,), both in [0, 1]; `summari
 values too and gives every figure with its 95 % interval. numpy and scikit-learn only.
 """
 
+from metaconf.metrics.arrays import as_classes
 from metaconf.metrics.bins import Bin, ace, ece, mce, null_band, reliability_bins, wilson
 from metaconf.metrics.isotonic import Isotonic, apply_isotonic, fit_isotonic
 from metaconf.metrics.ranking import auprc_right, auprc_wrong, auroc, levels
@@ -31,6 +32,7 @@ __all__ = [
     "Run",
     "ace",
     "apply_isotonic",
+    "as_classes",
     "augrc",
     "auprc_right",
     "auprc_wrong",

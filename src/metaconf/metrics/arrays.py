@@ -66,6 +66,16 @@ def check_scheme(scheme: str) -> str:
     return scheme
 
 
+def as_classes(labels: Array) -> tuple[Index, NDArray[np.int64], Array]:
+    """Graded labels (n,) in [0, 1] as what a classifier takes: (row, class 1 or 0, weight), each
+    label as that share of a right answer and the rest of a wrong one; weights of 0 left out."""
+    rows = np.tile(np.arange(len(labels)), 2)
+    classes = np.repeat([1, 0], len(labels))
+    weights = np.concatenate([labels, 1 - labels])
+    kept = weights > 0
+    return rows[kept], classes[kept], weights[kept]
+
+
 def number_questions(question_ids: Sequence[Hashable] | NDArray[Any]) -> tuple[list[Any], Index]:
     """Distinct ids in an order that does not depend on the rows', and each row's place in it."""
     if isinstance(question_ids, np.ndarray) and question_ids.dtype.kind in "iuUS":

@@ -15,6 +15,7 @@ import torch
 
 from metaconf.engines.prefill import common_prefix
 from metaconf.errors import UserError
+from metaconf.metrics import as_classes
 from metaconf.train.forward import right_padded, run_after_prefix
 
 FOLDS = 5
@@ -91,13 +92,10 @@ def fit(features: np.ndarray, labels: np.ndarray, c: float = 0.01) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    hard = np.concatenate([np.ones(len(labels)), np.zeros(len(labels))])
-    weight = np.concatenate([labels, 1 - labels])
-    kept = weight > 0
-    twice = np.concatenate([features, features])
-    if len(set(hard[kept])) < 2:
+    rows, classes, weights = as_classes(labels)
+    if len(set(classes)) < 2:
         constant = float(np.nanmean(labels))
-        return lambda rows: np.full(len(rows), constant)
+        return lambda others: np.full(len(others), constant)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500))
-    probe.fit(twice[kept], hard[kept], logisticregression__sample_weight=weight[kept])
-    return lambda rows: probe.predict_proba(rows)[:, 1]
+    probe.fit(features[rows], classes, logisticregression__sample_weight=weights)
+    return lambda others: probe.predict_proba(others)[:, 1]
