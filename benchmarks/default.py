@@ -46,8 +46,7 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     from metaconf.evaluation.systems import evaluate
     from metaconf.questions import embedded_questions
 
-    _share_base(folder)
-    rows, clock = demo.measure(folder, seed, PLAN)
+    rows, clock = measured(folder, seed)
     calibrated = _recalibrated(folder)
     asked = demo.heldout(PLAN.heldout, PLAN.out_of_domain)
     model = load_local(str(folder / "stage2"))
@@ -68,6 +67,13 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
         probes = _probes(folder, asked)
     rows["probability_calibrated"] = calibrated(rows["probability"])
     return {"rows": {key: _slim(value) for key, value in rows.items()}, **found, "probes": probes}
+
+
+def measured(folder: Path, seed: int) -> tuple[dict[str, Any], demo.Clock]:
+    """The demo's models and their replies to more held-out questions, or what is left of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _share_base(folder)
+    return demo.measure(folder, seed, PLAN)
 
 
 def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
@@ -180,8 +186,8 @@ def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
     from metaconf.engines.local import load_local
     from metaconf.engines.store import read_replies
     from metaconf.questions import embedded_questions
-    from metaconf.train.prepare import collect, probe_layer
-    from metaconf.train.probe import answer_states
+    from metaconf.train.prepare import collect
+    from metaconf.train.probe import answer_states, probe_layer
 
     base = load_local("embedded")
     layer = probe_layer(base.model.config.num_hidden_layers)

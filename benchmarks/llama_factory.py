@@ -1,97 +1,127 @@
 """The default benchmark with LLaMA-Factory in place of TRL in stage 1: same rows, same steps.
 
-    make llama-factory && python benchmarks/llama_factory.py
+    make llama-factory && python benchmarks/llama_factory.py --seeds 42 0
 
-Needs what benchmarks/default.py left of seed 42 (runs/bench-default). Goes on where it was
-interrupted. Writes benchmarks/results/llama_factory.json; differences are LLaMA-Factory's figure
-minus TRL's on the same held-out questions, with paired intervals.
+Three models a seed are asked the held-out questions: LLaMA-Factory's; that one after the README's
+short pass of TRL's engine, which teaches the confidence ("stage1"); and after stage 2. Goes on
+where it was interrupted. Writes benchmarks/results/llama_factory.json; differences are a figure
+less TRL's of the same seed on the same questions (runs/bench-default, made here unless
+benchmarks/default.py left it), resampled by question and seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import default
+import numpy as np
 import record
-from default import PLAN
-from scoring import graded, in_domain, pairs
+import scoring
 
 from metaconf import demo
 from metaconf.cli import main as metaconf
-from metaconf.metrics import Run, paired_differences, summarise
 
-SEED = 42
-COMMAND = "python benchmarks/llama_factory.py"
 CONFIG = "configs/llama_factory_sft_cpu.yaml"
-SCORES = ("accuracy", "ece", "brier", "auroc")
+PASS = ("--confidence.alone", "0.4", "--confidence.whole", "0.1")
+"""What the README gives the pass of TRL's engine after LLaMA-Factory."""
+STAGES = ("llama_factory", "stage1", "stage2")
 NOTES = (Path(__file__).parent / "llama-factory-notes.txt").read_text(encoding="utf-8").strip()
+Rows = dict[str, list[scoring.Row]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--trl", type=Path, default=Path(f"runs/bench-default/seed{SEED}"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 0])
+    parser.add_argument("--trl", type=Path, default=Path("runs/bench-default"))
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-llama-factory"))
     args = parser.parse_args()
-    out: Path = args.output_dir
-    out.mkdir(parents=True, exist_ok=True)
-    for part in ("prepare", "base"):  # neither depends on the engine of stage 1
-        if not (out / part).exists():
-            (out / part).symlink_to((args.trl / part).resolve(), target_is_directory=True)
-    stage1(out)
-    rows, _ = demo.measure(out, SEED, PLAN)
-    trl = json.loads((args.trl / "bench.json").read_text())["rows"]
-    found = {"sft_seconds": record.figure(_seconds(out), unit="s"), **_loss(out / "stage1")}
-    for stage in ("stage1", "stage2"):
-        found |= _figures(stage, in_domain(rows[stage]), in_domain(trl[stage]))
+    trl: list[Rows] = []
+    ours: list[Rows] = []
+    folders: list[Path] = []
+    for seed in args.seeds:
+        own = args.trl / f"seed{seed}"
+        trl.append(default.measured(own, seed)[0])
+        folders.append(args.output_dir / f"seed{seed}")
+        ours.append(by_llama_factory(folders[-1], own / "prepare", seed))
+    found = spent(folders)
+    for stage in STAGES:
+        found |= figures(stage, [rows[stage] for rows in ours], [_beside(stage, r) for r in trl])
     packages = ["torch", "transformers", "trl", "peft"]
-    print(record.write("llama_factory", COMMAND, found, [SEED], NOTES, packages).read_text())
+    words = " ".join(map(str, args.seeds))
+    command = f"python benchmarks/llama_factory.py --seeds {words}"
+    print(record.write("llama_factory", command, found, args.seeds, NOTES, packages).read_text())
 
 
-def stage1(out: Path) -> None:
-    """LLaMA-Factory's whole epoch, unless its model is there."""
-    if (out / "stage1" / "tokenizer_config.json").exists():
+def _beside(stage: str, trl: Rows) -> list[scoring.Row]:
+    """What a stage is compared with: LLaMA-Factory's model with TRL's stage 1."""
+    return trl["stage1" if stage == "llama_factory" else stage]
+
+
+def by_llama_factory(out: Path, prepared: Path, seed: int) -> Rows:
+    """Train and ask the three models of one seed, or what is left of it."""
+    clock = demo.Clock.of(out / "clock.json")
+    out.mkdir(parents=True, exist_ok=True)
+    first = ["--engine", "llama-factory", "--config", CONFIG, "--dataset_dir", str(prepared)]
+    second = ["--config", "configs/sft_train_config.yaml", "--model", str(out / STAGES[0])]
+    second += ["--train_file", str(prepared / "sft.jsonl"), *PASS]
+    for stage, words in ((STAGES[0], first), (STAGES[1], second)):
+        with clock.part(stage):
+            _sft([*words, "--output_dir", str(out / stage), "--seed", str(seed)], out / stage)
+    asked = demo.heldout(default.PLAN.heldout, default.PLAN.out_of_domain)
+    rows: Rows = {}
+    for stage in STAGES:
+        rows |= demo.stage_system(out, stage, asked, default.PLAN, seed, clock)
+    return rows
+
+
+def _sft(words: list[str], model: Path) -> None:
+    """One `metaconf sft`, unless its model is there: the tokenizer is saved after the weights."""
+    if (model / "tokenizer_config.json").exists():
         return
-    words = ["--dataset_dir", str(out / "prepare"), "--output_dir", str(out / "stage1")]
-    with demo.Clock.of(out / "sft_clock.json").part("stage1"):
-        code = metaconf(["sft", "--engine", "llama-factory", "--config", CONFIG, *words])
-    if code:
-        raise SystemExit("stage 1 failed")
+    shutil.rmtree(model, ignore_errors=True)  # cut short while it trained
+    if metaconf(["sft", *words]):
+        raise SystemExit(f"{model}: stage 1 failed")
 
 
-def _seconds(out: Path) -> float:
-    return json.loads((out / "sft_clock.json").read_text())["seconds"]["stage1"]
+def spent(folders: list[Path]) -> dict[str, record.Figure]:
+    """Means over seeds of the seconds of each training; LLaMA-Factory's steps and last loss."""
+    clocks = [json.loads((folder / "clock.json").read_text())["seconds"] for folder in folders]
+    found = {
+        f"seconds_{stage}": record.figure(_mean([clock[stage] for clock in clocks]), unit="s")
+        for stage in STAGES
+    }
+    logs = [_log(folder / STAGES[0]) for folder in folders]
+    losses = [[row["loss"] for row in log if "loss" in row][-1] for log in logs]
+    steps = [max(row["step"] for row in log) for log in logs]
+    return found | {
+        "final_loss": record.figure(_mean(losses)),
+        "steps": record.figure(_mean(steps)),
+    }
 
 
-def _loss(model: Path) -> dict[str, record.Figure]:
-    log = json.loads((model / "llama_factory" / "trainer_state.json").read_text())["log_history"]
-    losses = [row["loss"] for row in log if "loss" in row]
-    steps = max(row["step"] for row in log)
-    return {"final_loss": record.figure(losses[-1]), "steps": record.figure(steps)}
+def _log(model: Path) -> list[dict[str, Any]]:
+    return json.loads((model / "llama_factory" / "trainer_state.json").read_text())["log_history"]
 
 
-Table = dict[str, tuple[float, float]]
-"""Question id → (confidence, correctness)."""
+def _mean(values: list[float]) -> float:
+    return round(float(np.mean(values)), 4)
 
 
-def _figures(stage: str, ours: list[Any], trl: list[Any]) -> dict[str, record.Figure]:
+def figures(
+    stage: str, ours: list[list[scoring.Row]], trl: list[list[scoring.Row]]
+) -> dict[str, record.Figure]:
     """Each score of `ours`, and how far it lies from that of `trl`."""
     found: dict[str, record.Figure] = {}
-    for score in SCORES:
-        own, other = (graded(x) if score == "accuracy" else pairs(x) for x in (ours, trl))
-        both = sorted(own.keys() & other.keys())
-        one = summarise(*_run(own, sorted(own)), [score])[score]
-        apart = paired_differences(_run(own, both), _run(other, both), [score])[score]
-        for name, figure in ((score, one), (f"{score}_difference", apart)):
-            value, low, high = figure["value"], figure["low"], figure["high"]
-            if value is not None and low is not None and high is not None:
-                found[f"{name}_{stage}"] = record.figure(round(value, 4), (low, high))
+    for name, score in {"accuracy": scoring.mean_right, **scoring.SCORES}.items():
+        pairs = scoring.graded if name == "accuracy" else scoring.pairs
+        own, other = ([pairs(scoring.in_domain(r)) for r in runs] for runs in (ours, trl))
+        found[f"{name}_{stage}"] = scoring.over_seeds(own, score)
+        found[f"{name}_difference_{stage}"] = scoring.apart_over_seeds(own, other, score)
     return found
-
-
-def _run(table: Table, ids: list[str]) -> Run:
-    return Run([table[i][0] for i in ids], [table[i][1] for i in ids], ids)
 
 
 if __name__ == "__main__":

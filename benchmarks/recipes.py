@@ -2,6 +2,9 @@
 
     python benchmarks/recipes.py --seeds 0 1 2 [--start runs/share/stage1] [--minutes 60]
 
+Of the seeds, ours and RLCR take all, the other published recipes the first two, and ours with one
+thing changed (ABLATIONS) the first.
+
 Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
 questions) and goes on where it was interrupted; --minutes begins no piece after so long. What a
 piece measured is kept in --keep, small enough for the repository, so that the seeds may be done on
@@ -32,11 +35,28 @@ import scoring
 
 from metaconf import demo
 from metaconf.config import RUN_MARKER
-from metaconf.config_blocks import Confidence, Config, Curve
+from metaconf.config_blocks import Confidence, Config, Credit, Curve, Judge
 from metaconf.preflight import mark_run
 from metaconf.rewards.recipes import OURS, PUBLISHED
 
-RECIPES = (OURS, *PUBLISHED)
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "ours-by-segment": {"credit": Credit(by="segment")},
+    "ours-sampled": {"confidence": Confidence(exact=0.0)},
+    "ours-narrow": {"confidence": Confidence(score="narrow")},
+    "ours-expectation": {"confidence": Confidence(score="expectation")},
+    "ours-group": {"confidence": Confidence(goal="group")},
+    "ours-probe": {"confidence": Confidence(goal="probe")},
+    "ours-reader": {"judge": Judge(pays="reader")},
+    "ours-constant-rate": {"trainer": {"lr_scheduler_type": "constant"}},
+    "ours-pairs": {"trainer": {"num_generations": 2}},
+    "ours-few-large-updates": {
+        "trainer": {"gradient_accumulation_steps": 4, "learning_rate": 6e-5, "warmup_steps": 1}
+    },
+}
+"""Our recipe with one thing changed: other keys of its configuration."""
+RECIPES = (OURS, *PUBLISHED, *ABLATIONS)
+SEEDS = {OURS: 3, "rlcr": 3, "start": 3, **dict.fromkeys(ABLATIONS, 1)}
+"""Of how many of the seeds a recipe is run; of two where it is not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +92,8 @@ class Piece:
 
 def pieces(starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
     """All of them; every recipe has its first seed before any has its second."""
-    every = ("start", *recipes)
-    return [Piece(s, recipe, seed) for seed in seeds for s in starts for recipe in every]
+    every = [Piece(s, recipe, n) for n in seeds for s in starts for recipe in ("start", *recipes)]
+    return [piece for piece in every if piece.seed in seeds[: SEEDS.get(piece.recipe, 2)]]
 
 
 def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
@@ -111,12 +131,21 @@ def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
     from metaconf.questions import embedded_questions, pick
     from metaconf.train import stage2
 
-    trainer = {**demo.STAGE2, "max_steps": plan.steps, "num_generations": GROUP}
-    curve = Curve(every=plan.every, questions=plan.curve)
-    named: Any = piece.recipe
-    config = Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve)
     questions = pick(embedded_questions("stage2"), None, piece.seed)
-    return stage2.train(load_local(str(start)), questions, config, folder)
+    return stage2.train(load_local(str(start)), questions, config(piece, plan), folder)
+
+
+def config(piece: Piece, plan: Plan) -> Config:
+    """What a piece is trained with: as many replies, and looks at the held-out questions, whatever
+    the size of its updates."""
+    changed = dict(ABLATIONS.get(piece.recipe, {}))
+    named: Any = OURS if changed else piece.recipe
+    trainer = {**demo.STAGE2, "max_steps": plan.steps, "num_generations": GROUP}
+    trainer |= changed.pop("trainer", {})
+    together = trainer.get("gradient_accumulation_steps", 1)
+    trainer["max_steps"] //= together
+    curve = Curve(every=max(1, plan.every // together), questions=plan.curve)
+    return Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve, **changed)
 
 
 GROUP = 4

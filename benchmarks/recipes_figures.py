@@ -20,7 +20,6 @@ from metaconf.rewards.recipes import OURS
 
 ECE_REACHED = 0.06
 """Calibrated: held-out AUROC of the answer's own probability, and an ECE of at most this."""
-REPLICATES = 1000
 
 
 def inside(rows: Sequence[scoring.Row]) -> Pairs:
@@ -124,8 +123,9 @@ def _of_runs(runs: Sequence[list[scoring.Row]], recipe: str) -> dict[str, record
 
 def _scored(name: str, runs: Sequence[Pairs], score: scoring.Score) -> dict[str, record.Figure]:
     """The figure over seeds, or none where a seed has not two questions or one class alone."""
-    shared = set.intersection(*(set(run) for run in runs)) if runs else set()
-    if len(shared) < 2 or (score is metrics.auroc and not all(_both_classes(r) for r in runs)):
+    if len(scoring.shared(runs)) < 2 or (
+        score is metrics.auroc and not all(_both_classes(r) for r in runs)
+    ):
         return {}
     return {name: scoring.over_seeds(runs, score)}
 
@@ -141,26 +141,12 @@ def _difference(
 ) -> dict[str, record.Figure]:
     """Brier score of the recipe less ours, over questions that both stated a confidence for in all
     seeds that both have."""
-    pairs = [(inside(runs[seed]), inside(ours[seed])) for seed in ours if seed in runs]
-    ids = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs))) if pairs else []
-    if len(ids) < 2:
+    both = [(inside(runs[seed]), inside(ours[seed])) for seed in ours if seed in runs]
+    theirs, own = [a for a, _ in both], [b for _, b in both]
+    if len(scoring.shared([*theirs, *own])) < 2:
         return {}
-
-    def losses(run: Pairs) -> list[float]:
-        return [(run[i][0] - run[i][1]) ** 2 for i in ids]
-
-    table = np.array([np.subtract(losses(a), losses(b)) for a, b in pairs])  # (seeds, questions)
-    rng = np.random.default_rng(0)
-    drawn = [
-        table[rng.integers(0, len(table), len(table))][
-            :, rng.integers(0, len(ids), len(ids))
-        ].mean()
-        for _ in range(REPLICATES)
-    ]
-    value = record.figure(
-        round(float(table.mean()), 5), np.percentile(drawn, [2.5, 97.5]).tolist(), "", "> 0"
-    )
-    return {f"brier_difference_{recipe}": value}
+    figure = scoring.apart_over_seeds(theirs, own, metrics.brier)
+    return {f"brier_difference_{recipe}": figure | {"target": "> 0"}}
 
 
 Gains = list[dict[str, float]]

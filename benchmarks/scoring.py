@@ -33,10 +33,34 @@ def graded(rows: Sequence[Row]) -> Pairs:
 
 def over_seeds(runs: Sequence[Pairs], score: Score) -> record.Figure:
     """Mean of `score(confidence, correctness)` over seeds with its interval."""
-    ids = sorted(set.intersection(*(set(run) for run in runs)))
-    table = np.array([[run[i] for i in ids] for run in runs])  # (seeds, questions, 2)
+    return _over_seeds(_table(runs, shared(runs)), score)
+
+
+def apart_over_seeds(runs: Sequence[Pairs], others: Sequence[Pairs], score: Score) -> record.Figure:
+    """How much more `score` is for `runs` than for `others`, seed by seed and on the same
+    questions: those that all of them have."""
+    ids = shared([*runs, *others])
+    both = np.concatenate([_table(runs, ids), _table(others, ids)], axis=2)
+
+    def difference(c: np.ndarray, y: np.ndarray, d: np.ndarray, z: np.ndarray) -> float:
+        return score(c, y) - score(d, z)
+
+    return _over_seeds(both, difference)
+
+
+def shared(runs: Sequence[Pairs]) -> list[str]:
+    """The questions that all of them have."""
+    return sorted(set.intersection(*(set(run) for run in runs))) if runs else []
+
+
+def _table(runs: Sequence[Pairs], ids: Sequence[str]) -> np.ndarray:
+    return np.array([[run[i] for i in ids] for run in runs])  # (seeds, questions, 2)
+
+
+def _over_seeds(table: np.ndarray, score: Callable[..., float]) -> record.Figure:
+    """`table` (seeds, questions, columns); `score` takes one seed's columns, each (questions,)."""
     rng = np.random.default_rng(0)
-    value = float(np.mean([score(run[:, 0], run[:, 1]) for run in table]))
+    value = float(np.mean([score(*run.T) for run in table]))
     drawn = [_resampled(table, score, rng) for _ in range(REPLICATES)]
     low, high = np.percentile(drawn, [2.5, 97.5])
     # ECE is biased upward under resampling: shift the interval to the value, as metaconf.metrics.
@@ -44,7 +68,7 @@ def over_seeds(runs: Sequence[Pairs], score: Score) -> record.Figure:
     return record.figure(round(value, 4), (min(low + shift, value), max(high + shift, value)))
 
 
-def _resampled(table: np.ndarray, score: Score, rng: np.random.Generator) -> float:
+def _resampled(table: np.ndarray, score: Callable[..., float], rng: np.random.Generator) -> float:
     seeds = rng.integers(0, len(table), len(table))
     questions = rng.integers(0, table.shape[1], table.shape[1])
     return float(np.mean([score(*table[s][questions].T) for s in seeds]))

@@ -211,10 +211,11 @@ class Confidence:
         "narrow goal; score of the expectation; expected score of the number said; the last two",
     )
     rule: Literal["brier", "log"] = option("brier", "stage 2: the proper score of these three")
-    goal: Literal["own", "group", "mixture", "shrunk"] = option(
+    goal: Literal["own", "group", "mixture", "shrunk", "probe"] = option(
         "own",
         "stage 2: the outcome is the reply's own correctness, the group's mean, the mean of both, "
-        "or the group's mean shrunk towards the batch's",
+        "the group's mean shrunk towards the batch's, or what a probe on the policy's hidden "
+        "state, fitted on the replies before, predicts",
     )
     prior: float = option(2.0, "stage 2: `shrunk` counts the batch as so many replies", low=0)
 

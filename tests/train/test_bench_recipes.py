@@ -6,6 +6,7 @@ import gzip
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,30 @@ def rows(shift: float, n: int = 60) -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+def test_each_change_to_ours_trains_on_as_many_replies(
+    bench: Any, taught: Callable[[], Any], tmp_path: Path
+) -> None:
+    start = taught()
+    for part in (start.model, start.tokenizer):
+        part.save_pretrained(tmp_path / "tiny")
+    plan = bench.Plan(**{**asdict(bench.QUICK), "base": str(tmp_path / "tiny"), "steps": 4})
+    for name in ("ours-few-large-updates", "ours-pairs"):
+        piece = bench.Piece("start", name, 0)
+        bench.do(piece, tmp_path / "tiny", tmp_path / "run", tmp_path / "keep", plan)
+        replies = (piece.folder(tmp_path / "run") / "replies.jsonl").read_text().splitlines()
+        assert len(replies) == 64, name
+    names = ["metaconf", *bench.ABLATIONS]
+    configs = [repr(bench.config(bench.Piece("start", n, 0), plan)) for n in names]
+    assert len(set(configs)) == len(names)  # no two are the same run
+
+
+def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
+    pieces = bench.pieces(["start"], ["metaconf", "dcpo", "ours-probe"], [7, 8, 9])
+    count = {"start": 3, "metaconf": 3, "dcpo": 2, "ours-probe": 1}
+    assert {name: [p.recipe for p in pieces].count(name) for name in count} == count
+    assert {p.seed for p in pieces if p.recipe == "ours-probe"} == {7}
 
 
 def test_a_difference_is_paired_by_question(bench: Any) -> None:

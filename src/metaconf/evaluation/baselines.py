@@ -284,8 +284,7 @@ def _p_true(
 def _probe(
     local: LocalModel, every: Sequence[Question], asked: int, path: Path, settings: Settings
 ) -> list[Row]:
-    from metaconf.train.prepare import probe_layer
-    from metaconf.train.probe import answer_states, cross_fitted, fit
+    from metaconf.train.probe import answer_states, cross_fitted, fit, probe_layer
 
     replies = short_answers(local, every, (GREEDY,), path, "probe", settings)
     rows = [answer_row(q, replies[q.id, GREEDY], "probe", None) for q in every]

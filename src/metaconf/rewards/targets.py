@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int64]
-Goal = Literal["own", "group", "mixture", "shrunk"]
+Goal = Literal["own", "group", "mixture", "shrunk", "probe"]
 
 
 def group_mean(values: Array, group: Groups) -> Array:
@@ -36,13 +36,15 @@ def target(goal: Goal, correctness: Array, group: Groups, prior: float = 2.0) ->
     """(N,) targets in [0, 1], NaN where a reply was not graded.
 
     * own: its own correctness a.
+    * probe: the same here; the trainer, which has hidden states, puts a probe's prediction in its
+      place (`train.moving_probe`).
     * group: ā, the mean of the n graded replies to its question, its own included.
     * mixture: ½a + ½ā.
     * shrunk: (n·ā + prior·m) / (n + prior), m the mean over the whole batch: the posterior mean of
       the share right under a Beta prior with mean m that counts as much as `prior` replies. A mean
       of few replies sits at 0 or 1 far more often than the chance behind it does.
     """
-    if goal == "own":
+    if goal in ("own", "probe"):
         return correctness
     mean = group_mean(correctness, group)
     if goal == "mixture":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -22,6 +23,7 @@ from metaconf.engines.local import LocalModel
 from metaconf.engines.sampler import Draw, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.prompts.chat import render
+from metaconf.reply import parse_reply
 from metaconf.rewards.credit import Lesson
 from metaconf.rewards.recipes.base import Exact
 from metaconf.train.encode import Encoded, locate
@@ -34,6 +36,7 @@ from metaconf.train.forward import (
 )
 from metaconf.train.levels import expectation, level_tokens
 from metaconf.train.merged import merged
+from metaconf.train.moving_probe import MovingProbe, reply_states
 from metaconf.train.processes import average_gradients, check_processes
 from metaconf.train.score import exact_losses
 from metaconf.train.segments import spread
@@ -46,7 +49,8 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
     """GRPOTrainer with credit by segment and an exact expected score of the confidence.
 
     `lesson(inputs, texts)` says what the replies of a batch are to teach; `even`: segments weigh
-    alike, whatever their length (see `segments.spread`).
+    alike, whatever their length (see `segments.spread`); `probe` teaches the confidence in the
+    place of the replies' own correctness.
     """
 
     def __init__(
@@ -56,11 +60,13 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         lesson: Callable[[list[dict[str, Any]], list[str]], Lesson],
         reward_funcs: Sequence[Callable[..., Any]],
         even: bool = True,
+        probe: MovingProbe | None = None,
         **kwargs: Any,
     ):
         checked = [_one_each(function) for function in reward_funcs]
         super().__init__(*args, reward_funcs=checked, rollout_func=rollout, **kwargs)  # pyright: ignore
         self.exact, self.lesson, self.even = exact, lesson, even
+        self.probe = probe
         self.levels = level_tokens(self.processing_class)
         check_processes(self.accelerator)
         self._pass: Pass | None = None
@@ -75,12 +81,24 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         )
         tokenizer: Any = self.processing_class
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        taught = self.lesson(inputs, texts)
+        taught = self._probed(self.lesson(inputs, texts), inputs, texts)
         for name in ("outcome", "target", "weight"):
             values = getattr(taught, name)
             batch[name] = torch.tensor(values, dtype=torch.float32, device=ids.device)
         batch["advantages"] = self._advantages(batch["advantages"], taught, found, ids.shape[1])
         return batch
+
+    def _probed(self, taught: Lesson, inputs: list[dict[str, Any]], texts: list[str]) -> Lesson:
+        """The lesson with the probe's targets in the place of the replies' own correctness."""
+        if self.probe is None:
+            return taught
+        asked = [row["prompt"][-1]["content"] for row in inputs]
+        answers = [parse_reply(text).answer or "" for text in texts]
+        with merged(self.accelerator.unwrap_model(self.model)) as model:
+            states = reply_states(LocalModel(model, self.processing_class), asked, answers)
+        return replace(
+            taught, target=self.probe.targets(states, taught.target, self.state.global_step)
+        )
 
     def _advantages(
         self, whole: torch.Tensor, taught: Lesson, found: list[Encoded], width: int

@@ -34,7 +34,7 @@ from metaconf.reply import format_reply
 from metaconf.train.curriculum import curriculum
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
 from metaconf.train.levels import LEVELS, soften
-from metaconf.train.probe import answer_states
+from metaconf.train.probe import answer_states, probe_layer
 from metaconf.train.rundir import begin, shown, who
 from metaconf.train.set_card import Made, write_set_card
 from metaconf.train.teacher import Lessons, write_reflections
@@ -115,11 +115,6 @@ def build_rows(
         return [_row(r, g, reflection_for(r, t, seed), seed) for r, g, t in known]
     written = [(r, g, reflections.get(r.question.id)) for r, g, _ in known]
     return [_row(r, g, text, seed) for r, g, text in written if text is not None]
-
-
-def probe_layer(layers: int) -> int:
-    """Just below the middle: certainty is settled there (layer 14 of 30 in the embedded model)."""
-    return max(1, round(layers * 0.47))
 
 
 def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, Any]:

@@ -21,6 +21,11 @@ from metaconf.train.forward import right_padded, run_after_prefix
 FOLDS = 5
 
 
+def probe_layer(layers: int) -> int:
+    """Just below the middle: certainty is settled there (layer 14 of 30 in the embedded model)."""
+    return max(1, round(layers * 0.47))
+
+
 @torch.inference_mode()
 def answer_states(
     local: Any,

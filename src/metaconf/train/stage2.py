@@ -24,6 +24,7 @@ from metaconf.rewards.recipes import recipe_of
 from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
 from metaconf.train.grpo import ConfidenceGRPOTrainer
 from metaconf.train.heldout import HeldOut, set_aside
+from metaconf.train.moving_probe import MovingProbe
 from metaconf.train.payment import Payment, keep_before, read_before
 from metaconf.train.processes import check_groups
 from metaconf.train.progress import show
@@ -130,7 +131,8 @@ def train(
     payment = Payment(recipe, out / replies_file(args.process_index), config.credit, scale, judge)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
-    keep_before(payment.path, int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0)
+    resumed = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
+    keep_before(payment.path, resumed)
     if isinstance(judge, ReadBy):
         judge.learn(read_before(payment.path, questions))
     questions, held = set_aside(questions, config)
@@ -147,6 +149,7 @@ def train(
         exact=recipe.exact,
         lesson=payment.lesson,
         even=config.credit.even,
+        probe=_probe(recipe, out / f"probe-{args.process_index}.npz", resumed),
     )
     if held:
         every = config.curve.every
@@ -162,6 +165,11 @@ def train(
         )
     note(out, config, config.questions.path, len(rows))
     return finish(trainer.model, local.tokenizer, out)
+
+
+def _probe(recipe: Recipe, path: Path, resumed: int) -> MovingProbe | None:
+    taught = recipe.exact.weight and recipe.exact.goal == "probe"
+    return MovingProbe(path, resumed) if taught else None
 
 
 def run(config: Config) -> Path:

@@ -1,0 +1,68 @@
+"""Stage 2's probe: what the policy's own hidden state says of its answers, fitted as it moves.
+
+Logistic regression as in stage 1 (`probe`), on the batches before and never on the one that it is
+asked about, so that no target carries its reply's own label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaconf.rewards.targets import Array
+from metaconf.train.probe import answer_states, fit, probe_layer
+
+ENOUGH, KEPT = 128, 2048
+"""Graded replies that the probe must know before it teaches, and the last ones that it is fitted
+on: older ones were another policy's."""
+
+
+@dataclass
+class MovingProbe:
+    """What is known of the replies so far, kept in `path`: a resumed run goes on from `step`."""
+
+    path: Path
+    step: int = 0
+    steps: Array = field(init=False)
+    states: np.ndarray = field(init=False)
+    right: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.steps, self.right, self.states = np.zeros(0), np.zeros(0), np.zeros((0, 0), np.float32)
+        if self.step and self.path.exists():
+            with np.load(self.path) as kept:
+                before = kept["steps"] < self.step
+                self.steps, self.right = kept["steps"][before], kept["right"][before]
+                self.states = kept["states"][before]
+
+    def targets(self, states: np.ndarray, outcome: Array, step: int) -> Array:
+        """(n,) the chance in [0, 1] that each answer of a batch is right, by its state (n, D); the
+        `outcome` itself while too little is known, NaN where that is. Then learns the batch."""
+        found = outcome
+        if len(self.right) >= ENOUGH:
+            found = np.where(np.isnan(outcome), np.nan, fit(self.states, self.right)(states))
+        self._learn(states, outcome, step)
+        return found
+
+    def _learn(self, states: np.ndarray, outcome: Array, step: int) -> None:
+        graded = ~np.isnan(outcome)
+        now = np.full(int(graded.sum()), float(step))
+        # The first batch decides how wide the states are.
+        before = self.states.reshape(len(self.right), states.shape[1])
+        self.states = np.concatenate([before, states[graded]])[-KEPT:]
+        self.right = np.concatenate([self.right, outcome[graded]])[-KEPT:]
+        self.steps = np.concatenate([self.steps, now])[-KEPT:]
+        partial = self.path.with_name(f".{self.path.name}.new")
+        with partial.open("wb") as out:
+            np.savez(out, steps=self.steps, right=self.right, states=self.states)
+        partial.replace(self.path)
+
+
+def reply_states(local: Any, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
+    """Hidden states (n, D) of a policy at the ends of the answers in its own replies."""
+    prompts = [local.policy_prompt(question) for question in questions]
+    return answer_states(local, prompts, answers, probe_layer(local.model.config.num_hidden_layers))

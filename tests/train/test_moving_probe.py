@@ -1,0 +1,117 @@
+"""Stage 2's probe: fitted on the batches before, never on what it teaches, kept for a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training import QUESTIONS, SMALL, config_of
+
+from metaconf.config_blocks import Confidence
+from metaconf.engines.local import LocalModel
+from metaconf.records import read_jsonl
+from metaconf.train import grpo, moving_probe, stage2
+from metaconf.train.moving_probe import ENOUGH, KEPT, MovingProbe, reply_states
+from metaconf.train.probe import probe_layer
+
+
+def batch(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """States whose first number decides whether the answer is right."""
+    states = np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+    return states, (states[:, 0] > 0).astype(float)
+
+
+def test_it_teaches_what_the_batches_before_say(tmp_path: Path) -> None:
+    probe = MovingProbe(tmp_path / "probe.npz")
+    first, early = batch(ENOUGH - 1)
+    assert (probe.targets(first, early, 0) == early).all()
+    assert (probe.targets(*batch(1, 1), 1) == batch(1, 1)[1]).all()  # one short before this batch
+    states, right = batch(64, 2)
+    taught = probe.targets(states, 1 - right, 2)  # its own labels, all of them wrong, do not count
+    assert np.corrcoef(taught, right)[0, 1] > 0.7
+    assert ((taught > 0) & (taught < 1)).all()
+
+
+def test_what_was_not_graded_is_not_taught_and_not_learnt(tmp_path: Path) -> None:
+    probe = MovingProbe(tmp_path / "probe.npz")
+    probe.targets(*batch(ENOUGH), 0)
+    states, right = batch(4, 1)
+    right[2] = np.nan
+    assert np.isnan(probe.targets(states, right, 1)).tolist() == [False, False, True, False]
+    assert len(probe.right) == ENOUGH + 3 and not np.isnan(probe.right).any()
+
+
+def test_old_replies_are_forgotten(tmp_path: Path) -> None:
+    probe = MovingProbe(tmp_path / "probe.npz")
+    for step in range(3):
+        probe.targets(*batch(KEPT // 2, step), step)
+    assert len(probe.right) == KEPT and set(probe.steps) == {1, 2}
+
+
+def test_a_resumed_run_knows_what_it_knew_at_its_checkpoint(tmp_path: Path) -> None:
+    whole = MovingProbe(tmp_path / "probe.npz")
+    for step in range(4):
+        whole.targets(*batch(ENOUGH, step), step)
+    known = MovingProbe(tmp_path / "probe.npz", step=2)
+    assert set(known.steps) == {0, 1}
+    again = MovingProbe(tmp_path / "again.npz")
+    for step in range(2):
+        again.targets(*batch(ENOUGH, step), step)
+    states, right = batch(16, 9)
+    assert (known.targets(states, right, 2) == again.targets(states, right, 2)).all()
+    fresh = MovingProbe(tmp_path / "probe.npz")  # a new run in the folder of an old one
+    assert len(fresh.right) == 0
+
+
+def test_states_are_those_of_the_policys_own_reply(taught: Callable[[], LocalModel]) -> None:
+    local = taught()
+    layer = probe_layer(local.model.config.num_hidden_layers)
+    kept: list[torch.Tensor] = []
+    hook = local.model.model.layers[layer - 1].register_forward_hook(
+        lambda _module, _inputs, out: kept.append(out if isinstance(out, torch.Tensor) else out[0])
+    )
+    prompt = local.reply_prompt("What is 1 + 2?")
+    reply = local.tokenizer.encode("Answer: 3", add_special_tokens=False)
+    with torch.no_grad():
+        local.model(torch.tensor([[*prompt, *reply]]))
+    hook.remove()
+    found = reply_states(local, ["What is 1 + 2?"], ["3"])
+    assert found[0] == pytest.approx(kept[0][0, -1].float().numpy(), abs=1e-4)
+
+
+def test_stage_2_teaches_the_probes_prediction(
+    taught: Callable[[], LocalModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving_probe, "ENOUGH", 8)
+    given: list[tuple[Any, Any]] = []
+    told = MovingProbe.targets
+
+    def watched(probe: Any, states: Any, outcome: Any, step: int) -> Any:
+        found = told(probe, states, outcome, step)
+        given.append((outcome, found))
+        return found
+
+    monkeypatch.setattr(MovingProbe, "targets", watched)
+    losses = grpo.exact_losses
+    held: list[Any] = []
+
+    def lost(levels: Any, target: Any, exact: Any) -> Any:
+        held.append(target.numpy())
+        return losses(levels, target, exact)
+
+    monkeypatch.setattr(grpo, "exact_losses", lost)
+    trainer = {**SMALL, "max_steps": 3}
+    config = config_of(trainer=trainer, confidence=Confidence(goal="probe"))
+    stage2.train(taught(), QUESTIONS * 4, config, tmp_path)
+    replies = [row for _, row in read_jsonl(tmp_path / "replies.jsonl")]
+    with np.load(tmp_path / "probe-0.npz") as kept:
+        assert kept["right"].tolist() == [row["correctness"] for row in replies]
+    (right, first), *later = given
+    assert len(given) == 3 and (first == right).all()
+    assert all(((found > 0) & (found < 1)).all() for _, found in later)
+    for (_, found), target in zip(given, held, strict=True):
+        assert len(target) and all(np.isclose(found, one).any() for one in target)
