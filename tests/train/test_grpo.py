@@ -104,11 +104,12 @@ def test_rollout_answers_each_prompt_in_its_place(local_of: Callable[..., Any]) 
     local = local_of()
     first, second = (asked(q) for q in QUESTIONS)
     out = rollout([first, first, second, first, second], stub(local))
-    assert set(out) == {"prompt_ids", "completion_ids", "logprobs"}
+    assert set(out) == {"prompt_ids", "completion_ids", "logprobs", "token_logprobs"}
     prompts = [list(local.reply_prompt(QUESTIONS[i])) for i in (0, 0, 1, 0, 1)]
     assert out["prompt_ids"] == prompts
     replies = out["completion_ids"]
     assert len(replies) == 5 and all(1 <= len(r) <= 6 for r in replies)
+    assert [len(one) for one in out["token_logprobs"]] == [len(r) for r in replies]
     assert len({tuple(replies[i]) for i in (0, 1, 3)}) == 3
     # The same replies whatever else is asked; others at another step or seed.
     assert rollout([second, first], stub(local))["completion_ids"] == [replies[2], replies[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from training import QUESTIONS, SMALL, config_of
 from metaconf.config_blocks import Confidence
 from metaconf.engines.local import LocalModel
 from metaconf.records import read_jsonl
+from metaconf.reply import format_reply
 from metaconf.train import grpo, moving_probe, stage2
-from metaconf.train.moving_probe import ENOUGH, KEPT, MovingProbe, reply_states
+from metaconf.train.encode import encode_reply
+from metaconf.train.moving_probe import ENOUGH, KEPT, MovingProbe, answer_features
 from metaconf.train.probe import probe_layer
 
 
@@ -67,20 +70,39 @@ def test_a_resumed_run_knows_what_it_knew_at_its_checkpoint(tmp_path: Path) -> N
     assert len(fresh.right) == 0
 
 
-def test_states_are_those_of_the_policys_own_reply(taught: Callable[[], LocalModel]) -> None:
-    local = taught()
-    layer = probe_layer(local.model.config.num_hidden_layers)
+def test_features_are_the_state_at_the_end_of_the_answer_and_its_chance(
+    taught: Callable[[], LocalModel],
+) -> None:
+    model = taught().model
+    layer = probe_layer(model.config.num_hidden_layers)
     kept: list[torch.Tensor] = []
-    hook = local.model.model.layers[layer - 1].register_forward_hook(
+    hook = model.model.layers[layer - 1].register_forward_hook(
         lambda _module, _inputs, out: kept.append(out if isinstance(out, torch.Tensor) else out[0])
     )
-    prompt = local.reply_prompt("What is 1 + 2?")
-    reply = local.tokenizer.encode("Answer: 3", add_special_tokens=False)
-    with torch.no_grad():
-        local.model(torch.tensor([[*prompt, *reply]]))
+    rows = [[5, 6, 7], [5, 6, 8, 9]]
+    for row in rows:
+        with torch.no_grad():
+            model(torch.tensor([row]))
     hook.remove()
-    found = reply_states(local, ["What is 1 + 2?"], ["3"])
-    assert found[0] == pytest.approx(kept[0][0, -1].float().numpy(), abs=1e-4)
+    found = answer_features(model, rows, [0.25, 0.0])
+    width = model.config.hidden_size
+    for place, states in enumerate(kept):
+        assert found[place, :width] == pytest.approx(states[0, -1].float().numpy(), abs=1e-4)
+    assert sorted(set(found[0, width:].tolist())) == pytest.approx(
+        [math.log(0.25), math.log(0.25 / 0.75)]
+    )
+    assert np.isfinite(found).all()  # a reply without an answer has none to be sure of
+
+
+def test_a_reply_is_read_until_its_answer_ends(taught: Callable[[], LocalModel]) -> None:
+    tokenizer = taught().tokenizer
+    reply = encode_reply(tokenizer, format_reply("3 4", "I know it.", 0.5))
+    logprobs = [-0.125] * len(reply.tokens)
+    told = grpo._told(reply, logprobs)
+    assert tokenizer.decode(told.until) == "Answer: 3 4"
+    start, end = reply.spans["answer"]
+    assert told.chance == pytest.approx(math.exp(-0.125 * (end - start)))
+    assert grpo._told(encode_reply(tokenizer, "no reply"), logprobs) == ([], 0.0)
 
 
 def test_stage_2_teaches_the_probes_prediction(
@@ -109,6 +131,7 @@ def test_stage_2_teaches_the_probes_prediction(
     stage2.train(taught(), QUESTIONS * 4, config, tmp_path)
     replies = [row for _, row in read_jsonl(tmp_path / "replies.jsonl")]
     with np.load(tmp_path / "probe-0.npz") as kept:
+        assert len(np.unique(kept["states"][:, -1])) > 1  # each reply's own chance
         assert kept["right"].tolist() == [row["correctness"] for row in replies]
     (right, first), *later = given
     assert len(given) == 3 and (first == right).all()

@@ -11,10 +11,8 @@ import numpy as np
 from metaconf.graders import grade_answer, group_answers, same_answer
 from metaconf.prompts.teacher import Evidence, likely_cause, reflect
 from metaconf.records import Question, Reply
-from metaconf.train.probe import cross_fitted
+from metaconf.train.probe import beside, chance_columns, cross_fitted
 
-COPIES = 10
-"""How often the sampling columns of a probe are repeated (see `features`)."""
 BLUR = 0.15
 """Standard deviation of the noise on the certainty that words a reflection."""
 MIN_SHARE = 0.2
@@ -92,14 +90,10 @@ def reflection_for(row: Answered, certainty: float, seed: int) -> str:
 
 def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:
     """(n, D + 3·COPIES) probe features: hidden states, and what sampling has shown already: the
-    answer's log-probability and log-odds, and the agreement.
-
-    The three columns are repeated so that the penalty, shared with D hidden dimensions, does not
-    drown them (COPIES = 10 was best of 1, 3, 10 on held-out questions).
-    """
-    chance = np.array([min(max(r.probability or 0.0, 1e-6), 1 - 1e-4) for r in rows])
-    seen = np.stack([np.log(chance), np.log(chance / (1 - chance)), [r.agreement for r in rows]], 1)
-    return np.hstack([states, np.repeat(seen, COPIES, axis=1)])
+    answer's log-probability and log-odds, and the agreement."""
+    chance = np.array([r.probability or 0.0 for r in rows])
+    agreement = np.array([r.agreement for r in rows])
+    return beside(states, np.column_stack([chance_columns(chance), agreement]))
 
 
 def targets(rows: Sequence[Answered], kind: str, states: np.ndarray | None = None) -> np.ndarray:

@@ -11,10 +11,10 @@ What differs from TRL's trainer, and why:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -23,7 +23,6 @@ from metaconf.engines.local import LocalModel
 from metaconf.engines.sampler import Draw, Sampling, draw
 from metaconf.errors import UserError
 from metaconf.prompts.chat import render
-from metaconf.reply import parse_reply
 from metaconf.rewards.credit import Lesson
 from metaconf.rewards.recipes.base import Exact
 from metaconf.train.encode import Encoded, locate
@@ -36,13 +35,25 @@ from metaconf.train.forward import (
 )
 from metaconf.train.levels import expectation, level_tokens
 from metaconf.train.merged import merged
-from metaconf.train.moving_probe import MovingProbe, reply_states
+from metaconf.train.moving_probe import MovingProbe, answer_features
 from metaconf.train.processes import average_gradients, check_processes
 from metaconf.train.score import exact_losses
 from metaconf.train.segments import spread
 
 IGNORE = -1
 """The place of the level in a reply that states none: it takes no part in the confidence loss."""
+
+
+class _Told(NamedTuple):
+    """The tokens of a reply until its answer ends, and the chance in [0, 1] of the answer's."""
+
+    until: list[int]
+    chance: float
+
+
+def _told(reply: Encoded, logprobs: Sequence[float]) -> _Told:
+    start, end = reply.spans.get("answer", (0, 0))
+    return _Told(reply.tokens[:end], math.exp(sum(logprobs[start:end])) if end else 0.0)
 
 
 class ConfidenceGRPOTrainer(GRPOTrainer):
@@ -81,24 +92,31 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         )
         tokenizer: Any = self.processing_class
         texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        taught = self._probed(self.lesson(inputs, texts), inputs, texts)
+        taught = self.lesson(inputs, texts)
+        if self.probe is not None:
+            taught = self._probed(self.probe, taught, batch, zip(found, inputs, strict=True))
         for name in ("outcome", "target", "weight"):
             values = getattr(taught, name)
             batch[name] = torch.tensor(values, dtype=torch.float32, device=ids.device)
         batch["advantages"] = self._advantages(batch["advantages"], taught, found, ids.shape[1])
         return batch
 
-    def _probed(self, taught: Lesson, inputs: list[dict[str, Any]], texts: list[str]) -> Lesson:
+    def _probed(
+        self,
+        probe: MovingProbe,
+        taught: Lesson,
+        batch: dict[str, Any],
+        replies: Iterable[tuple[Encoded, dict[str, Any]]],
+    ) -> Lesson:
         """The lesson with the probe's targets in the place of the replies' own correctness."""
-        if self.probe is None:
-            return taught
-        asked = [row["prompt"][-1]["content"] for row in inputs]
-        answers = [parse_reply(text).answer or "" for text in texts]
+        told = [_told(reply, row["token_logprobs"]) for reply, row in replies]
+        prompts = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
+        asked = [ids[mask.bool()].tolist() for ids, mask in prompts]
+        rows = [[*prompt, *one.until] for prompt, one in zip(asked, told, strict=True)]
         with merged(self.accelerator.unwrap_model(self.model)) as model:
-            states = reply_states(LocalModel(model, self.processing_class), asked, answers)
-        return replace(
-            taught, target=self.probe.targets(states, taught.target, self.state.global_step)
-        )
+            features = answer_features(model, rows, [one.chance for one in told])
+        step = self.state.global_step
+        return replace(taught, target=probe.targets(features, taught.target, step))
 
     def _advantages(
         self, whole: torch.Tensor, taught: Lesson, found: list[Encoded], width: int
@@ -221,5 +239,6 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     return {
         "prompt_ids": [prompt_tokens[text] for text in texts],
         "completion_ids": [row.tokens for row in ordered],
-        "logprobs": None,
+        "logprobs": None,  # TRL would take them for those of another engine
+        "token_logprobs": [row.logprobs for row in ordered],
     }

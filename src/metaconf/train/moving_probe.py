@@ -1,7 +1,8 @@
 """Stage 2's probe: what the policy's own hidden state says of its answers, fitted as it moves.
 
-Logistic regression as in stage 1 (`probe`), on the batches before and never on the one that it is
-asked about, so that no target carries its reply's own label.
+Logistic regression as in stage 1 (`probe`) on hidden state and the answer's own probability, on
+the batches before and never on the one that it is asked about, so that no target carries its
+reply's own label.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from metaconf.rewards.targets import Array
-from metaconf.train.probe import answer_states, fit, probe_layer
+from metaconf.train.probe import beside, chance_columns, fit, last_states, probe_layer
 
 ENOUGH, KEPT = 128, 2048
 """Graded replies that the probe must know before it teaches, and the last ones that it is fitted
@@ -40,8 +41,8 @@ class MovingProbe:
                 self.states = kept["states"][before]
 
     def targets(self, states: np.ndarray, outcome: Array, step: int) -> Array:
-        """(n,) the chance in [0, 1] that each answer of a batch is right, by its state (n, D); the
-        `outcome` itself while too little is known, NaN where that is. Then learns the batch."""
+        """(n,) the chance in [0, 1] that each answer of a batch is right, by its features (n, F);
+        the `outcome` itself while too little is known, NaN where that is. Then learns the batch."""
         found = outcome
         if len(self.right) >= ENOUGH:
             found = np.where(np.isnan(outcome), np.nan, fit(self.states, self.right)(states))
@@ -62,7 +63,10 @@ class MovingProbe:
         partial.replace(self.path)
 
 
-def reply_states(local: Any, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
-    """Hidden states (n, D) of a policy at the ends of the answers in its own replies."""
-    prompts = [local.policy_prompt(question) for question in questions]
-    return answer_states(local, prompts, answers, probe_layer(local.model.config.num_hidden_layers))
+def answer_features(
+    model: Any, rows: Sequence[Sequence[int]], chance: Sequence[float]
+) -> np.ndarray:
+    """(n, D + 2·COPIES): a policy's hidden states at the ends of its answers, `rows` the tokens of
+    prompt and reply until there, and the `chance` in [0, 1] with which it gave them."""
+    states = last_states(model, rows, probe_layer(model.config.num_hidden_layers))
+    return beside(states, chance_columns(np.asarray(chance))).astype(np.float32)
