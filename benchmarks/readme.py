@@ -125,7 +125,55 @@ def llama_factory(record: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
 
 
+def recipes(record: dict[str, Any]) -> str:
+    """Every recipe from the same start, the best Brier score first; then ours with one change."""
+    figures = record["figures"]
+    named = [name.removeprefix("brier_") for name in figures if f"accuracy_{name[6:]}" in figures]
+    ranked = sorted(named, key=lambda name: figures[f"brier_{name}"]["value"])
+    published = [name for name in ranked if not name.startswith("ours")]
+    changed = ["metaconf", *(name for name in ranked if name.startswith("ours"))]
+    lines = [*RECIPE_HEAD, *(_recipe(name, figures) for name in published), ""]
+    if len(changed) > 1:
+        lines += ["Ours with one thing changed:", "", *RECIPE_HEAD]
+        lines += [*(_recipe(name, figures) for name in changed), ""]
+    return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
+
+
+RECIPE_HEAD = (
+    "| recipe | accuracy | AUROC | Brier | less ours | ECE | levels | replies until calibrated |",
+    "|---|---|---|---|---|---|---|---|",
+)
+
+
+def _recipe(name: str, figures: dict[str, Any]) -> str:
+    known = [figures.get(f"{score}_{name}") for score in ("accuracy", "auroc", "brier")]
+    cells = [shown(one) for one in known]
+    cells += [shown(figures.get(f"brier_difference_{name}")), shown(figures.get(f"ece_{name}"))]
+    levels = figures.get("confidence_levels" if name == "metaconf" else f"levels_{name}")
+    cells.append("–" if levels is None else f"{levels['value']:.1f}")
+    reached = figures.get(f"replies_to_calibrated_{name}")
+    bound = "> " if reached and "bound" in reached["unit"] else ""
+    cells.append("–" if reached is None else f"{bound}{reached['value']:.0f}")
+    shown_name = "**metaconf**" if name == "metaconf" else RECIPE_NAMES.get(name, name)
+    return f"| {shown_name} | " + " | ".join(cells) + " |"
+
+
+RECIPE_NAMES = {
+    "start": "the start: stage 1 on the share of agreeing samples",
+    "ours-by-segment": "each part paid to its own segment",
+    "ours-sampled": "the sampled number paid, no exact score",
+    "ours-narrow": "exact score: cross-entropy to a narrow goal",
+    "ours-expectation": "exact score: Brier score of the expectation",
+    "ours-group": "taught the group's mean",
+    "ours-probe": "taught a probe's prediction",
+    "ours-reader": "reflections paid by a reader of words",
+    "ours-constant-rate": "a constant learning rate",
+    "ours-pairs": "pairs instead of groups of four",
+    "ours-few-large-updates": "a quarter of the updates, four times as large",
+}
+
 BLOCKS = {
+    "recipes": ("recipes", recipes),
     "llama_factory": ("llama_factory", llama_factory),
     "trl_plain": ("trl_plain", targets),
     "commonsense": ("commonsense", targets),

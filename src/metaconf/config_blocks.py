@@ -180,6 +180,12 @@ class Confidence:
         "stage 1: a probe on hidden state and samples, on the hidden state alone, the share of "
         "samples that agree or that are right, or mean of own correctness and agreement",
     )
+    labels: int = option(
+        0,
+        "stage 1: fit the probe on the first so many graded answers alone, and teach all answers "
+        "what it predicts; 0: on all",
+        low=0,
+    )
     answers: Literal["greedy", "varied"] = option(
         "greedy",
         "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",

@@ -25,7 +25,16 @@ from metaconf.config import (
     load_config,
     resolved,
 )
-from metaconf.config_blocks import AS_IS, EMBEDDED, Config, Judge, Questions, Stage, Teacher
+from metaconf.config_blocks import (
+    AS_IS,
+    EMBEDDED,
+    Confidence,
+    Config,
+    Judge,
+    Questions,
+    Stage,
+    Teacher,
+)
 from metaconf.config_values import read_yaml
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
@@ -59,8 +68,17 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     check_learnable(config.questions, config.judge)
     check_engine(config.engine.kind)
     check_embedded(config.model_name_or_path)
+    _check_labels(config.confidence)
     _check_same(config, resume)
     return config
+
+
+def _check_labels(how: Confidence) -> None:
+    if how.labels and how.target not in ("probe", "hidden"):
+        raise UserError(
+            f"confidence.labels {how.labels}: only a probe teaches answers whose grade it does not"
+            f" know, and confidence.target is {how.target}; leave the key out, or choose probe"
+        )
 
 
 def stage_config(

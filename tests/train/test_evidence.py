@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,26 @@ def test_probe_targets_are_cross_fitted_and_skip_what_is_not_graded(kind: str) -
     kept = np.arange(60) != 5
     right = np.arange(60) % 2 == 1
     assert found[kept & right].mean() > found[kept & ~right].mean() + 0.1
+
+
+@pytest.mark.parametrize("kind", ["probe", "hidden"])
+def test_a_probe_on_some_labels_teaches_all_answers_and_knows_no_other(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    rows, states = [], []
+    for i in range(60):
+        question = Question(f"q{i}", "Where is Quito?", (Target(("" if i == 50 else "Ecuador",)),))
+        rows.append(row("Ecuador" if i % 2 else "Peru", "Ecuador", question=question))
+        states.append(rng.normal(size=4) + 2 * (i % 2))
+    found = targets(rows, kind, np.array(states), labels=40)
+    assert not np.isnan(found).any()  # the one that nothing can grade is taught too
+    right = np.arange(60) % 2 == 1
+    for part in (slice(40), slice(40, None)):
+        assert found[part][right[part]].mean() > found[part][~right[part]].mean() + 0.1
+    others = [*rows[:40], *(replace(r, right=1 - (r.right or 0)) for r in rows[40:])]
+    assert (targets(others, kind, np.array(states), labels=40) == found).all()
+    first = [replace(rows[0], right=1.0), *rows[1:]]
+    again = targets(first, kind, np.array(states), labels=40)
+    assert again[0] == found[0] and (again[40:] != found[40:]).any()
 
 
 def test_reflections_are_the_same_for_the_same_seed() -> None:

@@ -15,9 +15,9 @@ from training import QUESTIONS, config_of
 from metaconf.config_blocks import Curve, Lora
 from metaconf.engines.local import load_local
 from metaconf.errors import UserError
-from metaconf.records import Question, Target
+from metaconf.records import Parsed, Question, Target
 from metaconf.train import stage2
-from metaconf.train.heldout import measure, set_aside
+from metaconf.train.heldout import _reader_gain, measure, set_aside
 
 
 def test_curves_are_measured_and_the_best_model_is_kept(
@@ -56,6 +56,19 @@ def test_curves_are_measured_and_the_best_model_is_kept(
     assert {k: v for k, v in best.items() if k != "folder"} == least
     again = measure(load_local(str(tmp_path / "2" / best["folder"]), torch.float32), QUESTIONS, 40)
     assert again["heldout_brier"] == pytest.approx(best["heldout_brier"])
+
+
+def test_the_curve_has_what_reflections_tell_a_reader() -> None:
+    asked = [Question(str(i), "Where is it?", (Target(("Quito",)),)) for i in range(120)]
+    right = [float(i % 2) for i in range(120)]
+    telling = [Parsed("Quito", "I know it." if r else "I guess.", 0.5, None, (), {}) for r in right]
+    silent = [Parsed("Quito", "I say so.", 0.5, None, (), {}) for _ in right]
+    assert (_reader_gain(asked, telling, right) or 0) > 0.15  # of the .25 of one who knows nothing
+    assert abs(_reader_gain(asked, silent, right) or 1) < 0.02
+    assert _reader_gain(asked[:49], telling[:49], right[:49]) is None
+    unread = [Parsed("Quito", None, 0.5, None, (), {})] * 120
+    assert _reader_gain(asked, unread, right) is None
+    assert _reader_gain(asked, telling, [None] * 120) is None
 
 
 def test_a_resumed_run_goes_on_with_its_curve(taught: Callable[[], Any], tmp_path: Path) -> None:

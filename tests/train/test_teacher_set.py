@@ -16,6 +16,7 @@ from metaconf.cli import main
 from metaconf.client import Endpoint
 from metaconf.config_blocks import Client
 from metaconf.errors import UserError
+from metaconf.preflight import prepare_config
 from metaconf.records import Question, Reply, Target, read_jsonl
 from metaconf.reply import parse_reply
 from metaconf.train.evidence import Answered
@@ -129,3 +130,35 @@ def test_a_teacher_without_an_address_is_refused_at_once(
     assert main(told) == 2
     assert "DEEPSEEK_BASE_URL: not set" in capsys.readouterr().err
     assert not (tmp_path / "set").exists()
+
+
+def test_a_judge_grades_no_more_answers_than_labels_are_wanted(tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"question": f"Where is Q{i}?", "answer": "Mali", "task": "long"} for i in range(24)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked: list[str] = []
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        data = json.loads(sent["messages"][1]["content"])
+        asked.append(data["data"]["question"])
+        word = ["right", "wrong"][len(asked) % 2]
+        return ok(json.dumps({"ticket": data["ticket"], "verdict": word}))
+
+    out, config = tmp_path / "set", tmp_path / "c.yaml"
+    with serving(handler) as server:
+        block = {"kind": "llm", "base_url": server.url}
+        how = {"target": "probe", "labels": 8}
+        config.write_text(yaml.safe_dump({"judge": block, "confidence": how}))
+        model = tiny_model(tmp_path / "llama")
+        told = ["--model", str(model), "--questions", str(questions), "--output_dir", str(out)]
+        assert main(["prepare", "--config", str(config), *told]) == 0
+    made = [row for _, row in read_jsonl(out / "sft.jsonl")]
+    assert len(asked) == len(set(asked)) == 8 < len(made)
+    assert all(0 <= row["target"] <= 1 for row in made)
+    assert "fitted on 8 graded answers" in (out / "README.md").read_text()
+
+
+def test_labels_without_a_probe_are_refused(tmp_path: Path) -> None:
+    words = ["--confidence.labels", "8", "--confidence.target", "share"]
+    with pytest.raises(UserError, match=r"confidence\.labels 8: .*confidence\.target is share"):
+        prepare_config(None, [*words, "--output_dir", str(tmp_path / "out")])

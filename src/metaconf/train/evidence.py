@@ -11,7 +11,7 @@ import numpy as np
 from metaconf.graders import grade_answer, group_answers, same_answer
 from metaconf.prompts.teacher import Evidence, likely_cause, reflect
 from metaconf.records import Question, Reply
-from metaconf.train.probe import beside, chance_columns, cross_fitted
+from metaconf.train.probe import beside, chance_columns, cross_fitted, fit
 
 BLUR = 0.15
 """Standard deviation of the noise on the certainty that words a reflection."""
@@ -96,13 +96,16 @@ def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:
     return beside(states, np.column_stack([chance_columns(chance), agreement]))
 
 
-def targets(rows: Sequence[Answered], kind: str, states: np.ndarray | None = None) -> np.ndarray:
+def targets(
+    rows: Sequence[Answered], kind: str, states: np.ndarray | None = None, labels: int = 0
+) -> np.ndarray:
     """The confidence (n,) that each answer is taught, in [0, 1]; NaN where it was not graded.
 
     "share": samples that agree with the answer. "right": share of samples that are right.
     "mixture": mean of the answer's own correctness and the agreement. "hidden": cross-fitted
     prediction of a linear probe on the hidden states (n, D). "probe": the same with the answer's
-    probability and agreement beside them, which is better than each alone.
+    probability and agreement beside them, which is better than each alone; with `labels` fitted on
+    the first so many graded answers, whose prediction the others get, graded or not.
     """
     agreement = np.array([r.agreement for r in rows])
     right = np.array([np.nan if r.right is None else r.right for r in rows], float)
@@ -115,8 +118,11 @@ def targets(rows: Sequence[Answered], kind: str, states: np.ndarray | None = Non
     if states is None:
         raise ValueError(f"the target {kind!r} needs hidden states")
     columns = states if kind == "hidden" else features(rows, states)
-    known = ~np.isnan(right)
     result = np.full(len(rows), np.nan)
-    groups = [r.question.id for r, k in zip(rows, known, strict=True) if k]
+    known = np.flatnonzero(~np.isnan(right))[: labels or None]
+    groups = [rows[place].question.id for place in known]
     result[known] = cross_fitted(columns[known], right[known], groups)
+    others = np.setdiff1d(np.arange(len(rows)), known)
+    if labels and len(others):
+        result[others] = fit(columns[known], right[known])(columns[others])
     return result

@@ -23,11 +23,14 @@ from metaconf.engines.local import LocalModel, sample_replies
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.errors import UserError
 from metaconf.graders import grade_answer
+from metaconf.judge.reader import cross_fitted, told_of
 from metaconf.questions import load_questions, pick
-from metaconf.records import Question, Reply
+from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import parse_reply
 from metaconf.train.merged import merged
 
+FEWEST = 50
+"""Replies without which no reader is fitted."""
 PREFIX = "heldout_"
 BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
 Split = tuple[list[Question], list[Question]]
@@ -54,8 +57,9 @@ def set_aside(questions: Sequence[Question], config: Config) -> Split:
 
 
 def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> dict[str, float]:
-    """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens`, and how many of them
-    were graded and stated a confidence. A figure that is not defined is left out."""
+    """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens`, how many of them were
+    graded and stated a confidence, and what their reflections take off a reader's Brier score. A
+    figure that is not defined is left out."""
     found: dict[str, Reply] = {}
     sample_replies(
         local,
@@ -73,7 +77,25 @@ def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> di
     rows = {name: figures[name]["value"] for name in names}
     both = sum(c is not None and g is not None for c, g in zip(stated, grades, strict=True))
     rows |= {"n": both, "format": float(np.mean([p.well_formed for p in parsed]))}
+    rows["reader_gain"] = _reader_gain(questions, parsed, grades)
     return {f"{PREFIX}{name}": float(value) for name, value in rows.items() if value is not None}
+
+
+def _reader_gain(
+    questions: Sequence[Question], parsed: Sequence[Parsed], grades: Sequence[float | None]
+) -> float | None:
+    """What a reader's Brier score loses by the reflections, in a reader of words fitted on the
+    replies to other questions; None where they are too few."""
+    read = [
+        (told, grade, question.id)
+        for question, reply, grade in zip(questions, parsed, grades, strict=True)
+        if (told := told_of(question.prompt, reply.answer, reply.reflection)) and grade is not None
+    ]
+    if len(read) < FEWEST:
+        return None
+    told, right, ids = zip(*read, strict=True)
+    without, with_it = cross_fitted(told, right, ids)[0]
+    return metrics.brier(without, np.array(right)) - metrics.brier(with_it, np.array(right))
 
 
 class HeldOut(TrainerCallback):

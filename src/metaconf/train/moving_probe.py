@@ -42,8 +42,8 @@ class MovingProbe:
 
     def targets(self, states: np.ndarray, outcome: Array, step: int) -> Array:
         """(n,) the chance in [0, 1] that each answer of a batch is right, by its features (n, F);
-        the `outcome` itself while too little is known, NaN where that is. Then learns the batch."""
-        found = outcome
+        NaN where the `outcome` is, and while too little is known. Then learns the batch."""
+        found = np.full(len(outcome), np.nan)
         if len(self.right) >= ENOUGH:
             found = np.where(np.isnan(outcome), np.nan, fit(self.states, self.right)(states))
         self._learn(states, outcome, step)

@@ -68,11 +68,12 @@ def collect(
     k: int,
     answers: str = "greedy",
     judge: Judge | None = None,
+    labels: int = 0,
 ) -> list[Answered]:
     """Grade and group what was sampled; questions without a usable answer are left out.
 
     `answers`: "greedy", the likeliest one, or "varied" (see `varied.vary`). Answers of sentences
-    are graded by the `judge`, where there is one.
+    are graded by the `judge`, where there is one: the first `labels`, or all.
     """
     drawn = [(replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions]
     if answers == "varied":
@@ -80,7 +81,10 @@ def collect(
     else:
         rows = [answered(q, *one) for q, one in zip(questions, drawn, strict=True)]
     usable = [row for row in rows if row.answer and speakable(row.answer)]
-    return _judged(judge, usable) if judge is not None else usable
+    if judge is None:
+        return usable
+    asked = len(usable) if labels == 0 else labels
+    return [*_judged(judge, usable[:asked]), *usable[asked:]]
 
 
 def _judged(judge: Judge, rows: Sequence[Answered]) -> list[Answered]:
@@ -100,6 +104,7 @@ def build_rows(
     layer: int | None,
     seed: int,
     reflections: Mapping[str, str] | None = None,
+    labels: int = 0,
 ) -> list[dict[str, Any]]:
     """Sharegpt rows with `target` (0–1); ungraded answers stay out, and so do those that have none
     of the given `reflections` (by question id; None: the offline teacher writes them)."""
@@ -108,7 +113,7 @@ def build_rows(
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]
         depth = layer or probe_layer(local.model.config.num_hidden_layers)
         states = answer_states(local, prompts, [row.answer for row in rows], depth)
-    goals = targets(rows, kind, states)
+    goals = targets(rows, kind, states, labels)
     told = goals if kind in BLIND else targets(rows, "share")
     known = [(r, g, t) for r, g, t in zip(rows, goals, told, strict=True) if not np.isnan(g)]
     if reflections is None:
@@ -160,10 +165,12 @@ def prepare(
     target: str = "probe",
     layer: int | None = None,
     seed: int = 0,
+    labels: int = 0,
 ) -> list[dict[str, Any]]:
     """Do it all and write the files; returns the rows. Asks again only for what is missing."""
     replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
-    rows = build_rows(local, collect(questions, replies, samples), target, layer, seed)
+    answers = collect(questions, replies, samples)
+    rows = build_rows(local, answers, target, layer, seed, labels=labels)
     write_set(folder, rows, seed=seed)
     return rows
 
@@ -198,17 +205,18 @@ def run(config: Config, resume: bool = False) -> Path:
         del local  # its memory is needed: the probe reads hidden states, which transformers gives
         local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
-    answers = collect(questions, replies, SAMPLES, how.answers, judge)
-    lessons = _lessons(config, [row for row in answers if row.right is not None], out)
+    answers = collect(questions, replies, SAMPLES, how.answers, judge, how.labels)
+    taught = [row for row in answers if how.labels or row.right is not None]
+    lessons = _lessons(config, taught, out)
     written = lessons.written if lessons else None
-    rows = build_rows(local, answers, how.target, None, config.seed, written)
+    rows = build_rows(local, answers, how.target, None, config.seed, written, how.labels)
     write_set(out, rows, config.teacher, lessons, how, config.seed)
-    graded = sum(row.right is not None for row in answers)
+    known = f"{how.target}, fitted on {how.labels} graded answers" if how.labels else how.target
     model, taught_by = config.model_name_or_path, config.teacher
     teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"
     made = Made(
-        shown(model), shown(source), len(questions), SAMPLES, how.target, how.answers, teacher,
-        time.monotonic() - start, len(answers), len(answers) - graded, lessons,
+        shown(model), shown(source), len(questions), SAMPLES, known, how.answers, teacher,
+        time.monotonic() - start, len(answers), len(answers) - len(taught), lessons,
     )  # fmt: skip
     write_set_card(out / "README.md", made, [row["target"] for row in rows])
     print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
