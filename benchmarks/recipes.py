@@ -2,8 +2,10 @@
 
     python benchmarks/recipes.py --seeds 0 1 2 [--start runs/share/stage1] [--minutes 60]
 
-Of the seeds, ours and RLCR take all, the other published recipes the first two, and ours with one
-thing changed (ABLATIONS) the first.
+Ours spends part of its labels on a probe that teaches all the stage-1 answers, which have been
+sampled already, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
+with one thing changed (ABLATIONS). Of the seeds, ours and RLCR take all, the other published
+recipes the first two, and the changed ones the first.
 
 Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
 questions) and goes on where it was interrupted; --minutes begins no piece after so long. What a
@@ -32,6 +34,7 @@ import default
 import recipes_figures
 import record
 import scoring
+from recipes_starts import share_start, taught, taught_folder
 
 from metaconf import demo
 from metaconf.config import RUN_MARKER
@@ -40,6 +43,7 @@ from metaconf.preflight import mark_run
 from metaconf.rewards.recipes import OURS, PUBLISHED
 
 ABLATIONS: dict[str, dict[str, Any]] = {
+    "ours-stage-2-alone": {},
     "ours-by-segment": {"credit": Credit(by="segment")},
     "ours-sampled": {"confidence": Confidence(exact=0.0)},
     "ours-narrow": {"confidence": Confidence(score="narrow")},
@@ -53,7 +57,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
         "trainer": {"gradient_accumulation_steps": 4, "learning_rate": 6e-5, "warmup_steps": 1}
     },
 }
-"""Our recipe with one thing changed: other keys of its configuration."""
+"""Our recipe in stage 2 alone, as it is and with other keys of its configuration."""
 RECIPES = (OURS, *PUBLISHED, *ABLATIONS)
 SEEDS = {OURS: 3, "rlcr": 3, "start": 3, **dict.fromkeys(ABLATIONS, 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
@@ -65,6 +69,7 @@ class Plan:
 
     base: str = "embedded"
     steps: int = 48
+    labels: int = 320
     heldout: int = 1000
     out_of_domain: int = 200
     every: int = 8
@@ -72,7 +77,7 @@ class Plan:
     stage1_questions: int = demo.Plan().stage1_questions
 
 
-QUICK = Plan(steps=2, heldout=8, out_of_domain=2, every=2, curve=6, stage1_questions=16)
+QUICK = Plan(steps=4, labels=32, heldout=8, out_of_domain=2, every=2, curve=6, stage1_questions=40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +115,31 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
         local = load_local(str(folder))
     else:
         shutil.rmtree(folder, ignore_errors=True)  # cut short while it trained
-        local = _train(piece, start, folder, plan)
+        begin = taught(out, plan, piece.seed, start) if piece.recipe == OURS else start
+        local = _train(piece, begin, folder, plan)
     rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
     names = ("question_id", "confidence", "correctness", "split", "problems")
-    curve = folder / "curve.json"
     measured = {
         "plan": asdict(plan),
         "rows": [{name: row[name] for name in names} for row in rows],
         "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
-        "curve": json.loads(curve.read_text()) if curve.exists() else [],
+        "curve": _curve(piece, folder, out, plan),
         "tokens": sum(row["tokens"] for row in rows) / len(rows),
     }
     recipes_figures.write(piece.kept(keep), measured)
     for weights in (folder / "model.safetensors", folder / "best"):  # 0.3 GB a piece
         shutil.rmtree(weights) if weights.is_dir() else weights.unlink(missing_ok=True)
+
+
+def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:
+    """What was measured while it trained; ours has spent labels and time before its stage 2."""
+    path = folder / "curve.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    if piece.recipe != OURS:
+        return rows
+    spent = demo.Clock.of(taught_folder(out, piece.seed) / "clock.json").parts["taught"]
+    before = {"replies": plan.labels, "seconds": spent}
+    return [{k: v + before.get(k, 0) for k, v in row.items()} for row in rows if "replies" in row]
 
 
 def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
@@ -139,8 +155,9 @@ def config(piece: Piece, plan: Plan) -> Config:
     """What a piece is trained with: as many replies, and looks at the held-out questions, whatever
     the size of its updates."""
     changed = dict(ABLATIONS.get(piece.recipe, {}))
-    named: Any = OURS if changed else piece.recipe
-    trainer = {**demo.STAGE2, "max_steps": plan.steps, "num_generations": GROUP}
+    named: Any = OURS if piece.recipe in ABLATIONS else piece.recipe
+    spent = plan.labels // REPLIES if piece.recipe == OURS else 0
+    trainer = {**demo.STAGE2, "max_steps": plan.steps - spent, "num_generations": GROUP}
     trainer |= changed.pop("trainer", {})
     together = trainer.get("gradient_accumulation_steps", 1)
     trainer["max_steps"] //= together
@@ -148,6 +165,8 @@ def config(piece: Piece, plan: Plan) -> Config:
     return Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve, **changed)
 
 
+REPLIES: int = demo.STAGE2["per_device_train_batch_size"]
+"""Replies to a step."""
 GROUP = 4
 """Replies to a question: most recipes compare within a group, and the demo's pairs are little."""
 
@@ -155,28 +174,6 @@ GROUP = 4
 @cache
 def asked(plan: Plan) -> list[Any]:
     return demo.heldout(plan.heldout, plan.out_of_domain)
-
-
-def share_start(out: Path, plan: Plan, seed: int) -> Path:
-    """A stage-1 model of this seed that has learnt format and reflection, and whose confidence was
-    taught the share of samples that agree: no label has taught it when it is right."""
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
-    from metaconf.records import read_jsonl
-    from metaconf.train import stage1
-    from metaconf.train.prepare import prepare
-
-    folder = out / "share" / f"seed{seed}"
-    if not (folder / "stage1" / "tokenizer_config.json").exists():
-        prepared = folder / "prepare"
-        if not (prepared / "sft.jsonl").exists():
-            questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-            how = {"samples": 8, "target": "share", "seed": seed}
-            prepare(load_local(plan.base), questions, prepared, **how)
-        rows = [row for _, row in read_jsonl(prepared / "sft.jsonl")]
-        config = Config("sft", demo.STAGE1, seed=seed, confidence=Confidence(target="share"))
-        stage1.train(load_local(plan.base), rows, config, folder / "stage1")
-    return folder / "stage1"
 
 
 def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
@@ -205,7 +202,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-recipes"))
     parser.add_argument("--keep", type=Path, default=record.RESULTS / "recipes")
     parser.add_argument("--quick", action="store_true", help="a few steps: does it run?")
-    for name in ("base", "steps", "heldout", "out_of_domain", "every", "curve"):
+    for name in ("base", "steps", "labels", "heldout", "out_of_domain", "every", "curve"):
         kind = str if name == "base" else int
         parser.add_argument(f"--{name}", type=kind, help=f"default: {getattr(Plan(), name)}")
     return parser.parse_args(words)
@@ -255,7 +252,8 @@ def notes(plan: Plan) -> str:
     """What a reader of the figures must know."""
     replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
     return (
-        f"{replies} sampled replies a recipe and seed, all with the settings of the demo's stage 2;"
+        f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
+        f" (ours: {plan.labels} of them graded stage-1 answers, whose probe teaches all of those);"
         f" {plan.heldout} held-out questions in domain. Calibrated: on {plan.curve} questions for"
         " calibration, AUROC of the answer's own probability and ECE <="
         f" {recipes_figures.ECE_REACHED}."

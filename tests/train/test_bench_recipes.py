@@ -15,6 +15,7 @@ import pytest
 
 from metaconf import questions
 from metaconf.errors import UserError
+from metaconf.records import read_jsonl
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,15 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     # They are read anew for each piece: half a second each time.
     monkeypatch.setattr(questions, "embedded_questions", cache(questions.embedded_questions))
     yield recipes
-    for name in ("recipes", "recipes_figures", "record", "default", "default_figures", "scoring"):
+    for name in (
+        "recipes",
+        "recipes_starts",
+        "recipes_figures",
+        "record",
+        "default",
+        "default_figures",
+        "scoring",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -60,7 +69,12 @@ def test_a_quick_run_and_its_figures(
         assert len(json.loads(kept)["rows"]) == 10 and json.loads(kept)["tokens"] > 0
         assert not (folder / "model.safetensors").exists()
         replies = (folder / "replies.jsonl").read_text().splitlines()
-        assert len(replies) == 32  # the same number for each recipe
+        labels = 32 if recipe == "metaconf" else 0  # ours learns from some before its stage 2
+        assert len(replies) + labels == 64
+        counted = [row["replies"] for row in json.loads(kept)["curve"] if "replies" in row]
+        assert (counted[0], counted[-1]) == (labels, 64)
+    prepared = [row for _, row in read_jsonl(out / "taught" / "seed0" / "prepare" / "sft.jsonl")]
+    assert 32 < len(prepared) <= 40
 
     # Nothing is left to be done, and a run of other settings does not mix with this one.
     def again(*_: Any) -> None:
@@ -69,7 +83,7 @@ def test_a_quick_run_and_its_figures(
     monkeypatch.setattr(bench, "do", again)
     bench.main(words)
     with pytest.raises(UserError, match=r"plan\.steps"):
-        bench.main([*words, "--steps", "3"])
+        bench.main([*words, "--steps", "6"])
 
     # On another machine, what was kept is all that is needed; another plan's pieces do not mix.
     elsewhere = [str(tmp_path / "other") if word == str(out) else word for word in words]
@@ -78,7 +92,7 @@ def test_a_quick_run_and_its_figures(
     assert same["figures"] == found["figures"]
     with pytest.raises(UserError, match="was measured by another plan"):
         bench.main(
-            [*elsewhere[:-1], f"{tmp_path}/keep", "--output_dir", f"{tmp_path}/new", "--steps", "3"]
+            [*elsewhere[:-1], f"{tmp_path}/keep", "--output_dir", f"{tmp_path}/new", "--steps", "6"]
         )
 
 
@@ -105,7 +119,9 @@ def test_each_change_to_ours_trains_on_as_many_replies(
     start = taught()
     for part in (start.model, start.tokenizer):
         part.save_pretrained(tmp_path / "tiny")
-    plan = bench.Plan(**{**asdict(bench.QUICK), "base": str(tmp_path / "tiny"), "steps": 4})
+    plan = bench.Plan(
+        **{**asdict(bench.QUICK), "base": str(tmp_path / "tiny"), "steps": 4, "labels": 32}
+    )
     for name in ("ours-few-large-updates", "ours-pairs"):
         piece = bench.Piece("start", name, 0)
         bench.do(piece, tmp_path / "tiny", tmp_path / "run", tmp_path / "keep", plan)
