@@ -136,10 +136,16 @@ def recipes(record: dict[str, Any]) -> str:
     published = [name for name in ranked if not name.startswith("ours")]
     changed = ["metaconf", *(name for name in ranked if name.startswith("ours"))]
     lines = [*RECIPE_HEAD, *(_recipe(name, figures) for name in published), ""]
+    lines += [targets({**record, "figures": _aimed(figures)}).rpartition("\n\n")[0], ""]
     if len(changed) > 1:
         lines += ["Ours with one thing changed:", "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
+
+
+def _aimed(figures: dict[str, Any]) -> dict[str, Any]:
+    """Those with a target, but for the differences, which the first table has."""
+    return {k: v for k, v in figures.items() if not k.startswith("brier_difference")}
 
 
 RECIPE_HEAD = (

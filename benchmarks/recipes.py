@@ -242,6 +242,7 @@ def main(words: Sequence[str] | None = None) -> None:
     found = recipes_figures.figures(
         arguments.keep, asdict(plan), [*starts], arguments.recipes, arguments.seeds, base
     )
+    found = recipes_figures.aims(found, record.RESULTS / "trl_plain.json")
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,31 @@ def _reached(
 
 def _calibrated(row: Mapping[str, float], wanted: float) -> bool:
     return row.get("heldout_auroc", 0.0) >= wanted and row.get("heldout_ece", 1.0) <= ECE_REACHED
+
+
+def aims(found: dict[str, record.Figure], trl: Path) -> dict[str, record.Figure]:
+    """The same with the targets of what was measured, and the seconds until calibrated beside those
+    of RLCR on plain TRL: on our trainer, over the ratio of one step in `trl` (trl_plain.json)."""
+    value = {name: figure["value"] for name, figure in found.items()}
+    ours, rlcr = (found.get(f"seconds_to_calibrated_{name}") for name in (OURS, "rlcr"))
+    if ours and rlcr and trl.exists():
+        step = json.loads(trl.read_text())["figures"]["step_ratio_rlcr"]["value"]
+        bound = "x (upper bound)" if "bound" in rlcr["unit"] else "x"
+        ratio = round(ours["value"] / (rlcr["value"] / step), 3)
+        found = found | {"seconds_to_calibrated_ratio_trl": record.figure(ratio, None, bound)}
+    limits: dict[str, tuple[str, Callable[[], float]]] = {
+        f"auroc_{OURS}": (
+            ">=",
+            lambda: max(value["auroc_probability"] + 0.03, value["auroc_samples8"] + 0.05),
+        ),
+        f"accuracy_{OURS}": (">=", lambda: value["accuracy_rlvr"] - 0.01),
+        f"ece_{OURS}": ("<=", lambda: 0.04),
+        f"ece_ood_{OURS}": ("<=", lambda: value["ece_ood_start"]),
+        "confidence_levels": (">=", lambda: 4),
+        f"replies_to_calibrated_{OURS}": ("<=", lambda: value["replies_to_calibrated_rlcr"] / 5),
+        "seconds_to_calibrated_ratio_trl": ("<=", lambda: 0.25),
+    }
+    for name, (side, limit) in limits.items():
+        with suppress(KeyError):  # what it is held against was not measured
+            found = found | {name: found[name] | {"target": f"{side} {limit():.4g}"}}
+    return found

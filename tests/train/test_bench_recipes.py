@@ -147,6 +147,21 @@ def test_a_difference_is_paired_by_question(bench: Any) -> None:
     assert bench.recipes_figures._difference({}, {0: rows(0.0)}, "rlcr") == {}
 
 
+def test_targets_are_held_against_what_was_measured(bench: Any, tmp_path: Path) -> None:
+    values = {"auroc_metaconf": 0.84, "auroc_probability": 0.81, "auroc_samples8": 0.80}
+    values |= {"ece_metaconf": 0.03, "seconds_to_calibrated_metaconf": 100.0}
+    found = {name: {"value": value, "unit": ""} for name, value in values.items()}
+    found["seconds_to_calibrated_rlcr"] = {"value": 400.0, "unit": "seconds (lower bound)"}
+    trl = tmp_path / "trl_plain.json"
+    trl.write_text(json.dumps({"figures": {"step_ratio_rlcr": {"value": 0.5}}}))
+    aimed = bench.recipes_figures.aims(found, trl)
+    assert aimed["auroc_metaconf"]["target"] == ">= 0.85"
+    ratio = aimed["seconds_to_calibrated_ratio_trl"]
+    assert ratio == {"value": 0.125, "unit": "x (upper bound)", "target": "<= 0.25"}
+    assert not {"accuracy_metaconf", "confidence_levels"} & set(aimed)  # neither was measured
+    assert bench.recipes_figures.aims(found, tmp_path / "none").keys() == found.keys()
+
+
 def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None:
     probability = bench.recipes_figures.inside(rows(0.3))  # ranks all: AUROC 1
     good = {"heldout_auroc": 1.0, "heldout_ece": 0.05}
