@@ -157,7 +157,9 @@ def config(piece: Piece, plan: Plan) -> Config:
     changed = dict(ABLATIONS.get(piece.recipe, {}))
     named: Any = OURS if piece.recipe in ABLATIONS else piece.recipe
     spent = plan.labels // REPLIES if piece.recipe == OURS else 0
-    trainer = {**demo.STAGE2, "max_steps": plan.steps - spent, "num_generations": GROUP}
+    trainer = {**demo.STAGE2, "max_steps": plan.steps - spent}
+    if piece.recipe != OURS:
+        trainer["num_generations"] = GROUP
     trainer |= changed.pop("trainer", {})
     together = trainer.get("gradient_accumulation_steps", 1)
     trainer["max_steps"] //= together
@@ -168,7 +170,8 @@ def config(piece: Piece, plan: Plan) -> Config:
 REPLIES: int = demo.STAGE2["per_device_train_batch_size"]
 """Replies to a step."""
 GROUP = 4
-"""Replies to a question: most recipes compare within a group, and the demo's pairs are little."""
+"""Replies to a question: the published recipes compare within a group, and the demo's pairs, which
+ours keeps, are little for that."""
 
 
 @cache

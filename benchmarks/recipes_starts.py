@@ -61,13 +61,12 @@ def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
     if sampled.exists():
         shutil.copy(sampled, folder / "prepare" / "answers.jsonl")
     questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-    how = Confidence(target="probe", labels=plan.labels, whole=0.2)
+    how = Confidence(target="probe", labels=plan.labels)
     with demo.Clock.of(folder / "clock.json").part("taught"):
         rows = prepare(
             load_local(plan.base), questions, folder / "prepare", seed=seed, labels=how.labels
         )
-        trainer = {**demo.STAGE1, "learning_rate": 4e-4}
-        config = Config("sft", trainer, seed=seed, confidence=how)
+        config = Config("sft", demo.STAGE1, seed=seed, confidence=how)
         stage1.train(load_local(str(start)), rows, config, folder / "stage1")
     return folder / "stage1"
 
