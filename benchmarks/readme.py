@@ -129,16 +129,16 @@ def llama_factory(record: dict[str, Any]) -> str:
 
 
 def recipes(record: dict[str, Any]) -> str:
-    """Every recipe from the same start, the best Brier score first; then ours with one change."""
+    """Every recipe from the same start, the best Brier score first; then ours in stage 2 alone."""
     figures = record["figures"]
-    named = [name.removeprefix("brier_") for name in figures if f"accuracy_{name[6:]}" in figures]
+    named = [name[len("accuracy_") :] for name in figures if name.startswith("accuracy_")]
     ranked = sorted(named, key=lambda name: figures[f"brier_{name}"]["value"])
     published = [name for name in ranked if not name.startswith("ours")]
-    changed = ["metaconf", *(name for name in ranked if name.startswith("ours"))]
+    changed = [name for name in ranked if name.startswith("ours")]
     lines = [*RECIPE_HEAD, *(_recipe(name, figures) for name in published), ""]
     lines += [targets({**record, "figures": _aimed(figures)}).rpartition("\n\n")[0], ""]
-    if len(changed) > 1:
-        lines += ["Ours with one thing changed:", "", *RECIPE_HEAD]
+    if changed:
+        lines += ["Ours in stage 2 alone, and that with one thing changed:", "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
 
@@ -169,6 +169,7 @@ def _recipe(name: str, figures: dict[str, Any]) -> str:
 
 RECIPE_NAMES = {
     "start": "the start: stage 1 on the share of agreeing samples",
+    "ours-stage-2-alone": "stage 2 alone",
     "ours-by-segment": "each part paid to its own segment",
     "ours-sampled": "the sampled number paid, no exact score",
     "ours-narrow": "exact score: cross-entropy to a narrow goal",

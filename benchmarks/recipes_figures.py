@@ -217,11 +217,12 @@ def _calibrated(row: Mapping[str, float], wanted: float) -> bool:
 
 
 def aims(found: dict[str, record.Figure], trl: Path) -> dict[str, record.Figure]:
-    """The same with the targets of what was measured, and the seconds until calibrated beside those
-    of RLCR on plain TRL: on our trainer, over the ratio of one step in `trl` (trl_plain.json)."""
+    """The same with the targets of what was measured, and our seconds until calibrated, if we got
+    there, beside those of RLCR on plain TRL: on our trainer, over the ratio of one step in `trl`
+    (trl_plain.json)."""
     value = {name: figure["value"] for name, figure in found.items()}
     ours, rlcr = (found.get(f"seconds_to_calibrated_{name}") for name in (OURS, "rlcr"))
-    if ours and rlcr and trl.exists():
+    if ours and rlcr and "bound" not in ours["unit"] and trl.exists():
         step = json.loads(trl.read_text())["figures"]["step_ratio_rlcr"]["value"]
         bound = "x (upper bound)" if "bound" in rlcr["unit"] else "x"
         ratio = round(ours["value"] / (rlcr["value"] / step), 3)

@@ -1,4 +1,4 @@
-"""Draw how soon each recipe calibrates: held-out scores against replies sampled.
+"""Draw how soon each recipe calibrates: held-out scores against graded replies.
 
     python figures/recipes.py            # writes figures/recipes.svg
 
@@ -87,7 +87,7 @@ def draw(axes: Axes, found: dict[str, list[dict[str, float]]], score: str, label
             label=recipe,
         )
     axes.set_title(label, fontsize=10, color=INK)
-    axes.set_xlabel("replies sampled", fontsize=9, color=MUTED)
+    axes.set_xlabel("graded replies", fontsize=9, color=MUTED)
     axes.tick_params(labelsize=8, colors=MUTED)
     axes.grid(alpha=0.25)
     for side in ("top", "right"):

@@ -160,6 +160,8 @@ def test_targets_are_held_against_what_was_measured(bench: Any, tmp_path: Path) 
     assert ratio == {"value": 0.125, "unit": "x (upper bound)", "target": "<= 0.25"}
     assert not {"accuracy_metaconf", "confidence_levels"} & set(aimed)  # neither was measured
     assert bench.recipes_figures.aims(found, tmp_path / "none").keys() == found.keys()
+    found["seconds_to_calibrated_metaconf"]["unit"] = "seconds (lower bound)"  # not reached
+    assert "seconds_to_calibrated_ratio_trl" not in bench.recipes_figures.aims(found, trl)
 
 
 def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None:
