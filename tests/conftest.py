@@ -42,6 +42,15 @@ def local_of(tmp_path_factory: pytest.TempPathFactory) -> MakeLocal:
 
 
 @pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models load in float32 also where the processor is quicker in bfloat16: for comparisons that
+    its rounding would drown."""
+    import torch
+
+    monkeypatch.setattr("metaconf.engines.local.default_dtype", lambda: torch.float32)
+
+
+@pytest.fixture
 def fresh_local(local_of: MakeLocal) -> MakeLocal:
     """The same, but a copy of its own for a test that changes the weights."""
     import copy

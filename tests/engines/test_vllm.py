@@ -103,7 +103,7 @@ def drawn(local: LocalModel, ask: Any, samples: tuple[int, ...]) -> dict[Any, Re
     return {(reply.question_id, reply.sample): reply for reply in found}
 
 
-@pytest.mark.usefixtures("vllm")
+@pytest.mark.usefixtures("vllm", "float32")
 @pytest.mark.parametrize("ask", [sample_answers, sample_replies])
 def test_the_likeliest_replies_are_those_of_transformers(model: str, ask: Any) -> None:
     ours, theirs = (drawn(load_engine(model, e), ask, (GREEDY,)) for e in ("transformers", "vllm"))

@@ -55,6 +55,7 @@ def questions(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("float32")
 def test_gradient_checkpointing_takes_the_same_steps(
     tmp_path: Path, taught: Callable[[], LocalModel]
 ) -> None:

@@ -154,6 +154,8 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
     def _confidence_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         known = (inputs["level_at"] != IGNORE) & ~inputs["target"].isnan()
         rows = known.nonzero()[:, 0]
+        # Of all processes, so that a reply weighs the same whichever of them drew it.
+        count = self.accelerator.reduce(known.sum().float(), "mean")
         if not len(rows) or self._pass is None:
             return inputs["target"].new_zeros(())
         decoder, head = decoder_of(self.accelerator.unwrap_model(model))
@@ -166,7 +168,7 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         self._metrics[mode]["confidence/expected"].append(expected.mean().item())
         self._metrics[mode]["confidence/brier"].append((expected - outcome).square().mean().item())
         losses = exact_losses(levels, inputs["target"][rows], self.exact)
-        loss = (inputs["weight"][rows] * losses).mean()
+        loss = (inputs["weight"][rows] * losses).sum() / count
         return loss / self.current_gradient_accumulation_steps if model.training else loss
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
