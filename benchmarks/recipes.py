@@ -257,7 +257,8 @@ def notes(plan: Plan) -> str:
     replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
     return (
         f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
-        f" (ours: {plan.labels} of them graded stage-1 answers, whose probe teaches all of those);"
+        f" in groups of {GROUP} (ours: {plan.labels} of them graded stage-1 answers, whose probe"
+        " teaches all of those, then pairs);"
         f" {plan.heldout} held-out questions in domain. Calibrated: on {plan.curve} questions for"
         " calibration, AUROC of the answer's own probability and ECE <="
         f" {recipes_figures.ECE_REACHED}."
