@@ -1,9 +1,9 @@
-"""The default benchmark with LLaMA-Factory in place of TRL in stage 1: same rows, same steps.
+"""The default benchmark with LLaMA-Factory, then a pass of TRL's engine, in stage 1: same rows.
 
     make llama-factory && python benchmarks/llama_factory.py --seeds 42
 
 Three models a seed are asked the held-out questions: LLaMA-Factory's; that one after the README's
-short pass of TRL's engine, which teaches the confidence ("stage1"); and after stage 2. Goes on
+pass of TRL's engine, which teaches the confidence ("stage1"); and after stage 2. Goes on
 where it was interrupted. Writes benchmarks/results/llama_factory.json; differences are a figure
 less TRL's of the same seed on the same questions (runs/bench-default, made here unless
 benchmarks/default.py left it), resampled by question and seed.

@@ -48,14 +48,18 @@ def headline(record: dict[str, Any]) -> str:
 
 def targets(record: dict[str, Any]) -> str:
     """Every figure that has a target, and whether it was reached."""
+    return "\n".join([*_aimed(record["figures"]), "", f"`{record['command']}`"]) + "\n"
+
+
+def _aimed(figures: dict[str, Any]) -> list[str]:
     lines = ["| figure | measured | target |", "|---|---|---|"]
-    for name, figure in record["figures"].items():
+    for name, figure in figures.items():
         if "target" in figure:
             value = (
                 shown(figure) if figure["unit"] == "" else f"{figure['value']:.4g} {figure['unit']}"
             )
             lines.append(f"| {name} | {value} | {figure['target']} |")
-    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+    return lines
 
 
 def baselines(record: dict[str, Any]) -> str:
@@ -136,16 +140,13 @@ def recipes(record: dict[str, Any]) -> str:
     published = [name for name in ranked if not name.startswith("ours")]
     changed = [name for name in ranked if name.startswith("ours")]
     lines = [*RECIPE_HEAD, *(_recipe(name, figures) for name in published), ""]
-    lines += [targets({**record, "figures": _aimed(figures)}).rpartition("\n\n")[0], ""]
+    # The differences stand in the first table.
+    others = {k: v for k, v in figures.items() if not k.startswith("brier_difference")}
+    lines += [*_aimed(others), ""]
     if changed:
         lines += ["Ours in stage 2 alone, and that with one thing changed:", "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
-
-
-def _aimed(figures: dict[str, Any]) -> dict[str, Any]:
-    """Those with a target, but for the differences, which the first table has."""
-    return {k: v for k, v in figures.items() if not k.startswith("brier_difference")}
 
 
 RECIPE_HEAD = (

@@ -137,7 +137,7 @@ def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, 
     rows = json.loads(path.read_text()) if path.exists() else []
     if piece.recipe != OURS:
         return rows
-    spent = demo.Clock.of(taught_folder(out, piece.seed) / "clock.json").parts["taught"]
+    spent = demo.Clock.of(taught_folder(out, piece.seed) / "clock.json").parts["stage1"]
     before = {"replies": plan.labels, "seconds": spent}
     return [{k: v + before.get(k, 0) for k, v in row.items()} for row in rows if "replies" in row]
 

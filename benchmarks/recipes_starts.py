@@ -26,50 +26,42 @@ class Plan(Protocol):
 def share_start(out: Path, plan: Plan, seed: int) -> Path:
     """A stage-1 model of this seed that has learnt format and reflection, and whose confidence was
     taught the share of samples that agree: no label has taught it when it is right."""
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
-    from metaconf.records import read_jsonl
-    from metaconf.train import stage1
-    from metaconf.train.prepare import prepare
-
     folder = out / "share" / f"seed{seed}"
-    if not (folder / "stage1" / "tokenizer_config.json").exists():
-        prepared = folder / "prepare"
-        if not (prepared / "sft.jsonl").exists():
-            questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-            how = {"samples": 8, "target": "share", "seed": seed}
-            prepare(load_local(plan.base), questions, prepared, **how)
-        rows = [row for _, row in read_jsonl(prepared / "sft.jsonl")]
-        config = Config("sft", demo.STAGE1, seed=seed, confidence=Confidence(target="share"))
-        stage1.train(load_local(plan.base), rows, config, folder / "stage1")
-    return folder / "stage1"
+    return _stage1(folder, plan, plan.base, Confidence(target="share"), seed)
 
 
 def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
     """The start, taught the confidences that a probe on `plan.labels` graded answers predicts for
     all the stage-1 answers; those were sampled for the start, and no further label is read."""
+    folder = taught_folder(out, seed)
+    sampled = out / "share" / f"seed{seed}" / "prepare" / "answers.jsonl"
+    own = folder / "prepare" / "answers.jsonl"
+    if sampled.exists() and not own.exists():
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sampled, own)
+    return _stage1(folder, plan, str(start), Confidence(target="probe", labels=plan.labels), seed)
+
+
+def _stage1(folder: Path, plan: Plan, start: str, how: Confidence, seed: int) -> Path:
+    """The demo's stage 1 from `start`, taught as `how` says on the base's answers, timed as
+    "stage1"; what is there is taken as it is."""
     from metaconf.engines.local import load_local
     from metaconf.questions import embedded_questions, pick
     from metaconf.train import stage1
     from metaconf.train.prepare import prepare
 
-    folder = taught_folder(out, seed)
-    if (folder / "stage1" / "tokenizer_config.json").exists():
-        return folder / "stage1"
-    sampled = out / "share" / f"seed{seed}" / "prepare" / "answers.jsonl"
-    (folder / "prepare").mkdir(parents=True, exist_ok=True)
-    if sampled.exists():
-        shutil.copy(sampled, folder / "prepare" / "answers.jsonl")
-    questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-    how = Confidence(target="probe", labels=plan.labels)
-    with demo.Clock.of(folder / "clock.json").part("taught"):
-        rows = prepare(
-            load_local(plan.base), questions, folder / "prepare", seed=seed, labels=how.labels
-        )
-        config = Config("sft", demo.STAGE1, seed=seed, confidence=how)
-        stage1.train(load_local(str(start)), rows, config, folder / "stage1")
-    return folder / "stage1"
+    model = folder / "stage1"
+    if not (model / "tokenizer_config.json").exists():
+        questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
+        base, into = load_local(plan.base), folder / "prepare"
+        folder.mkdir(parents=True, exist_ok=True)
+        with demo.Clock.of(folder / "clock.json").part("stage1"):
+            rows = prepare(base, questions, into, target=how.target, seed=seed, labels=how.labels)
+            config = Config("sft", demo.STAGE1, seed=seed, confidence=how)
+            stage1.train(load_local(start), rows, config, model)
+    return model
 
 
 def taught_folder(out: Path, seed: int) -> Path:
+    """Where the model of `taught` is, and the clock of what it took."""
     return out / "taught" / f"seed{seed}"

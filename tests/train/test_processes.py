@@ -81,7 +81,7 @@ def test_stage_2_in_two_processes_is_stage_2_in_one(tmp_path: Path, model: Path)
     questions.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
     config = str(ROOT / "configs" / "grpo_train_config.yaml")
     words = ["grpo", "--config", config, "--questions", str(questions), "--num_generations", "4"]
-    words += ["--max_completion_length", "40", "--learning_rate", "0.02", "--beta", "0"]
+    words += ["--max_completion_length", "40", "--learning_rate", "1", "--beta", "0"]
     one, two = in_one_and_two(model, tmp_path, 8, words)
     same_steps(one, two, model)
 

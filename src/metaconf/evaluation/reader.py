@@ -13,11 +13,11 @@ from typing import NamedTuple
 from metaconf.evaluation.reflections import partners
 from metaconf.evaluation.systems import Row
 from metaconf.evaluation.tables import in_domain
-from metaconf.judge.reader import Told, cross_fitted
+from metaconf.judge.reader import FEWEST, Told, cross_fitted
 from metaconf.metrics import Figure, Run, paired_difference, summarise
 
-FEWEST, MOST = 50, 4000
-"""Replies without which no reader is fitted, and as many as are read."""
+MOST = 4000
+"""So many replies are read at most."""
 
 
 class Read(NamedTuple):

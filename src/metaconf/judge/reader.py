@@ -118,6 +118,8 @@ STRENGTH = 5.0
 ENOUGH, KEPT = 128, 4096
 """Replies that a reader must have seen before it pays, and the last ones that it is fitted on: the
 policy moves."""
+FEWEST = 50
+"""Replies without which no reader is fitted to measure with."""
 UNREAD = "reader: too few replies read so far"
 
 

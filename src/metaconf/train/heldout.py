@@ -23,14 +23,12 @@ from metaconf.engines.local import LocalModel, sample_replies
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.errors import UserError
 from metaconf.graders import grade_answer
-from metaconf.judge.reader import cross_fitted, told_of
+from metaconf.judge.reader import FEWEST, cross_fitted, told_of
 from metaconf.questions import load_questions, pick
 from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import parse_reply
 from metaconf.train.merged import merged
 
-FEWEST = 50
-"""Replies without which no reader is fitted."""
 PREFIX = "heldout_"
 BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
 Split = tuple[list[Question], list[Question]]
