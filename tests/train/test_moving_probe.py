@@ -29,7 +29,7 @@ def batch(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_it_teaches_what_the_batches_before_say(tmp_path: Path) -> None:
-    probe = MovingProbe(tmp_path / "probe.npz")
+    probe = MovingProbe(tmp_path / "probe")
     first, early = batch(ENOUGH - 1)
     assert np.isnan(probe.targets(first, early, 0)).all()
     assert np.isnan(probe.targets(*batch(1, 1), 1)).all()  # one short before this batch
@@ -40,7 +40,7 @@ def test_it_teaches_what_the_batches_before_say(tmp_path: Path) -> None:
 
 
 def test_what_was_not_graded_is_not_taught_and_not_learnt(tmp_path: Path) -> None:
-    probe = MovingProbe(tmp_path / "probe.npz")
+    probe = MovingProbe(tmp_path / "probe")
     probe.targets(*batch(ENOUGH), 0)
     states, right = batch(4, 1)
     right[2] = np.nan
@@ -49,25 +49,33 @@ def test_what_was_not_graded_is_not_taught_and_not_learnt(tmp_path: Path) -> Non
 
 
 def test_old_replies_are_forgotten(tmp_path: Path) -> None:
-    probe = MovingProbe(tmp_path / "probe.npz")
+    probe = MovingProbe(tmp_path / "probe")
     for step in range(3):
         probe.targets(*batch(KEPT // 2, step), step)
-    assert len(probe.right) == KEPT and set(probe.steps) == {1, 2}
+    _, second = batch(KEPT // 2, 1)
+    _, third = batch(KEPT // 2, 2)
+    assert probe.right.tolist() == [*second, *third]
 
 
 def test_a_resumed_run_knows_what_it_knew_at_its_checkpoint(tmp_path: Path) -> None:
-    whole = MovingProbe(tmp_path / "probe.npz")
-    for step in range(4):
-        whole.targets(*batch(ENOUGH, step), step)
-    known = MovingProbe(tmp_path / "probe.npz", step=2)
-    assert set(known.steps) == {0, 1}
-    again = MovingProbe(tmp_path / "again.npz")
+    whole = MovingProbe(tmp_path / "whole")
+    half = KEPT // 2
+    for step in range(4):  # the first two are forgotten by its end
+        whole.targets(*batch(half, step), step)
+    known = MovingProbe(tmp_path / "whole", step=2)
+    again = MovingProbe(tmp_path / "again")
     for step in range(2):
-        again.targets(*batch(ENOUGH, step), step)
+        again.targets(*batch(half, step), step)
     states, right = batch(16, 9)
     assert (known.targets(states, right, 2) == again.targets(states, right, 2)).all()
-    fresh = MovingProbe(tmp_path / "probe.npz")  # a new run in the folder of an old one
-    assert len(fresh.right) == 0
+    # What it drew after the checkpoint is gone: a second resume finds what it has drawn again.
+    assert (MovingProbe(tmp_path / "whole", step=4).right == known.right).all()
+
+
+def test_a_new_run_knows_nothing_of_an_old_one_in_its_folder(tmp_path: Path) -> None:
+    MovingProbe(tmp_path / "probe").targets(*batch(ENOUGH), 0)
+    assert len(MovingProbe(tmp_path / "probe").right) == 0
+    assert not list((tmp_path / "probe").iterdir())
 
 
 def test_features_are_the_state_at_the_end_of_the_answer_and_its_chance(
@@ -130,9 +138,11 @@ def test_stage_2_teaches_the_probes_prediction(
     config = config_of(trainer=trainer, confidence=Confidence(goal="probe"))
     stage2.train(taught(), QUESTIONS * 4, config, tmp_path)
     replies = [row for _, row in read_jsonl(tmp_path / "replies.jsonl")]
-    with np.load(tmp_path / "probe-0.npz") as kept:
-        assert len(np.unique(kept["states"][:, -1])) > 1  # each reply's own chance
-        assert kept["right"].tolist() == [row["correctness"] for row in replies]
+    kept = [np.load(path) for path in sorted((tmp_path / "probe-0").iterdir())]
+    assert [int(one["step"]) for one in kept] == [0, 1, 2]
+    assert len(np.unique(np.concatenate([one["states"] for one in kept])[:, -1])) > 1  # own chance
+    right = np.concatenate([one["right"] for one in kept])
+    assert right.tolist() == [row["correctness"] for row in replies]
     (_, first), *later = given
     assert len(given) == 3 and np.isnan(first).all()  # nothing is taught yet
     assert all(((found > 0) & (found < 1)).all() for _, found in later)

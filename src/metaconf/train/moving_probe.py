@@ -24,21 +24,23 @@ on: older ones were another policy's."""
 
 @dataclass
 class MovingProbe:
-    """What is known of the replies so far, kept in `path`: a resumed run goes on from `step`."""
+    """What is known of the replies so far, a file a batch in `folder`: a run resumed at `step` goes
+    on with what it knew there, also where it has forgotten some of that since."""
 
-    path: Path
+    folder: Path
     step: int = 0
-    steps: Array = field(init=False)
+    batches: int = field(init=False, default=0)
     states: np.ndarray = field(init=False)
     right: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        self.steps, self.right, self.states = np.zeros(0), np.zeros(0), np.zeros((0, 0), np.float32)
-        if self.step and self.path.exists():
-            with np.load(self.path) as kept:
-                before = kept["steps"] < self.step
-                self.steps, self.right = kept["steps"][before], kept["right"][before]
-                self.states = kept["states"][before]
+        self.right, self.states = np.zeros(0), np.zeros((0, 0), np.float32)
+        for path in sorted(self.folder.glob("*.npz")):
+            with np.load(path) as kept:
+                if kept["step"] < self.step:
+                    self._learn(kept["states"], kept["right"])
+                    continue
+            path.unlink()  # drawn after the checkpoint, or by another run: drawn again
 
     def targets(self, states: np.ndarray, outcome: Array, step: int) -> Array:
         """(n,) the chance in [0, 1] that each answer of a batch is right, by its features (n, F);
@@ -46,21 +48,25 @@ class MovingProbe:
         found = np.full(len(outcome), np.nan)
         if len(self.right) >= ENOUGH:
             found = np.where(np.isnan(outcome), np.nan, fit(self.states, self.right)(states))
-        self._learn(states, outcome, step)
+        graded = ~np.isnan(outcome)
+        self._keep(states[graded], outcome[graded], step)
+        self._learn(states[graded], outcome[graded])
         return found
 
-    def _learn(self, states: np.ndarray, outcome: Array, step: int) -> None:
-        graded = ~np.isnan(outcome)
-        now = np.full(int(graded.sum()), float(step))
+    def _learn(self, states: np.ndarray, right: Array) -> None:
         # The first batch decides how wide the states are.
         before = self.states.reshape(len(self.right), states.shape[1])
-        self.states = np.concatenate([before, states[graded]])[-KEPT:]
-        self.right = np.concatenate([self.right, outcome[graded]])[-KEPT:]
-        self.steps = np.concatenate([self.steps, now])[-KEPT:]
-        partial = self.path.with_name(f".{self.path.name}.new")
+        self.states = np.concatenate([before, states])[-KEPT:]
+        self.right = np.concatenate([self.right, right])[-KEPT:]
+        self.batches += 1
+
+    def _keep(self, states: np.ndarray, right: Array, step: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self.batches:08d}.npz"
+        partial = path.with_suffix(".new")
         with partial.open("wb") as out:
-            np.savez(out, steps=self.steps, right=self.right, states=self.states)
-        partial.replace(self.path)
+            np.savez(out, step=step, states=states, right=right)
+        partial.replace(path)
 
 
 def answer_features(

@@ -149,7 +149,7 @@ def train(
         exact=recipe.exact,
         lesson=payment.lesson,
         even=config.credit.even,
-        probe=_probe(recipe, out / f"probe-{args.process_index}.npz", resumed),
+        probe=_probe(recipe, out / f"probe-{args.process_index}", resumed),
     )
     if held:
         every = config.curve.every
@@ -167,9 +167,9 @@ def train(
     return finish(trainer.model, local.tokenizer, out)
 
 
-def _probe(recipe: Recipe, path: Path, resumed: int) -> MovingProbe | None:
+def _probe(recipe: Recipe, folder: Path, resumed: int) -> MovingProbe | None:
     taught = recipe.exact.weight and recipe.exact.goal == "probe"
-    return MovingProbe(path, resumed) if taught else None
+    return MovingProbe(folder, resumed) if taught else None
 
 
 def run(config: Config) -> Path:
