@@ -106,7 +106,7 @@ def main() -> None:
         "samples8": evaluate(base, splits.heldout, "samples8", out / "answers.jsonl"),
         "probability": evaluate(base, splits.heldout, "probability", out / "answers.jsonl"),
     }
-    recalibrated = default.recalibration(splits.calibration, out / "calibration.jsonl")
+    recalibrated = default.recalibration(base, splits.calibration, out / "calibration.jsonl")
     shared["calibrated"] = recalibrated(shared["probability"])
     runs = [shared | trained(out / f"seed{seed}", splits, seed) for seed in args.seeds]
     words = ["python benchmarks/commonsense.py --questions", args.questions.name]

@@ -77,19 +77,19 @@ def measured(folder: Path, seed: int) -> tuple[dict[str, Any], demo.Clock]:
 
 
 def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
+    from metaconf.engines.local import load_local
     from metaconf.questions import embedded_questions, pick
 
     asked = pick(embedded_questions("calibration"), CALIBRATION, 0)
-    return recalibration(asked, folder / "base" / "calibration.jsonl")
+    return recalibration(load_local("embedded"), asked, folder / "base" / "calibration.jsonl")
 
 
-def recalibration(asked: Sequence[Any], path: Path) -> Callable[[list[Row]], list[Row]]:
+def recalibration(base: Any, asked: Sequence[Any], path: Path) -> Callable[[list[Row]], list[Row]]:
     """The isotonic map of the base's answer probability, fitted on the questions `asked`; `path`
     keeps its answers."""
-    from metaconf.engines.local import load_local
     from metaconf.evaluation.systems import evaluate
 
-    known = pairs(evaluate(load_local("embedded"), asked, "probability", path)).values()
+    known = pairs(evaluate(base, asked, "probability", path)).values()
     fitted = metrics.fit_isotonic(*map(np.array, zip(*known, strict=True)))
 
     def apply(rows: list[Row]) -> list[Row]:
@@ -187,22 +187,24 @@ def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
     from metaconf.engines.store import read_replies
     from metaconf.questions import embedded_questions
     from metaconf.train.prepare import collect
-    from metaconf.train.probe import answer_states, probe_layer
 
     base = load_local("embedded")
-    layer = probe_layer(base.model.config.num_hidden_layers)
     taught = read_replies(folder / "prepare" / "answers.jsonl")
     known = {key[0] for key in taught}
     questions = [q for q in embedded_questions("stage1") if q.id in known]
     train = collect(questions, taught, PLAN.samples)
     held = [q for q in asked if q.split != "ood"]
     test = collect(held, read_replies(folder / "base" / "answers.jsonl"), PLAN.samples)
+    return (train, states(base, train)), (test, states(base, test))
 
-    def with_states(part: list[Answered]) -> Probed:
-        prompts = [base.answer_prompt(r.question.prompt) for r in part]
-        return part, answer_states(base, prompts, [r.answer for r in part], layer)
 
-    return with_states(train), with_states(test)
+def states(base: Any, answers: Sequence[Answered]) -> np.ndarray:
+    """(n, D) hidden states at the ends of the base's answers."""
+    from metaconf.train.probe import answer_states, probe_layer
+
+    prompts = [base.answer_prompt(r.question.prompt) for r in answers]
+    layer = probe_layer(base.model.config.num_hidden_layers)
+    return answer_states(base, prompts, [r.answer for r in answers], layer)
 
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "scikit-learn")

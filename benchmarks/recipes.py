@@ -26,14 +26,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import default
 import recipes_figures
 import record
-import scoring
+from recipes_measured import asked, base_rows, grounded, probe
 from recipes_starts import share_start, taught, taught_folder
 
 from metaconf import demo
@@ -119,16 +118,27 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
         local = _train(piece, begin, folder, plan)
     rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
     names = ("question_id", "confidence", "correctness", "split", "problems")
-    measured = {
-        "plan": asdict(plan),
+    measured: dict[str, Any] = {
+        "plan": decided(piece, plan),
         "rows": [{name: row[name] for name in names} for row in rows],
         "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
         "curve": _curve(piece, folder, out, plan),
         "tokens": sum(row["tokens"] for row in rows) / len(rows),
     }
+    if piece.recipe in ("start", OURS):
+        named = grounded(local, rows, folder / "answers.jsonl", plan)
+        measured |= {"named": named}
+    if piece.recipe == OURS:
+        measured |= {"probe": probe(out, plan, piece.seed)}
     recipes_figures.write(piece.kept(keep), measured)
     for weights in (folder / "model.safetensors", folder / "best"):  # 0.3 GB a piece
         shutil.rmtree(weights) if weights.is_dir() else weights.unlink(missing_ok=True)
+
+
+def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
+    """What of the plan decided a piece's figures: of the labels of stage 1 ours alone makes use."""
+    kept = asdict(plan)
+    return kept if piece.recipe == OURS else {k: v for k, v in kept.items() if k != "labels"}
 
 
 def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:
@@ -172,27 +182,6 @@ REPLIES: int = demo.STAGE2["per_device_train_batch_size"]
 GROUP = 4
 """Replies to a question: the published recipes compare within a group, and the demo's pairs, which
 ours keeps, are little for that."""
-
-
-@cache
-def asked(plan: Plan) -> list[Any]:
-    return demo.heldout(plan.heldout, plan.out_of_domain)
-
-
-def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
-    """What the untrained model's own signals say of the held-out questions, and of the curve's."""
-    from metaconf.engines.local import load_local
-    from metaconf.evaluation.systems import evaluate
-    from metaconf.questions import load_questions, pick
-
-    base, folder = load_local(plan.base), out / "base"
-    answers = folder / "answers.jsonl"
-    of_curve = pick(load_questions("embedded:calibration"), plan.curve, 0)
-    return {
-        "samples8": evaluate(base, asked(plan), "samples8", answers),
-        "probability": evaluate(base, asked(plan), "probability", answers),
-        "curve": evaluate(base, of_curve, "probability", folder / "curve.jsonl"),
-    }
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -50,7 +51,7 @@ def read(
         path = kept(keep, start, recipe, seed)
         if path.exists():
             found[seed] = json.loads(gzip.decompress(path.read_bytes()))
-            if found[seed]["plan"] != dict(plan):
+            if any(plan.get(name) != value for name, value in found[seed]["plan"].items()):
                 raise UserError(f"{path}: was measured by another plan; give another --keep")
     return found
 
@@ -69,7 +70,10 @@ def figures(
         end = "" if start == "start" else f"_{start}"
         own = read(keep, plan, start, OURS, seeds)
         ours = _rows(own)
-        found |= _with_end(_read_more(own, read(keep, plan, start, "start", seeds)), end)
+        before = read(keep, plan, start, "start", seeds)
+        found |= _with_end(_read_more(own, before), end)
+        found |= _with_end(_named_more(own, before), end)
+        found |= _with_end(_beside(own, base["calibrated"]), end)
         for recipe in ("start", *recipes):
             pieces = read(keep, plan, start, recipe, seeds)
             if not pieces:
@@ -99,7 +103,7 @@ def _with_end(found: Mapping[str, record.Figure], end: str) -> dict[str, record.
 
 def _of_base(rows: Mapping[str, list[scoring.Row]]) -> dict[str, record.Figure]:
     found: dict[str, record.Figure] = {}
-    for key in ("probability", "samples8"):
+    for key in ("probability", "calibrated", "samples8"):
         for name in ("auroc", "brier"):
             found |= _scored(f"{name}_{key}", [inside(rows[key])], scoring.SCORES[name])
     if rows["samples8"]:
@@ -186,6 +190,52 @@ def _read_more(ours: Mapping[int, Any], start: Mapping[int, Any]) -> dict[str, r
     return {name: figure | {"target": "> 0"} for name, figure in found.items()}
 
 
+NAMED = ("alternatives_precision", "alternatives_covered")
+"""The two values by question of `recipes_measured.grounded`."""
+
+
+def _named_more(ours: Mapping[int, Any], start: Mapping[int, Any]) -> dict[str, record.Figure]:
+    """How often the answers that reflections name are the model's own, ours and the start's, and
+    how much more ours are; over the questions whose replies have a reflection in all of them."""
+    shared = sorted(ours.keys() & start.keys())
+    both = [seed for seed in shared if "named" in ours[seed] and "named" in start[seed]]
+    found: dict[str, record.Figure] = {}
+    for place, name in enumerate(NAMED):
+        own, before = ([_known(side[s]["named"], place) for s in both] for side in (ours, start))
+        if not all(_some_known(run) for run in (*own, *before)) or not both:
+            continue
+        found[f"{name}_{OURS}"] = scoring.over_seeds(own, scoring.mean_known)
+        found[f"{name}_start"] = scoring.over_seeds(before, scoring.mean_known)
+        apart = scoring.apart_over_seeds(own, before, scoring.mean_known)
+        found[f"{name}_difference"] = apart | {"target": "> 0"}
+    return found
+
+
+def _known(values: Mapping[str, Sequence[float | None]], place: int) -> Pairs:
+    found = {i: value[place] for i, value in values.items()}
+    return {i: (0.0, np.nan if value is None else value) for i, value in found.items()}
+
+
+def _some_known(run: Pairs) -> bool:
+    """So many that a resample without any does not happen."""
+    return sum(not np.isnan(value) for _, value in run.values()) >= 15
+
+
+def _beside(ours: Mapping[int, Any], calibrated: list[scoring.Row]) -> dict[str, record.Figure]:
+    """Our Brier score over that of the answer's own recalibrated probability, and over that of a
+    probe on the base's hidden state with the same labels; and the latter's scores."""
+    probes = [dict(p["probe"]) for p in ours.values() if "probe" in p]
+    stated = [inside(piece["rows"]) for piece in ours.values()]
+    found: dict[str, record.Figure] = {}
+    for name, others in (("calibrated", [inside(calibrated)] * len(stated)), ("probe", probes)):
+        if stated and len(others) == len(stated) and all(map(_both_classes, others)):
+            ratio = scoring.apart_over_seeds(stated, others, metrics.brier, operator.truediv)
+            found[f"brier_ratio_{name}"] = ratio | {"unit": "x"}
+    for name in ("auroc", "brier"):
+        found |= _scored(f"{name}_probe", probes, scoring.SCORES[name])
+    return found
+
+
 def _paired(runs: Gains) -> list[Pairs]:
     return [{i: (0.0, gain) for i, gain in run.items()} for run in runs]
 
@@ -236,6 +286,8 @@ def aims(found: dict[str, record.Figure], trl: Path) -> dict[str, record.Figure]
         f"ece_{OURS}": ("<=", lambda: 0.04),
         f"ece_ood_{OURS}": ("<=", lambda: value["ece_ood_start"]),
         "confidence_levels": (">=", lambda: 4),
+        "brier_ratio_calibrated": ("<=", lambda: 0.95),
+        "brier_ratio_probe": ("<=", lambda: 1.0),
         f"replies_to_calibrated_{OURS}": ("<=", lambda: value["replies_to_calibrated_rlcr"] / 5),
         "seconds_to_calibrated_ratio_trl": ("<=", lambda: 0.25),
     }

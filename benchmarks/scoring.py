@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -36,16 +37,21 @@ def over_seeds(runs: Sequence[Pairs], score: Score) -> record.Figure:
     return _over_seeds(_table(runs, shared(runs)), score)
 
 
-def apart_over_seeds(runs: Sequence[Pairs], others: Sequence[Pairs], score: Score) -> record.Figure:
+def apart_over_seeds(
+    runs: Sequence[Pairs],
+    others: Sequence[Pairs],
+    score: Score,
+    apart: Callable[[float, float], float] = operator.sub,
+) -> record.Figure:
     """How much more `score` is for `runs` than for `others`, seed by seed and on the same
-    questions: those that all of them have."""
+    questions: those that all of them have. `apart`: their difference, or `operator.truediv`."""
     ids = shared([*runs, *others])
     both = np.concatenate([_table(runs, ids), _table(others, ids)], axis=2)
 
-    def difference(c: np.ndarray, y: np.ndarray, d: np.ndarray, z: np.ndarray) -> float:
-        return score(c, y) - score(d, z)
+    def compared(c: np.ndarray, y: np.ndarray, d: np.ndarray, z: np.ndarray) -> float:
+        return apart(score(c, y), score(d, z))
 
-    return _over_seeds(both, difference)
+    return _over_seeds(both, compared)
 
 
 def shared(runs: Sequence[Pairs]) -> list[str]:
@@ -76,6 +82,11 @@ def _resampled(table: np.ndarray, score: Callable[..., float], rng: np.random.Ge
 
 def mean_right(_: np.ndarray, correctness: np.ndarray) -> float:
     return float(correctness.mean())
+
+
+def mean_known(_: np.ndarray, values: np.ndarray) -> float:
+    """Mean of the `values` that are known, the others being NaN."""
+    return float(np.nanmean(values))
 
 
 def mean_confidence(confidence: np.ndarray, _: np.ndarray) -> float:

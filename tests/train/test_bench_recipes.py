@@ -35,6 +35,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         "recipes",
         "recipes_starts",
         "recipes_figures",
+        "recipes_measured",
         "record",
         "default",
         "default_figures",
@@ -73,6 +74,12 @@ def test_a_quick_run_and_its_figures(
         assert len(replies) + labels == 64
         counted = [row["replies"] for row in json.loads(kept)["curve"] if "replies" in row]
         assert (counted[0], counted[-1]) == (labels, 64)
+        measured = json.loads(kept)
+        assert ("named" in measured) == ("probe" in measured) == (recipe == "metaconf")
+        assert ("labels" in measured["plan"]) == (recipe == "metaconf")
+    of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
+    assert len(of_ours["probe"]) == 8  # those in the domain
+    assert of_ours["named"].keys() <= of_ours["probe"].keys()
     prepared = [row for _, row in read_jsonl(out / "taught" / "seed0" / "prepare" / "sft.jsonl")]
     assert 32 < len(prepared) <= 40
 
@@ -145,6 +152,28 @@ def test_a_difference_is_paired_by_question(bench: Any) -> None:
     assert figure["value"] == pytest.approx(0.4**2 - 0.2**2)
     assert figure["interval"] == pytest.approx([0.12, 0.12])  # the same for every question
     assert bench.recipes_figures._difference({}, {0: rows(0.0)}, "rlcr") == {}
+
+
+def test_named_answers_are_compared_where_a_reflection_names_some(bench: Any) -> None:
+    start = {"named": {str(i): [0.25 if i % 2 else None, 0.0] for i in range(60)}}
+    ours = {"named": {str(i): [None if i % 3 else 0.5, i % 2] for i in range(60)}}
+    found = bench.recipes_figures._named_more({0: ours, 1: ours}, {0: start})
+    assert found["alternatives_precision_metaconf"]["value"] == pytest.approx(0.5)
+    assert found["alternatives_precision_difference"]["value"] == pytest.approx(0.25)
+    assert found["alternatives_covered_difference"]["value"] == pytest.approx(0.5)
+    assert bench.recipes_figures._named_more({0: ours}, {0: {}}) == {}  # an old piece
+
+
+def test_our_brier_score_beside_the_probability_and_the_probe(bench: Any) -> None:
+    ours = {0: {"rows": rows(0.1), "probe": {r["question_id"]: [0.5, 0.0] for r in rows(0)}}}
+    beside = bench.recipes_figures._beside
+    found = beside(ours, rows(0.0))
+    assert found["brier_ratio_calibrated"]["value"] == pytest.approx(0.09 / 0.04)
+    assert "brier_ratio_probe" not in found  # no right answer among its resamples
+    right = {r["question_id"]: [0.5, r["correctness"]] for r in rows(0)}
+    found = beside({0: ours[0] | {"probe": right}}, rows(0.0))
+    assert found["brier_ratio_probe"]["value"] == pytest.approx(0.09 / 0.25)
+    assert found["brier_probe"]["value"] == pytest.approx(0.25)
 
 
 def test_targets_are_held_against_what_was_measured(bench: Any, tmp_path: Path) -> None:

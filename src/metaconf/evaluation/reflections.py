@@ -67,6 +67,13 @@ def reflection_figures(
     return {**figures, "alternatives_precision_difference": difference}
 
 
+def grounded(
+    row: Row, questions: Mapping[str, Question], samples: Mapping[str, Sequence[str]]
+) -> tuple[float | None, float | None]:
+    """Of one reply what `alternatives_precision` and `alternatives_covered` are the means of."""
+    return _named_share(row, row, questions, samples), _covered(row, questions, samples)
+
+
 def partners(rows: Sequence[Row], seed: int = 0) -> dict[str, Row]:
     """For each question id another row of the same family whose reflection may stand in for it.
 

@@ -1,0 +1,109 @@
+"""What the recipes' benchmark measures beside the replies to the held-out questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import default
+import numpy as np
+import scoring
+
+from metaconf import demo
+
+SAMPLES = 20
+"""Answers drawn to a question, of which a reflection may name some."""
+ASKED = 400
+"""Questions to which they are drawn."""
+
+
+class Plan(Protocol):
+    """What must be known here of the benchmark's plan (`recipes.Plan`)."""
+
+    @property
+    def base(self) -> str: ...
+
+    @property
+    def labels(self) -> int: ...
+
+    @property
+    def heldout(self) -> int: ...
+
+    @property
+    def out_of_domain(self) -> int: ...
+
+    @property
+    def curve(self) -> int: ...
+
+    @property
+    def stage1_questions(self) -> int: ...
+
+
+@cache
+def asked(plan: Plan) -> list[Any]:
+    """The held-out questions, the same for all."""
+    return demo.heldout(plan.heldout, plan.out_of_domain)
+
+
+def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
+    """What the untrained model's own signals say of the held-out questions, and of the curve's;
+    `calibrated` is its answer's probability after an isotonic map."""
+    from metaconf.engines.local import load_local
+    from metaconf.evaluation.systems import evaluate
+    from metaconf.questions import load_questions, pick
+
+    base, folder = load_local(plan.base), out / "base"
+    known = load_questions("embedded:calibration")
+    recalibrated = default.recalibration(
+        base, pick(known, default.CALIBRATION, 0), folder / "calibration.jsonl"
+    )
+    probability = evaluate(base, asked(plan), "probability", folder / "answers.jsonl")
+    return {
+        "samples8": evaluate(base, asked(plan), "samples8", folder / "answers.jsonl"),
+        "probability": probability,
+        "calibrated": recalibrated(probability),
+        "curve": evaluate(base, pick(known, plan.curve, 0), "probability", folder / "curve.jsonl"),
+    }
+
+
+def grounded(
+    local: Any, rows: Sequence[scoring.Row], path: Path, plan: Plan
+) -> dict[str, tuple[float | None, float | None]]:
+    """By question id, of the other answers that a reply's reflection names the share that the
+    model itself gives in SAMPLES, and of those samples that differ from its answer the share that
+    is named (`evaluation.reflections.grounded`); None where there are none. `path` keeps them."""
+    from metaconf.evaluation.reflections import grounded
+    from metaconf.evaluation.systems import short_answers
+
+    some = [q for q in asked(plan) if q.split != "ood"][:ASKED]
+    name = f"{SAMPLES} answers"
+    drawn = short_answers(local, some, range(SAMPLES), path, name, trained=True)
+    samples = {q.id: [drawn[q.id, i].text for i in range(SAMPLES)] for q in some}
+    questions = {q.id: q for q in some}
+    told = [r for r in rows if r["question_id"] in questions and r["reflection"] is not None]
+    return {row["question_id"]: grounded(row, questions, samples) for row in told}
+
+
+def probe(out: Path, plan: Plan, seed: int) -> dict[str, tuple[float, float]]:
+    """By held-out question id, what a linear probe on the base's hidden state says of the base's
+    answer, fitted on the graded answers that teach ours its confidence, and whether it is right."""
+    from metaconf.engines.local import load_local
+    from metaconf.engines.store import read_replies
+    from metaconf.evaluation.systems import evaluate
+    from metaconf.questions import embedded_questions, pick
+    from metaconf.train.prepare import collect
+    from metaconf.train.probe import fit
+
+    base, held = load_local(plan.base), out / "base" / "answers.jsonl"
+    evaluate(base, asked(plan), "probability", held)
+    chosen = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
+    taught = read_replies(out / "taught" / f"seed{seed}" / "prepare" / "answers.jsonl")
+    train = [r for r in collect(chosen, taught, 0) if r.right is not None][: plan.labels]
+    inside = [q for q in asked(plan) if q.split != "ood"]
+    test = [r for r in collect(inside, read_replies(held), 0) if r.right is not None]
+    labels = np.array([r.right for r in train], float)
+    said = fit(default.states(base, train), labels)(default.states(base, test))
+    pairs = zip(test, said, strict=True)
+    return {r.question.id: (round(float(c), 4), float(r.right or 0)) for r, c in pairs}
