@@ -133,7 +133,7 @@ def llama_factory(record: dict[str, Any]) -> str:
 
 
 def recipes(record: dict[str, Any]) -> str:
-    """Every recipe from the same start, the best Brier score first; then ours in stage 2 alone."""
+    """Every recipe from the same start, the best Brier score first; then parts of ours."""
     figures = record["figures"]
     named = [name[len("accuracy_") :] for name in figures if name.startswith("accuracy_")]
     ranked = sorted(named, key=lambda name: figures[f"brier_{name}"]["value"])
@@ -144,7 +144,8 @@ def recipes(record: dict[str, Any]) -> str:
     others = {k: v for k, v in figures.items() if not k.startswith("brier_difference")}
     lines += [*_aimed(others), ""]
     if changed:
-        lines += ["Ours in stage 2 alone, and that with one thing changed:", "", *RECIPE_HEAD]
+        head = "Parts of ours, and its stage 2 alone with one thing changed:"
+        lines += [head, "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
 
@@ -170,7 +171,8 @@ def _recipe(name: str, figures: dict[str, Any]) -> str:
 
 RECIPE_NAMES = {
     "start": "the start: stage 1 on the share of agreeing samples",
-    "ours-stage-2-alone": "stage 2 alone",
+    "ours-stage-1-alone": "its stage 1 alone, taught by a probe",
+    "ours-stage-2-alone": "its stage 2 alone, from the start",
     "ours-by-segment": "each part paid to its own segment",
     "ours-sampled": "the sampled number paid, no exact score",
     "ours-narrow": "exact score: cross-entropy to a narrow goal",

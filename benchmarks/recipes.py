@@ -57,8 +57,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     },
 }
 """Our recipe in stage 2 alone, as it is and with other keys of its configuration."""
-RECIPES = (OURS, *PUBLISHED, *ABLATIONS)
-SEEDS = {OURS: 3, "rlcr": 3, "start": 3, **dict.fromkeys(ABLATIONS, 1)}
+TAUGHT = "ours-stage-1-alone"
+"""What ours is before its stage 2."""
+RECIPES = (OURS, *PUBLISHED, TAUGHT, *ABLATIONS)
+SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys(ABLATIONS, 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
 
 
@@ -107,14 +109,14 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     from metaconf.evaluation.systems import evaluate
 
     folder = piece.folder(out)
-    if piece.recipe == "start":
+    begin = taught(out, plan, piece.seed, start) if piece.recipe in (OURS, TAUGHT) else start
+    if piece.recipe in ("start", TAUGHT):
         folder.mkdir(parents=True, exist_ok=True)
-        local = load_local(str(start))
+        local = load_local(str(begin))
     elif (folder / "tokenizer_config.json").exists():  # saved after the weights
         local = load_local(str(folder))
     else:
         shutil.rmtree(folder, ignore_errors=True)  # cut short while it trained
-        begin = taught(out, plan, piece.seed, start) if piece.recipe == OURS else start
         local = _train(piece, begin, folder, plan)
     rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
     names = ("question_id", "confidence", "correctness", "split", "problems")
@@ -138,17 +140,21 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
 def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
     """What of the plan decided a piece's figures: of the labels of stage 1 ours alone makes use."""
     kept = asdict(plan)
-    return kept if piece.recipe == OURS else {k: v for k, v in kept.items() if k != "labels"}
+    if piece.recipe not in (OURS, TAUGHT):
+        del kept["labels"]
+    return kept
 
 
 def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:
     """What was measured while it trained; ours has spent labels and time before its stage 2."""
     path = folder / "curve.json"
     rows = json.loads(path.read_text()) if path.exists() else []
-    if piece.recipe != OURS:
+    if piece.recipe not in (OURS, TAUGHT):
         return rows
     spent = demo.Clock.of(taught_folder(out, piece.seed) / "clock.json").parts["stage1"]
     before = {"replies": plan.labels, "seconds": spent}
+    if piece.recipe == TAUGHT:
+        return [before]
     return [{k: v + before.get(k, 0) for k, v in row.items()} for row in rows if "replies" in row]
 
 

@@ -21,7 +21,7 @@ from metaconf.evaluation.reader import Read
 from metaconf.rewards.recipes import OURS
 
 ECE_REACHED = 0.06
-"""Calibrated: held-out AUROC of the answer's own probability, and an ECE of at most this."""
+"""Calibrated: AUROC of the answer's own probability, and an ECE of at most this."""
 
 
 def inside(rows: Sequence[scoring.Row]) -> Pairs:
@@ -84,8 +84,8 @@ def figures(
                 found |= _with_end(_difference(runs, ours, recipe), end)
             found |= _with_end(_read(pieces, recipe), end)
             if recipe != "start":
-                curves = [_curve(piece["curve"]) for piece in pieces.values()]
-                found |= _with_end(_reached(curves, inside(base["curve"]), recipe), end)
+                sides = inside(base["curve"]), inside(base["probability"])
+                found |= _with_end(_reached([*pieces.values()], *sides, recipe), end)
             if recipe == OURS:
                 mean = float(np.mean([piece["tokens"] for piece in pieces.values()]))
                 tokens = {"tokens_reply": record.figure(round(mean, 1), None, "tokens")}
@@ -240,30 +240,46 @@ def _paired(runs: Gains) -> list[Pairs]:
     return [{i: (0.0, gain) for i, gain in run.items()} for run in runs]
 
 
-def _curve(logged: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    return [row for row in logged if "heldout_n" in row]
-
-
 def _reached(
-    curves: Sequence[list[dict[str, float]]], probability: Pairs, recipe: str
+    pieces: Sequence[Mapping[str, Any]], of_curve: Pairs, of_heldout: Pairs, recipe: str
 ) -> dict[str, record.Figure]:
-    """Replies and seconds until calibrated, means over seeds; a seed that does not get there
-    counts with its whole budget, and the figure is then called a lower bound."""
-    if not _both_classes(probability) or not all(curves):
+    """Replies and seconds until calibrated, means over seeds: at the first look of the curve that
+    says so, or at the end, when all the held-out questions are asked. A seed that does not get
+    there counts with its whole budget, and the figure is then called a lower bound. The
+    probability's confidences on the questions of the two are `of_curve` and `of_heldout`."""
+    if not all(
+        _both_classes(side) and piece["curve"]
+        for side in (of_curve, of_heldout)
+        for piece in pieces
+    ):
         return {}
-    wanted = metrics.auroc(*map(np.array, zip(*probability.values(), strict=True)))
-    firsts = [next((row for row in curve if _calibrated(row, wanted)), None) for curve in curves]
+    firsts = [_first(piece, _ranked(of_curve), of_heldout) for piece in pieces]
     bound = "" if all(firsts) else " (lower bound)"
     found: dict[str, record.Figure] = {}
     for unit in ("replies", "seconds"):
-        each = [(f or c[-1])[unit] for f, c in zip(firsts, curves, strict=True)]
+        each = [(f or p["curve"][-1])[unit] for f, p in zip(firsts, pieces, strict=True)]
         figure = record.figure(round(float(np.mean(each)), 1), None, f"{unit}{bound}")
         found[f"{unit}_to_calibrated_{recipe}"] = figure
     return found
 
 
-def _calibrated(row: Mapping[str, float], wanted: float) -> bool:
-    return row.get("heldout_auroc", 0.0) >= wanted and row.get("heldout_ece", 1.0) <= ECE_REACHED
+def _first(piece: Mapping[str, Any], wanted: float, of_heldout: Pairs) -> dict[str, float] | None:
+    for row in piece["curve"]:
+        if row.get("heldout_auroc", 0.0) >= wanted and row["heldout_ece"] <= ECE_REACHED:
+            return row
+    stated = inside(piece["rows"])
+    both = {i: of_heldout[i] for i in stated.keys() & of_heldout.keys()}
+    calibrated = metrics.ece(*_columns(stated)) <= ECE_REACHED
+    return piece["curve"][-1] if calibrated and _ranked(stated) >= _ranked(both) else None
+
+
+def _columns(stated: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    confidence, correctness = np.array(list(stated.values())).T
+    return confidence, correctness
+
+
+def _ranked(stated: Pairs) -> float:
+    return metrics.auroc(*_columns(stated))
 
 
 def aims(found: dict[str, record.Figure], trl: Path) -> dict[str, record.Figure]:

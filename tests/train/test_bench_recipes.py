@@ -52,7 +52,8 @@ def test_a_quick_run_and_its_figures(
         part.save_pretrained(tmp_path / "tiny")
     tiny, out = str(tmp_path / "tiny"), tmp_path / "run"
     words = ["--quick", "--base", tiny, "--start", tiny, "--output_dir", str(out)]
-    words += ["--recipes", "metaconf", "rlcr", "--seeds", "0", "--keep", str(tmp_path / "keep")]
+    words += ["--recipes", "metaconf", "rlcr", "ours-stage-1-alone"]
+    words += ["--seeds", "0", "--keep", str(tmp_path / "keep")]
 
     # Cut short after the first piece, as by --minutes.
     bench.main([*words, "--minutes", "0"])
@@ -80,6 +81,9 @@ def test_a_quick_run_and_its_figures(
     of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
     assert len(of_ours["probe"]) == 8  # those in the domain
     assert of_ours["named"].keys() <= of_ours["probe"].keys()
+    half = gzip.decompress((tmp_path / "keep/start/ours-stage-1-alone-0.json.gz").read_bytes())
+    (spent,) = json.loads(half)["curve"]
+    assert spent["replies"] == 32 and spent["seconds"] > 0
     prepared = [row for _, row in read_jsonl(out / "taught" / "seed0" / "prepare" / "sft.jsonl")]
     assert 32 < len(prepared) <= 40
 
@@ -199,11 +203,24 @@ def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None
     bad = {"heldout_auroc": 1.0, "heldout_ece": 0.07}
     steps = [{"replies": 16.0 * i, "seconds": 2.0 * i} for i in range(4)]
     curve = [{**s, **(good if i >= 2 else bad)} for i, s in enumerate(steps)]
-    never = [{**s, **bad} for s in steps]
-    found = bench.recipes_figures._reached([curve], probability, "rlcr")
-    assert found["replies_to_calibrated_rlcr"] == {"value": 32.0, "unit": "replies"}
-    found = bench.recipes_figures._reached([curve, never], probability, "rlcr")
+    soon = {"curve": curve, "rows": rows(0.3)}
+    never = {"curve": [{**s, **bad} for s in steps], "rows": rows(0.3)}  # its ECE is .5 at the end
+
+    def reached(*pieces: Any) -> Any:
+        return bench.recipes_figures._reached(pieces, probability, probability, "rlcr")
+
+    assert reached(soon)["replies_to_calibrated_rlcr"] == {"value": 32.0, "unit": "replies"}
+    found = reached(soon, never)
     assert found["seconds_to_calibrated_rlcr"] == {"value": 5.0, "unit": "seconds (lower bound)"}
+    # At the end all the held-out questions count.
+    late = never | {"rows": rows(-0.15)}
+    assert reached(soon, late)["seconds_to_calibrated_rlcr"] == {"value": 5.0, "unit": "seconds"}
+    assert (
+        "bound"
+        in reached(never | {"rows": rows(-0.15)[:50] + rows(0.5)[50:]})[
+            "replies_to_calibrated_rlcr"
+        ]["unit"]
+    )
 
 
 def test_pieces_of_the_first_seed_come_first(bench: Any) -> None:
