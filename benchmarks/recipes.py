@@ -31,6 +31,7 @@ from typing import Any
 
 import default
 import recipes_figures
+import recipes_reached
 import record
 from recipes_measured import asked, base_rows, grounded, probe
 from recipes_starts import share_start, taught, taught_folder
@@ -59,8 +60,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 """Our recipe in stage 2 alone, as it is and with other keys of its configuration."""
 TAUGHT = "ours-stage-1-alone"
 """What ours is before its stage 2."""
-RECIPES = (OURS, *PUBLISHED, TAUGHT, *ABLATIONS)
-SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys(ABLATIONS, 1)}
+LONGER, TIMES = recipes_reached.LONGER, 5
+"""RLCR with so many times the replies: how long does it take to be calibrated?"""
+RECIPES = (OURS, *PUBLISHED, LONGER, TAUGHT, *ABLATIONS)
+SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
 
 
@@ -168,18 +171,19 @@ def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
 
 
 def config(piece: Piece, plan: Plan) -> Config:
-    """What a piece is trained with: as many replies, and looks at the held-out questions, whatever
-    the size of its updates."""
+    """What a piece is trained with: as many replies (LONGER: TIMES as many), and looks at the
+    held-out questions, whatever the size of its updates."""
     changed = dict(ABLATIONS.get(piece.recipe, {}))
-    named: Any = OURS if piece.recipe in ABLATIONS else piece.recipe
+    named: Any = OURS if piece.recipe in ABLATIONS else piece.recipe.removesuffix("-longer")
+    times = TIMES if piece.recipe == LONGER else 1
     spent = plan.labels // REPLIES if piece.recipe == OURS else 0
-    trainer = {**demo.STAGE2, "max_steps": plan.steps - spent}
+    trainer = {**demo.STAGE2, "max_steps": plan.steps * times - spent}
     if piece.recipe != OURS:
         trainer["num_generations"] = GROUP
     trainer |= changed.pop("trainer", {})
     together = trainer.get("gradient_accumulation_steps", 1)
     trainer["max_steps"] //= together
-    curve = Curve(every=max(1, plan.every // together), questions=plan.curve)
+    curve = Curve(every=max(1, plan.every * times // together), questions=plan.curve)
     return Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve, **changed)
 
 
@@ -240,7 +244,7 @@ def main(words: Sequence[str] | None = None) -> None:
     found = recipes_figures.figures(
         arguments.keep, asdict(plan), [*starts], arguments.recipes, arguments.seeds, base
     )
-    found = recipes_figures.aims(found, record.RESULTS / "trl_plain.json")
+    found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
     )
@@ -256,7 +260,7 @@ def notes(plan: Plan) -> str:
         " teaches all of those, then pairs);"
         f" {plan.heldout} held-out questions in domain. Calibrated: on {plan.curve} questions for"
         " calibration, AUROC of the answer's own probability and ECE <="
-        f" {recipes_figures.ECE_REACHED}."
+        f" {recipes_reached.ECE_REACHED}."
     )
 
 

@@ -5,27 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import record
 import scoring
+from recipes_reached import reached
 from scoring import Pairs
 
 from metaconf import metrics
 from metaconf.errors import UserError
 from metaconf.evaluation.reader import Read
 from metaconf.rewards.recipes import OURS
-
-ECE_REACHED = 0.06
-"""Calibrated: AUROC of the answer's own probability, and an ECE of at most this."""
-
-
-def inside(rows: Sequence[scoring.Row]) -> Pairs:
-    return scoring.pairs(scoring.in_domain(rows))
 
 
 def kept(keep: Path, start: str, recipe: str, seed: int) -> Path:
@@ -84,8 +77,8 @@ def figures(
                 found |= _with_end(_difference(runs, ours, recipe), end)
             found |= _with_end(_read(pieces, recipe), end)
             if recipe != "start":
-                sides = inside(base["curve"]), inside(base["probability"])
-                found |= _with_end(_reached([*pieces.values()], *sides, recipe), end)
+                sides = scoring.inside(base["curve"]), scoring.inside(base["probability"])
+                found |= _with_end(reached([*pieces.values()], *sides, recipe), end)
             if recipe == OURS:
                 mean = float(np.mean([piece["tokens"] for piece in pieces.values()]))
                 tokens = {"tokens_reply": record.figure(round(mean, 1), None, "tokens")}
@@ -105,7 +98,7 @@ def _of_base(rows: Mapping[str, list[scoring.Row]]) -> dict[str, record.Figure]:
     found: dict[str, record.Figure] = {}
     for key in ("probability", "calibrated", "samples8"):
         for name in ("auroc", "brier"):
-            found |= _scored(f"{name}_{key}", [inside(rows[key])], scoring.SCORES[name])
+            found |= _scored(f"{name}_{key}", [scoring.inside(rows[key])], scoring.SCORES[name])
     if rows["samples8"]:
         mean = float(np.mean([row["tokens"] for row in rows["samples8"]]))
         found["tokens_samples8"] = record.figure(round(mean, 1), None, "tokens")
@@ -113,7 +106,7 @@ def _of_base(rows: Mapping[str, list[scoring.Row]]) -> dict[str, record.Figure]:
 
 
 def _of_runs(runs: Sequence[list[scoring.Row]], recipe: str) -> dict[str, record.Figure]:
-    stated = [inside(rows) for rows in runs]
+    stated = [scoring.inside(rows) for rows in runs]
     graded = [scoring.graded(scoring.in_domain(rows)) for rows in runs]
     found = _scored(f"accuracy_{recipe}", graded, scoring.mean_right)
     for name, score in scoring.SCORES.items():
@@ -129,16 +122,10 @@ def _of_runs(runs: Sequence[list[scoring.Row]], recipe: str) -> dict[str, record
 def _scored(name: str, runs: Sequence[Pairs], score: scoring.Score) -> dict[str, record.Figure]:
     """The figure over seeds, or none where a seed has not two questions or one class alone."""
     if len(scoring.shared(runs)) < 2 or (
-        score is metrics.auroc and not all(_both_classes(r) for r in runs)
+        score is metrics.auroc and not all(scoring.both_classes(r) for r in runs)
     ):
         return {}
     return {name: scoring.over_seeds(runs, score)}
-
-
-def _both_classes(run: Pairs) -> bool:
-    """Enough right and wrong ones that a resample without one of them does not happen."""
-    right = sum(y > 0.5 for _, y in run.values())
-    return min(right, len(run) - right) >= 15
 
 
 def _difference(
@@ -146,7 +133,9 @@ def _difference(
 ) -> dict[str, record.Figure]:
     """Brier score of the recipe less ours, over questions that both stated a confidence for in all
     seeds that both have."""
-    both = [(inside(runs[seed]), inside(ours[seed])) for seed in ours if seed in runs]
+    both = [
+        (scoring.inside(runs[seed]), scoring.inside(ours[seed])) for seed in ours if seed in runs
+    ]
     theirs, own = [a for a, _ in both], [b for _, b in both]
     if len(scoring.shared([*theirs, *own])) < 2:
         return {}
@@ -225,10 +214,13 @@ def _beside(ours: Mapping[int, Any], calibrated: list[scoring.Row]) -> dict[str,
     """Our Brier score over that of the answer's own recalibrated probability, and over that of a
     probe on the base's hidden state with the same labels; and the latter's scores."""
     probes = [dict(p["probe"]) for p in ours.values() if "probe" in p]
-    stated = [inside(piece["rows"]) for piece in ours.values()]
+    stated = [scoring.inside(piece["rows"]) for piece in ours.values()]
     found: dict[str, record.Figure] = {}
-    for name, others in (("calibrated", [inside(calibrated)] * len(stated)), ("probe", probes)):
-        if stated and len(others) == len(stated) and all(map(_both_classes, others)):
+    for name, others in (
+        ("calibrated", [scoring.inside(calibrated)] * len(stated)),
+        ("probe", probes),
+    ):
+        if stated and len(others) == len(stated) and all(map(scoring.both_classes, others)):
             ratio = scoring.apart_over_seeds(stated, others, metrics.brier, operator.truediv)
             found[f"brier_ratio_{name}"] = ratio | {"unit": "x"}
     for name in ("auroc", "brier"):
@@ -238,76 +230,3 @@ def _beside(ours: Mapping[int, Any], calibrated: list[scoring.Row]) -> dict[str,
 
 def _paired(runs: Gains) -> list[Pairs]:
     return [{i: (0.0, gain) for i, gain in run.items()} for run in runs]
-
-
-def _reached(
-    pieces: Sequence[Mapping[str, Any]], of_curve: Pairs, of_heldout: Pairs, recipe: str
-) -> dict[str, record.Figure]:
-    """Replies and seconds until calibrated, means over seeds: at the first look of the curve that
-    says so, or at the end, when all the held-out questions are asked. A seed that does not get
-    there counts with its whole budget, and the figure is then called a lower bound. The
-    probability's confidences on the questions of the two are `of_curve` and `of_heldout`."""
-    if not all(
-        _both_classes(side) and piece["curve"]
-        for side in (of_curve, of_heldout)
-        for piece in pieces
-    ):
-        return {}
-    firsts = [_first(piece, _ranked(of_curve), of_heldout) for piece in pieces]
-    bound = "" if all(firsts) else " (lower bound)"
-    found: dict[str, record.Figure] = {}
-    for unit in ("replies", "seconds"):
-        each = [(f or p["curve"][-1])[unit] for f, p in zip(firsts, pieces, strict=True)]
-        figure = record.figure(round(float(np.mean(each)), 1), None, f"{unit}{bound}")
-        found[f"{unit}_to_calibrated_{recipe}"] = figure
-    return found
-
-
-def _first(piece: Mapping[str, Any], wanted: float, of_heldout: Pairs) -> dict[str, float] | None:
-    for row in piece["curve"]:
-        if row.get("heldout_auroc", 0.0) >= wanted and row["heldout_ece"] <= ECE_REACHED:
-            return row
-    stated = inside(piece["rows"])
-    both = {i: of_heldout[i] for i in stated.keys() & of_heldout.keys()}
-    calibrated = metrics.ece(*_columns(stated)) <= ECE_REACHED
-    return piece["curve"][-1] if calibrated and _ranked(stated) >= _ranked(both) else None
-
-
-def _columns(stated: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    confidence, correctness = np.array(list(stated.values())).T
-    return confidence, correctness
-
-
-def _ranked(stated: Pairs) -> float:
-    return metrics.auroc(*_columns(stated))
-
-
-def aims(found: dict[str, record.Figure], trl: Path) -> dict[str, record.Figure]:
-    """The same with the targets of what was measured, and our seconds until calibrated, if we got
-    there, beside those of RLCR on plain TRL: on our trainer, over the ratio of one step in `trl`
-    (trl_plain.json)."""
-    value = {name: figure["value"] for name, figure in found.items()}
-    ours, rlcr = (found.get(f"seconds_to_calibrated_{name}") for name in (OURS, "rlcr"))
-    if ours and rlcr and "bound" not in ours["unit"] and trl.exists():
-        step = json.loads(trl.read_text())["figures"]["step_ratio_rlcr"]["value"]
-        bound = "x (upper bound)" if "bound" in rlcr["unit"] else "x"
-        ratio = round(ours["value"] / (rlcr["value"] / step), 3)
-        found = found | {"seconds_to_calibrated_ratio_trl": record.figure(ratio, None, bound)}
-    limits: dict[str, tuple[str, Callable[[], float]]] = {
-        f"auroc_{OURS}": (
-            ">=",
-            lambda: max(value["auroc_probability"] + 0.03, value["auroc_samples8"] + 0.05),
-        ),
-        f"accuracy_{OURS}": (">=", lambda: value["accuracy_rlvr"] - 0.01),
-        f"ece_{OURS}": ("<=", lambda: 0.04),
-        f"ece_ood_{OURS}": ("<=", lambda: value["ece_ood_start"]),
-        "confidence_levels": (">=", lambda: 4),
-        "brier_ratio_calibrated": ("<=", lambda: 0.95),
-        "brier_ratio_probe": ("<=", lambda: 1.0),
-        f"replies_to_calibrated_{OURS}": ("<=", lambda: value["replies_to_calibrated_rlcr"] / 5),
-        "seconds_to_calibrated_ratio_trl": ("<=", lambda: 0.25),
-    }
-    for name, (side, limit) in limits.items():
-        with suppress(KeyError):  # what it is held against was not measured
-            found = found | {name: found[name] | {"target": f"{side} {limit():.4g}"}}
-    return found

@@ -98,3 +98,13 @@ SCORES: dict[str, Score] = {"ece": metrics.ece, "brier": metrics.brier, "auroc":
 
 def in_domain(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["split"] != "ood"]
+
+
+def inside(rows: Sequence[Row]) -> Pairs:
+    return pairs(in_domain(rows))
+
+
+def both_classes(run: Pairs) -> bool:
+    """Enough right and wrong ones that a resample without one of them does not happen."""
+    right = sum(y > 0.5 for _, y in run.values())
+    return min(right, len(run) - right) >= 15

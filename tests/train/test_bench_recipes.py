@@ -36,6 +36,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         "recipes_starts",
         "recipes_figures",
         "recipes_measured",
+        "recipes_reached",
         "record",
         "default",
         "default_figures",
@@ -138,6 +139,8 @@ def test_each_change_to_ours_trains_on_as_many_replies(
         bench.do(piece, tmp_path / "tiny", tmp_path / "run", tmp_path / "keep", plan)
         replies = (piece.folder(tmp_path / "run") / "replies.jsonl").read_text().splitlines()
         assert len(replies) == 64, name
+    longer = bench.config(bench.Piece("start", "rlcr-longer", 0), plan)
+    assert (longer.recipe, longer.trainer["max_steps"], longer.curve.every) == ("rlcr", 20, 10)
     names = ["metaconf", *bench.ABLATIONS]
     configs = [repr(bench.config(bench.Piece("start", n, 0), plan)) for n in names]
     assert len(set(configs)) == len(names)  # no two are the same run
@@ -187,18 +190,23 @@ def test_targets_are_held_against_what_was_measured(bench: Any, tmp_path: Path) 
     found["seconds_to_calibrated_rlcr"] = {"value": 400.0, "unit": "seconds (lower bound)"}
     trl = tmp_path / "trl_plain.json"
     trl.write_text(json.dumps({"figures": {"step_ratio_rlcr": {"value": 0.5}}}))
-    aimed = bench.recipes_figures.aims(found, trl)
+    aimed = bench.recipes_reached.aims(found, trl)
     assert aimed["auroc_metaconf"]["target"] == ">= 0.85"
     ratio = aimed["seconds_to_calibrated_ratio_trl"]
     assert ratio == {"value": 0.125, "unit": "x (upper bound)", "target": "<= 0.25"}
     assert not {"accuracy_metaconf", "confidence_levels"} & set(aimed)  # neither was measured
-    assert bench.recipes_figures.aims(found, tmp_path / "none").keys() == found.keys()
+    assert bench.recipes_reached.aims(found, tmp_path / "none").keys() == found.keys()
+    found["replies_to_calibrated_metaconf"] = {"value": 640.0, "unit": "replies"}
+    longer = {"value": 4000.0, "unit": "replies"}
+    told = found | {"replies_to_calibrated_rlcr-longer": longer}
+    aimed = bench.recipes_reached.aims(told, tmp_path / "none")
+    assert aimed["replies_to_calibrated_metaconf"]["target"] == "<= 800"
     found["seconds_to_calibrated_metaconf"]["unit"] = "seconds (lower bound)"  # not reached
-    assert "seconds_to_calibrated_ratio_trl" not in bench.recipes_figures.aims(found, trl)
+    assert "seconds_to_calibrated_ratio_trl" not in bench.recipes_reached.aims(found, trl)
 
 
 def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None:
-    probability = bench.recipes_figures.inside(rows(0.3))  # ranks all: AUROC 1
+    probability = bench.recipes_reached.inside(rows(0.3))  # ranks all: AUROC 1
     good = {"heldout_auroc": 1.0, "heldout_ece": 0.05}
     bad = {"heldout_auroc": 1.0, "heldout_ece": 0.07}
     steps = [{"replies": 16.0 * i, "seconds": 2.0 * i} for i in range(4)]
@@ -207,7 +215,7 @@ def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None
     never = {"curve": [{**s, **bad} for s in steps], "rows": rows(0.3)}  # its ECE is .5 at the end
 
     def reached(*pieces: Any) -> Any:
-        return bench.recipes_figures._reached(pieces, probability, probability, "rlcr")
+        return bench.recipes_reached.reached(pieces, probability, probability, "rlcr")
 
     assert reached(soon)["replies_to_calibrated_rlcr"] == {"value": 32.0, "unit": "replies"}
     found = reached(soon, never)
