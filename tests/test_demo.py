@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from metaconf import demo
+from metaconf.preflight import checkpoints
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
+from metaconf.train.sft import ConfidenceSFTTrainer
 
 PLAN = demo.Plan(stage1_questions=24, stage2_steps=1, heldout=6, out_of_domain=2, samples=3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_both_stages_of_the_real_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = demo.run(tmp_path / "demo", seed=0, plan=PLAN)
+def test_both_stages_of_the_real_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "demo"
+    monkeypatch.setattr(demo, "SAVE_STEPS", {"stage1": 1, "stage2": 2})
+    taken: list[int] = []
+    step = ConfidenceSFTTrainer.training_step
+
+    def killed(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        taken.append(trainer.state.global_step)
+        if taken == [0, 1]:
+            raise KeyboardInterrupt
+        return step(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(ConfidenceSFTTrainer, "training_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run(out, seed=0, plan=PLAN)
+    assert [path.name for path in checkpoints(out / "stage1")] == ["checkpoint-1"]
+    report = demo.run(out, seed=0, plan=PLAN)
+    assert taken == [0, 1, *range(1, taken[-1] + 1)] and taken[-1] >= 2  # none was taken again
+    assert not checkpoints(out / "stage1") and not checkpoints(out / "stage2")
 
     rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
     assert 20 <= len(rows) <= 24

@@ -1,7 +1,8 @@
 """`metaconf demo`: the main job on the embedded model, from nothing to an open-able report.
 
 sample → stage 1 → stage 2 → evaluate → report, each part timed. Every part leaves files, and what
-is there is not done again, so that a demo that was killed goes on where it was.
+is there is not done again, so that a demo that was killed goes on where it was, a stage of training
+from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +21,7 @@ from typing import Any
 
 from metaconf.config import RUN_MARKER
 from metaconf.config_blocks import Confidence, Config
-from metaconf.preflight import mark_run
+from metaconf.preflight import RESUME_KEY, checkpoints, mark_run
 from metaconf.records import Question
 
 STAGE1: dict[str, Any] = {"save_strategy": "no"}
@@ -37,6 +39,8 @@ STAGE2: dict[str, Any] = {
     "max_completion_length": 80,
     "save_strategy": "no",
 }
+SAVE_STEPS = {"stage1": 25, "stage2": 8}
+"""A killed demo repeats no more steps of a stage than these, some fifty seconds."""
 CONFIDENCE = Confidence()
 """What the demo and its benchmark train with; measured in docs/lab-notebook.md."""
 
@@ -158,6 +162,8 @@ def stage_system(
     else:
         with clock.part(stage):
             model = (train_stage1 if stage == "stage1" else train_stage2)(out, plan, seed)
+            for checkpoint in checkpoints(folder):  # the model is saved: nothing is left to resume
+                shutil.rmtree(checkpoint)
     with clock.part(f"evaluate {stage}"):
         return {stage: evaluate(model, asked, "reply", folder / "heldout.jsonl", stage)}
 
@@ -170,7 +176,8 @@ def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
 
     rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
     file = str(out / "prepare" / "sft.jsonl")
-    config = Config("sft", STAGE1, train_file=file, seed=seed, confidence=CONFIDENCE)
+    trainer = {**STAGE1, **_resumed(out, "stage1")}
+    config = Config("sft", trainer, train_file=file, seed=seed, confidence=CONFIDENCE)
     return stage1.train(load_local("embedded"), rows, config, out / "stage1")
 
 
@@ -181,10 +188,17 @@ def train_stage2(out: Path, plan: Plan, seed: int) -> Any:
     from metaconf.train import stage2
 
     questions = pick(embedded_questions("stage2"), None, seed)
-    trainer = {**STAGE2, "max_steps": plan.stage2_steps}
+    trainer = {**STAGE2, "max_steps": plan.stage2_steps, **_resumed(out, "stage2")}
     start = str(out / "stage1")
     config = Config("grpo", trainer, start, seed=seed, confidence=CONFIDENCE)
     return stage2.train(load_local(start), questions, config, out / "stage2")
+
+
+def _resumed(out: Path, stage: str) -> dict[str, Any]:
+    """Settings of the trainer that save the stage's state, and that go on from what was saved."""
+    saved = {"save_strategy": "steps", "save_steps": SAVE_STEPS[stage], "save_total_limit": 1}
+    whole = checkpoints(out / stage)
+    return {**saved, RESUME_KEY: str(whole[-1])} if whole else saved
 
 
 NAMES = {
