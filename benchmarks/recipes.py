@@ -73,7 +73,7 @@ class Plan:
 
     base: str = "embedded"
     steps: int = 48
-    labels: int = 320
+    labels: int = 640
     heldout: int = 1000
     out_of_domain: int = 200
     every: int = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,11 @@ class Plan(Protocol):
     def stage1_questions(self) -> int: ...
 
 
+TEACHING = Confidence(target="probe", weight=4.0, sharp=0.4)
+"""How the start is taught: it knows the replies' format already, so that in whole replies the
+confidence may weigh more beside the text (docs/lab-notebook.md)."""
+
+
 def share_start(out: Path, plan: Plan, seed: int) -> Path:
     """A stage-1 model of this seed that has learnt format and reflection, and whose confidence was
     taught the share of samples that agree: no label has taught it when it is right."""
@@ -33,13 +39,13 @@ def share_start(out: Path, plan: Plan, seed: int) -> Path:
 def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
     """The start, taught the confidences that a probe on `plan.labels` graded answers predicts for
     all the stage-1 answers; those were sampled for the start, and no further label is read."""
-    folder = taught_folder(out, seed)
+    folder, how = taught_folder(out, seed), replace(TEACHING, labels=plan.labels)
     sampled = out / "share" / f"seed{seed}" / "prepare" / "answers.jsonl"
     own = folder / "prepare" / "answers.jsonl"
     if sampled.exists() and not own.exists():
         own.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(sampled, own)
-    return _stage1(folder, plan, str(start), Confidence(target="probe", labels=plan.labels), seed)
+    return _stage1(folder, plan, str(start), how, seed)
 
 
 def _stage1(folder: Path, plan: Plan, start: str, how: Confidence, seed: int) -> Path:
