@@ -258,9 +258,9 @@ def notes(plan: Plan) -> str:
         f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
         f" in groups of {GROUP} (ours: {plan.labels} of them graded stage-1 answers, whose probe"
         " teaches all of those, then pairs);"
-        f" {plan.heldout} held-out questions in domain. Calibrated: on {plan.curve} questions for"
-        " calibration, AUROC of the answer's own probability and ECE <="
-        f" {recipes_reached.ECE_REACHED}."
+        f" {plan.heldout} held-out questions in domain. Calibrated: AUROC of the answer's own"
+        f" probability and ECE <= {recipes_reached.ECE_REACHED}, at a look of the curve on"
+        f" {plan.curve} questions for calibration, or at the end on all that are held out."
     )
 
 

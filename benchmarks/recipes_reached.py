@@ -28,28 +28,29 @@ def reached(
     says so, or at the end, when all the held-out questions are asked. A seed that does not get
     there counts with its whole budget, and the figure is then called a lower bound. The
     probability's confidences on the questions of the two are `of_curve` and `of_heldout`."""
-    if not all(
-        both_classes(side) and piece["curve"] for side in (of_curve, of_heldout) for piece in pieces
-    ):
+    looks = [[row for row in piece["curve"] if "replies" in row] for piece in pieces]
+    if not all(map(both_classes, (of_curve, of_heldout))) or not all(looks):
         return {}
-    firsts = [_first(piece, _ranked(of_curve), of_heldout) for piece in pieces]
+    each = [*zip(looks, (inside(piece["rows"]) for piece in pieces), strict=True)]
+    firsts = [_first(some, stated, _ranked(of_curve), of_heldout) for some, stated in each]
     bound = "" if all(firsts) else " (lower bound)"
     found: dict[str, record.Figure] = {}
     for unit in ("replies", "seconds"):
-        each = [(f or p["curve"][-1])[unit] for f, p in zip(firsts, pieces, strict=True)]
-        figure = record.figure(round(float(np.mean(each)), 1), None, f"{unit}{bound}")
+        spent = [(first or some[-1])[unit] for first, some in zip(firsts, looks, strict=True)]
+        figure = record.figure(round(float(np.mean(spent)), 1), None, f"{unit}{bound}")
         found[f"{unit}_to_calibrated_{recipe}"] = figure
     return found
 
 
-def _first(piece: Mapping[str, Any], wanted: float, of_heldout: Pairs) -> dict[str, float] | None:
-    for row in piece["curve"]:
+def _first(
+    looks: Sequence[dict[str, float]], stated: Pairs, wanted: float, of_heldout: Pairs
+) -> dict[str, float] | None:
+    for row in looks:
         if row.get("heldout_auroc", 0.0) >= wanted and row["heldout_ece"] <= ECE_REACHED:
             return row
-    stated = inside(piece["rows"])
     both = {i: of_heldout[i] for i in stated.keys() & of_heldout.keys()}
     calibrated = metrics.ece(*_columns(stated)) <= ECE_REACHED
-    return piece["curve"][-1] if calibrated and _ranked(stated) >= _ranked(both) else None
+    return looks[-1] if calibrated and _ranked(stated) >= _ranked(both) else None
 
 
 def _columns(stated: Pairs) -> tuple[np.ndarray, np.ndarray]:

@@ -211,8 +211,10 @@ def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None
     bad = {"heldout_auroc": 1.0, "heldout_ece": 0.07}
     steps = [{"replies": 16.0 * i, "seconds": 2.0 * i} for i in range(4)]
     curve = [{**s, **(good if i >= 2 else bad)} for i, s in enumerate(steps)]
+    curve.append({"loss": 0.1, "step": 4.0})  # a line of the trainer's own
     soon = {"curve": curve, "rows": rows(0.3)}
-    never = {"curve": [{**s, **bad} for s in steps], "rows": rows(0.3)}  # its ECE is .5 at the end
+    lines = [*({**s, **bad} for s in steps), curve[-1]]
+    never = {"curve": lines, "rows": rows(0.3)}  # its ECE is .5 at the end
 
     def reached(*pieces: Any) -> Any:
         return bench.recipes_reached.reached(pieces, probability, probability, "rlcr")
