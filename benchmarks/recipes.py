@@ -34,6 +34,7 @@ import recipes_figures
 import recipes_reached
 import record
 from recipes_measured import asked, base_rows, grounded, probe
+from recipes_reached import LONGER, TAUGHT
 from recipes_starts import share_start, taught, taught_folder
 
 from metaconf import demo
@@ -58,10 +59,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     },
 }
 """Our recipe in stage 2 alone, as it is and with other keys of its configuration."""
-TAUGHT = "ours-stage-1-alone"
-"""What ours is before its stage 2."""
-LONGER, TIMES = recipes_reached.LONGER, 5
-"""RLCR with so many times the replies: how long does it take to be calibrated?"""
+TIMES = 5
+"""LONGER has so many times the replies: how long does RLCR take to be calibrated?"""
 RECIPES = (OURS, *PUBLISHED, LONGER, TAUGHT, *ABLATIONS)
 SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""

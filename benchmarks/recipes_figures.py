@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import record
 import scoring
-from recipes_reached import reached
+from recipes_reached import TAUGHT, reached
 from scoring import Pairs
 
 from metaconf import metrics
@@ -64,7 +64,9 @@ def figures(
         own = read(keep, plan, start, OURS, seeds)
         ours = _rows(own)
         before = read(keep, plan, start, "start", seeds)
-        found |= _with_end(_read_more(own, before), end)
+        stage1 = read(keep, plan, start, TAUGHT, seeds)
+        found |= _with_end(_read_more(own, before, "reader_gain_difference"), end)
+        found |= _with_end(_read_more(own, stage1, "reader_gain_difference_stage1"), end)
         found |= _with_end(_named_more(own, before), end)
         found |= _with_end(_beside(own, base["calibrated"]), end)
         for recipe in ("start", *recipes):
@@ -170,12 +172,15 @@ def _read(pieces: Mapping[int, Any], recipe: str) -> dict[str, record.Figure]:
     return found
 
 
-def _read_more(ours: Mapping[int, Any], start: Mapping[int, Any]) -> dict[str, record.Figure]:
-    """What our reflections tell the reader more than the start's, by question and seed."""
-    both = sorted(ours.keys() & start.keys())
-    pairs = [_gains((ours[s], start[s]), "told") for s in both]
+def _read_more(
+    ours: Mapping[int, Any], others: Mapping[int, Any], name: str
+) -> dict[str, record.Figure]:
+    """What our reflections tell the reader more than the start's, or those of our own stage 1, by
+    question and seed."""
+    both = sorted(ours.keys() & others.keys())
+    pairs = [_gains((ours[s], others[s]), "told") for s in both]
     apart = [{i: own[i] - before[i] for i in own.keys() & before.keys()} for own, before in pairs]
-    found = _scored("reader_gain_difference", _paired(apart), scoring.mean_right)
+    found = _scored(name, _paired(apart), scoring.mean_right)
     return {name: figure | {"target": "> 0"} for name, figure in found.items()}
 
 

@@ -19,6 +19,8 @@ ECE_REACHED = 0.06
 """Calibrated: AUROC of the answer's own probability, and an ECE of at most this."""
 LONGER = "rlcr-longer"
 """RLCR with more replies than the others."""
+TAUGHT = "ours-stage-1-alone"
+"""What ours is before its stage 2."""
 
 
 def reached(
