@@ -59,9 +59,10 @@ def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
     recalibrated = default.recalibration(
         base, pick(known, default.CALIBRATION, 0), folder / "calibration.jsonl"
     )
+    sampled = evaluate(base, asked(plan), "samples8", folder / "answers.jsonl")
     probability = evaluate(base, asked(plan), "probability", folder / "answers.jsonl")
     return {
-        "samples8": evaluate(base, asked(plan), "samples8", folder / "answers.jsonl"),
+        "samples8": sampled,
         "probability": probability,
         "calibrated": recalibrated(probability),
         "curve": evaluate(base, pick(known, plan.curve, 0), "probability", folder / "curve.jsonl"),
@@ -97,7 +98,9 @@ def probe(out: Path, plan: Plan, seed: int) -> dict[str, tuple[float, float]]:
     from metaconf.train.probe import fit
 
     base, held = load_local(plan.base), out / "base" / "answers.jsonl"
-    evaluate(base, asked(plan), "probability", held)
+    # With their samples, as `base_rows` asks: in bfloat16 a greedy answer, and its probability,
+    # depends on what it shares a batch with.
+    evaluate(base, asked(plan), "samples8", held)
     chosen = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
     taught = read_replies(out / "taught" / f"seed{seed}" / "prepare" / "answers.jsonl")
     train = [r for r in collect(chosen, taught, 0) if r.right is not None][: plan.labels]
