@@ -33,7 +33,7 @@ import default
 import recipes_figures
 import recipes_reached
 import record
-from recipes_measured import asked, base_rows, grounded, probe
+from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_reached import LONGER, TAUGHT
 from recipes_starts import share_start, taught, taught_folder
 
@@ -130,8 +130,8 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
         "tokens": sum(row["tokens"] for row in rows) / len(rows),
     }
     if piece.recipe in ("start", OURS):
-        named = grounded(local, rows, folder / "answers.jsonl", plan)
-        measured |= {"named": named}
+        answers = folder / "answers.jsonl"
+        measured |= {"named": named_answers(local, rows, answers, plan)}
     if piece.recipe == OURS:
         measured |= {"probe": probe(out, plan, piece.seed)}
     recipes_figures.write(piece.kept(keep), measured)

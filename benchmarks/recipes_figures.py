@@ -185,7 +185,7 @@ def _read_more(
 
 
 NAMED = ("alternatives_precision", "alternatives_covered")
-"""The two values by question of `recipes_measured.grounded`."""
+"""The two values by question of `recipes_measured.named_answers`."""
 
 
 def _named_more(ours: Mapping[int, Any], start: Mapping[int, Any]) -> dict[str, record.Figure]:

@@ -69,7 +69,7 @@ def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
     }
 
 
-def grounded(
+def named_answers(
     local: Any, rows: Sequence[scoring.Row], path: Path, plan: Plan
 ) -> dict[str, tuple[float | None, float | None]]:
     """By question id, of the other answers that a reply's reflection names the share that the
