@@ -4,8 +4,9 @@
 
 Ours spends part of its labels on a probe that teaches all the stage-1 answers, which have been
 sampled already, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
-with one thing changed (ABLATIONS). Of the seeds, ours and RLCR take all, the other published
-recipes the first two, and the changed ones the first.
+with one thing changed (ABLATIONS). RLCR comes once more with five times the replies. Of the seeds,
+ours, its stage 1 alone and RLCR take all, the other published recipes the first two, what is
+changed or longer the first.
 
 Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
 questions) and goes on where it was interrupted; --minutes begins no piece after so long. What a
