@@ -2,7 +2,8 @@
 
     python figures/recipes.py            # writes figures/recipes.svg
 
-From what benchmarks/recipes.py kept (benchmarks/results/recipes), means over its seeds.
+From what benchmarks/recipes.py kept (benchmarks/results/recipes), means over the seeds that
+all recipes have.
 """
 
 from __future__ import annotations
@@ -48,17 +49,18 @@ def main() -> None:
 
 
 def curves(kept: Path) -> dict[str, list[dict[str, float]]]:
-    """Recipe → held-out rows by step, means over the seeds that are there; ours comes last."""
-    seeds: dict[str, list[list[dict[str, float]]]] = {}
+    """Recipe → held-out rows by step, means over the seeds that all of them have; ours is last."""
+    seeds: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for path in sorted(kept.glob("*.json.gz")):
-        recipe = path.name.partition(".")[0].rpartition("-")[0]
+        recipe, _, seed = path.name.partition(".")[0].rpartition("-")
         rows = json.loads(gzip.decompress(path.read_bytes()))["curve"]
         measured = [row for row in rows if "heldout_n" in row]
         # Parts of ours have no column of their own, and RLCR for longer would squeeze all others.
         if measured and not recipe.startswith("ours") and not recipe.endswith("-longer"):
-            seeds.setdefault(recipe, []).append(measured)
+            seeds.setdefault(recipe, {})[seed] = measured
     names = sorted(seeds, key=lambda name: (name == OURS, name))
-    found = {name: _means(seeds[name]) for name in names}
+    shared = sorted(set.intersection(*map(set, seeds.values()))) if seeds else []
+    found = {name: _means([seeds[name][seed] for seed in shared]) for name in names if shared}
     if OURS in found and len(names) > 1:  # the start is all recipes'; ours is measured after labels
         found[OURS].insert(0, found[names[0]][0])
     return found
