@@ -16,6 +16,7 @@ import pytest
 from metaconf import questions
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
+from metaconf.train import prepare, probe
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,10 +57,24 @@ def test_a_quick_run_and_its_figures(
     words += ["--recipes", "metaconf", "rlcr", "ours-stage-1-alone"]
     words += ["--seeds", "0", "--keep", str(tmp_path / "keep")]
 
+    labelled: list[int] = []  # labels: of the lesson, and of the probe that stands beside ours
+    fitted, prepared_by = probe.fit, prepare.prepare
+
+    def prepare_rows(*args: Any, **kwargs: Any) -> Any:
+        labelled.append(kwargs["labels"])
+        return prepared_by(*args, **kwargs)
+
+    def fit(states: Any, labels: Any, *of_a_fold: Any) -> Any:
+        labelled.extend([] if of_a_fold else [len(labels)])
+        return fitted(states, labels, *of_a_fold)
+
+    monkeypatch.setattr(prepare, "prepare", prepare_rows)
+    monkeypatch.setattr(probe, "fit", fit)
     # Cut short after the first piece, as by --minutes.
     bench.main([*words, "--minutes", "0"])
     assert not (out / "start" / "rlcr").exists()
     bench.main(words)
+    assert labelled == [32, 32]
     found = json.loads((tmp_path / "results" / "recipes.json").read_text())
     assert {"accuracy_metaconf", "accuracy_rlcr", "format_start", "tokens_samples8"} <= set(
         found["figures"]
