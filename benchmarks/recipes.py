@@ -35,6 +35,7 @@ import recipes_figures
 import recipes_reached
 import record
 from recipes_measured import asked, base_rows, named_answers, probe
+from recipes_plan import QUICK, Plan
 from recipes_reached import LONGER, TAUGHT
 from recipes_starts import share_start, taught, taught_folder
 
@@ -65,23 +66,6 @@ TIMES = 5
 RECIPES = (OURS, *PUBLISHED, LONGER, TAUGHT, *ABLATIONS)
 SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What decides the figures: kept with the run, which goes on with the same alone."""
-
-    base: str = "embedded"
-    steps: int = 48
-    labels: int = 640
-    heldout: int = 1000
-    out_of_domain: int = 200
-    every: int = 8
-    curve: int = 250
-    stage1_questions: int = demo.Plan().stage1_questions
-
-
-QUICK = Plan(steps=4, labels=32, heldout=8, out_of_domain=2, every=2, curve=6, stage1_questions=40)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,16 +61,18 @@ def figures(
     found = _of_base(base)
     for start in starts:
         end = "" if start == "start" else f"_{start}"
-        own = read(keep, plan, start, OURS, seeds)
+        names = dict.fromkeys((OURS, "start", TAUGHT, *recipes))
+        all_pieces = {name: read(keep, plan, start, name, seeds) for name in names}
+        own, before = all_pieces[OURS], all_pieces["start"]
         ours = _rows(own)
-        before = read(keep, plan, start, "start", seeds)
-        stage1 = read(keep, plan, start, TAUGHT, seeds)
         found |= _with_end(_read_more(own, before, "reader_gain_difference"), end)
-        found |= _with_end(_read_more(own, stage1, "reader_gain_difference_stage1"), end)
+        found |= _with_end(
+            _read_more(own, all_pieces[TAUGHT], "reader_gain_difference_stage1"), end
+        )
         found |= _with_end(_named_more(own, before), end)
         found |= _with_end(_beside(own, base["calibrated"]), end)
         for recipe in ("start", *recipes):
-            pieces = read(keep, plan, start, recipe, seeds)
+            pieces = all_pieces[recipe]
             if not pieces:
                 continue
             runs = _rows(pieces)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import default
 import numpy as np
 import scoring
+from recipes_plan import Plan
 
 from metaconf import demo
 
@@ -17,28 +18,6 @@ SAMPLES = 20
 """Answers drawn to a question, of which a reflection may name some."""
 ASKED = 400
 """Questions to which they are drawn."""
-
-
-class Plan(Protocol):
-    """What must be known here of the benchmark's plan (`recipes.Plan`)."""
-
-    @property
-    def base(self) -> str: ...
-
-    @property
-    def labels(self) -> int: ...
-
-    @property
-    def heldout(self) -> int: ...
-
-    @property
-    def out_of_domain(self) -> int: ...
-
-    @property
-    def curve(self) -> int: ...
-
-    @property
-    def stage1_questions(self) -> int: ...
 
 
 @cache

@@ -5,24 +5,11 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+
+from recipes_plan import Plan
 
 from metaconf import demo
 from metaconf.config_blocks import Confidence, Config
-
-
-class Plan(Protocol):
-    """What a start must know of the benchmark's plan (`recipes.Plan`)."""
-
-    @property
-    def base(self) -> str: ...
-
-    @property
-    def labels(self) -> int: ...
-
-    @property
-    def stage1_questions(self) -> int: ...
-
 
 TEACHING = Confidence(target="probe", weight=4.0, sharp=0.4)
 """How the start is taught: it knows the replies' format already, so that in whole replies the

@@ -162,8 +162,8 @@ def stage_system(
     else:
         with clock.part(stage):
             model = (train_stage1 if stage == "stage1" else train_stage2)(out, plan, seed)
-            for checkpoint in checkpoints(folder):  # the model is saved: nothing is left to resume
-                shutil.rmtree(checkpoint)
+    for checkpoint in checkpoints(folder):  # the model is saved: nothing is left to resume
+        shutil.rmtree(checkpoint)
     with clock.part(f"evaluate {stage}"):
         return {stage: evaluate(model, asked, "reply", folder / "heldout.jsonl", stage)}
 

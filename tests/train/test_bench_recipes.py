@@ -37,6 +37,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         "recipes_starts",
         "recipes_figures",
         "recipes_measured",
+        "recipes_plan",
         "recipes_reached",
         "record",
         "default",
