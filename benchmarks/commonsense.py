@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import default
 import numpy as np
@@ -52,8 +52,8 @@ def split(questions: Sequence[Question], sizes: Sequence[int] = SIZES) -> Splits
 def trained(out: Path, splits: Splits, seed: int) -> dict[str, list[Row]]:
     """Both stages, and what each says of the held-out questions; goes on with what is there."""
     if not (out / "prepare" / "sft.jsonl").exists():
-        how: dict[str, Any] = {"target": demo.CONFIDENCE.target, "seed": seed}
-        prepare(load_local("embedded"), splits.stage1, out / "prepare", **how)
+        into = out / "prepare"
+        prepare(load_local("embedded"), splits.stage1, into, demo.CONFIDENCE, seed=seed)
     rows: dict[str, list[Row]] = {}
     for stage in ("stage1", "stage2"):
         model = _stage(out, stage, splits, seed)

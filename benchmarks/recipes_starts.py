@@ -49,7 +49,7 @@ def _stage1(folder: Path, plan: Plan, start: str, how: Confidence, seed: int) ->
         base, into = load_local(plan.base), folder / "prepare"
         folder.mkdir(parents=True, exist_ok=True)
         with demo.Clock.of(folder / "clock.json").part("stage1"):
-            rows = prepare(base, questions, into, target=how.target, seed=seed, labels=how.labels)
+            rows = prepare(base, questions, into, how, seed=seed)
             config = Config("sft", demo.STAGE1, seed=seed, confidence=how)
             stage1.train(load_local(start), rows, config, model)
     return model

@@ -77,6 +77,7 @@ BAD = {
     f"{GRPO} --resume_from_checkpoint x": "give --resume",
     f"{SFT} --train_file none.jsonl": "none.jsonl: no such file; run `metaconf prepare` first",
     f"{SFT} --train_file gap.jsonl": "gap.jsonl:1: no 'conversations'",
+    f"{SFT} --confidence.text held --lora.r 0": "choose lora.r 64",
     f"{SFT} --num_generations 8": "num_generations is a key of the grpo stage",
     f"{SFT} --model empty": "empty: a folder without config.json",
     f"{SFT} --questions good.jsonl": "stage 1 learns from prepared rows",

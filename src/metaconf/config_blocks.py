@@ -186,12 +186,23 @@ class Confidence:
         "what it predicts; 0: on all",
         low=0,
     )
-    answers: Literal["greedy", "varied"] = option(
+    answers: Literal["greedy", "varied", "others"] = option(
         "greedy",
-        "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",
+        "stage 1: teach the likeliest answer, of the sampled ones one whose confidence is rare, or "
+        "of every third question the confidence, not the words, of another than the likeliest",
+    )
+    blur: float = option(
+        0.15,
+        "stage 1: standard deviation of the noise on the certainty that words a reflection",
+        low=0,
     )
     weight: float = option(
         1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
+    )
+    text: Literal["given", "held"] = option(
+        "given",
+        "stage 1: beside answers alone teach their words, or hold the model to what it said in "
+        "their places before (divergence; needs an adapter); whole replies' words are taught",
     )
     direct: float = option(2.0, "stage 1: the same beside the answer alone (see `alone`)", low=0)
     alone: float = option(

@@ -134,10 +134,8 @@ def base_systems(
     if not (out / "prepare" / "sft.jsonl").exists():
         with clock.part("sample"):
             questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-            target = CONFIDENCE.target
-            prepare(
-                base, questions, out / "prepare", samples=plan.samples, target=target, seed=seed
-            )
+            into = out / "prepare"
+            prepare(base, questions, into, CONFIDENCE, samples=plan.samples, seed=seed)
     with clock.part("evaluate the base"):
         folder = out / "base"
         files: dict[Kind, str] = {

@@ -81,6 +81,14 @@ def _check_labels(how: Confidence) -> None:
         )
 
 
+def _check_held(config: Config) -> None:
+    if config.confidence.text == "held" and config.lora.r == 0:
+        raise UserError(
+            "confidence.text held, lora.r 0: what the model said before is read from it without its"
+            " adapter; choose lora.r 64, or confidence.text given"
+        )
+
+
 def stage_config(
     path: Path, stage: Stage, overrides: Sequence[str] = (), resume: bool = False
 ) -> Config:
@@ -101,6 +109,7 @@ def stage_config(
     check_model(model)
     check_output_dir(run, resume)
     if stage == "sft":
+        _check_held(config)
         check_prepared(Path(config.train_file))
     else:
         recipe_of(config)

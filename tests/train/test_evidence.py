@@ -14,8 +14,16 @@ from metaconf.config_blocks import Config
 from metaconf.errors import UserError
 from metaconf.records import Question, Reply, Target
 from metaconf.rewards.recipes import recipe_of
-from metaconf.train.evidence import answered, reflection_for, speakable, targets
+from metaconf.train.evidence import (
+    answered,
+    features,
+    known_families,
+    reflection_for,
+    speakable,
+    targets,
+)
 from metaconf.train.payment import Payment, keep_before
+from metaconf.train.probe import COPIES
 
 QUESTION = Question("q", "In which country is Quito?", (Target(("Ecuador",)),))
 
@@ -104,11 +112,40 @@ def test_a_probe_on_some_labels_teaches_all_answers_and_knows_no_other(kind: str
     assert again[0] == found[0] and (again[40:] != found[40:]).any()
 
 
+def test_a_probe_is_told_the_family_where_enough_of_it_is_graded() -> None:
+    rng = np.random.default_rng(0)
+    rows, states = [], rng.normal(size=(120, 4))
+    for i in range(120):
+        # The answers look alike; of one family in three none is right, and "rare" is not labelled.
+        name = "rare" if i in (3, 80) else ("shared" if i % 3 == 0 else "other")
+        right = name == "other" and i % 3 == 1
+        question = Question(f"q{i}", "Where is Quito?", (Target(("Ecuador",)),), family=name)
+        answer = "Ecuador" if right else "Peru"
+        rows.append(row(answer, answer, question=question))
+    assert known_families(rows[:60]) == ("other", "shared")
+    assert features(rows, states, ("other", "shared")).shape == (120, 4 + 5 * COPIES)
+    found = targets(rows, "probe", states, labels=60)
+    family = np.array([r.question.family for r in rows])
+    for part in (slice(60), slice(60, None)):
+        means = [found[part][family[part] == name].mean() for name in ("shared", "other")]
+        assert means[0] < 0.2 and 0.35 < means[1] < 0.65
+    blind = targets(rows, "hidden", states, labels=60)
+    assert abs(blind[family == "shared"].mean() - blind[family == "other"].mean()) < 0.1
+
+
 def test_reflections_are_the_same_for_the_same_seed() -> None:
     found = row("Ecuador", "Peru", "Peru")
     texts = {reflection_for(found, 0.2, seed) for seed in range(20)}
     assert len(texts) > 4 and all("Peru" in text for text in texts)
     assert reflection_for(found, 0.2, 3) == reflection_for(found, 0.2, 3)
+
+
+def test_a_blur_mixes_the_wordings_of_near_certainties() -> None:
+    found = row("Ecuador", "Peru", "Peru")
+    low = ("very little", "thin", "hardly", "not familiar")
+    for blur, mixed in ((0.0, False), (0.15, True)):
+        texts = [reflection_for(found, 0.25, seed, blur) for seed in range(40)]
+        assert any(all(word not in text for word in low) for text in texts) == mixed
 
 
 def said(answer: str) -> str:

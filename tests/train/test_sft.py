@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 
 from metaconf.config_blocks import Confidence
 from metaconf.reply import format_reply
 from metaconf.train.encode import encode_reply
+from metaconf.train.forward import decoder_of, run_trees
 from metaconf.train.levels import lead_in, level_logprobs, level_tokens, soften
 from metaconf.train.rows import Branch, Row, collate
 from metaconf.train.score import taught_loss
@@ -25,6 +27,7 @@ from metaconf.train.sft import (
 )
 
 NAMES = ("loss_text", "loss_confidence", "loss_direct")
+TAUGHT = Confidence(weight=0.5, direct=0.25)
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
 
 
@@ -211,9 +214,7 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
 ) -> None:
     local = fresh_local()
     made = trainer(local, tmp_path)
-    whole = rows(local, 2)
-    short = [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:]) for r in whole]
-    batch = batch_of(local, short)
+    batch = batch_of(local, short(rows(local, 2)))
     learnt = local.tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
     assert learnt == "Answer: 3"
     with torch.no_grad():
@@ -223,7 +224,67 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
     assert loss.item() == pytest.approx(seen["loss_text"] + 0.25 * seen["loss_direct"], rel=1e-3)
 
 
-def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
+def short(whole: list[Row], text: bool = True) -> list[Row]:
+    """The rows without reflection and level."""
+    return [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:], text) for r in whole]
+
+
+def test_words_that_are_not_to_be_learnt_cost_nothing(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    local = fresh_local()
+    made, (first, second) = trainer(local, tmp_path), rows(local, 2)
+    model, seen = local.model.train(), made._metrics["train"]
+    with torch.no_grad():
+        for learnt in ((True, True), (True, False), (False, False)):
+            some = [*short([first], learnt[0]), *short([second], learnt[1])]
+            made.compute_loss(model, batch_of(local, some))
+        made.compute_loss(model, batch_of(local, short([first])))
+    both, one, none, alone = seen["loss_text"]
+    assert one == pytest.approx(alone, rel=1e-3) and both != pytest.approx(one, rel=1e-3)
+    assert none == 0
+    assert seen["loss_direct"][:3] == pytest.approx([seen["loss_direct"][0]] * 3, rel=1e-3)
+
+
+def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Given answers are learnt; held ones cost nothing at first, and move far less."""
+    moved: dict[str, float] = {}
+    for text in ("given", "held"):
+        local = fresh_local()
+        adapter = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        taught = Confidence(weight=0.5, direct=0.25, text=text)
+        made = trainer(local, tmp_path, adapter, taught, short, max_steps=40, learning_rate=3e-3)
+        batch = batch_of(local, short(rows(local)))
+        before = _said_in_places(made, batch)
+        made.train()
+        moved[text] = float((_said_in_places(made, batch) - before).abs().sum(-1).mean())
+        logs = [log for log in made.state.log_history if "loss_text" in log]
+        assert (logs[0]["loss_text"] < 1e-6) == (text == "held")
+        assert logs[-1]["loss_direct"] < 0.5 * logs[0]["loss_direct"]
+        assert logs[-1]["loss_text"] > 0.005  # it has moved, and that is measured
+    assert moved["held"] < 0.5 * moved["given"]
+
+
+def _said_in_places(made: ConfidenceSFTTrainer, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Probabilities (n, V) of the words in the places of the text."""
+    decoder, head = decoder_of(made.model)
+    trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+    with torch.no_grad():
+        hidden = run_trees(decoder, *trees)
+    text = (batch["labels"][:, 1:] != -100).nonzero(as_tuple=True)
+    return torch.softmax((hidden[:, :-1][text] @ head.T).float(), -1)
+
+
+def trainer(
+    local: Any,
+    folder: Path,
+    adapter: LoraConfig | None = None,
+    taught: Confidence = TAUGHT,
+    of: Callable[[list[Row]], list[Row]] = list,
+    **settings: Any,
+) -> ConfidenceSFTTrainer:
     default: dict[str, Any] = {
         "output_dir": str(folder),
         "max_steps": 3,
@@ -237,7 +298,7 @@ def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
         "bf16": False,
         "disable_tqdm": True,
     }
-    made = Dataset.from_list([row.columns() for row in rows(local)])
+    made = Dataset.from_list([row.columns() for row in of(rows(local))])
     return ConfidenceSFTTrainer(
         model=local.model,
         args=sft_config({**default, **settings}),
@@ -245,7 +306,8 @@ def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
         eval_dataset=made,
         processing_class=local.tokenizer,
         data_collator=lambda batch: collate(batch, 0, level_tokens(local.tokenizer).first[1]),
-        taught=Confidence(weight=0.5, direct=0.25),
+        peft_config=adapter,
+        taught=taught,
     )
 
 

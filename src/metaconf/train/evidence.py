@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from metaconf.prompts.teacher import Evidence, likely_cause, reflect
 from metaconf.records import Question, Reply
 from metaconf.train.probe import beside, chance_columns, cross_fitted, fit
 
-BLUR = 0.15
-"""Standard deviation of the noise on the certainty that words a reflection."""
+MIN_LABELS = 10
+"""A probe is told of a question's family where so many graded answers are of it."""
 MIN_SHARE = 0.2
 """An answer given by at least this share of the samples is one that the model might also give."""
 
@@ -24,7 +25,8 @@ class Answered:
     """One question with the model's answer to it and what its samples say about that answer.
 
     `right` is the answer's correctness (None: not graded), `agreement` the share of samples that
-    gave the same answer, `share_right` the samples' mean correctness; all in [0, 1].
+    gave the same answer, `share_right` the samples' mean correctness; all in [0, 1]. `likeliest`:
+    whether it is the greedy answer, whose words are taught, or one that was sampled beside it.
     """
 
     question: Question
@@ -34,6 +36,7 @@ class Answered:
     agreement: float
     share_right: float | None
     alternatives: tuple[str, ...]
+    likeliest: bool = True
 
 
 def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
@@ -69,15 +72,15 @@ def speakable(answer: str) -> bool:
     return one_line and any(ch.isalnum() for ch in answer)
 
 
-def reflection_for(row: Answered, certainty: float, seed: int) -> str:
+def reflection_for(row: Answered, certainty: float, seed: int, blur: float = 0.15) -> str:
     """The offline teacher's reflection on an answer, the same for the same seed and question.
 
-    The wording follows a blurred certainty: a wording that told the level exactly would be all
-    that the model learns to read.
+    The wording follows a blurred certainty (`blur`: standard deviation of its noise): a wording
+    that told the level exactly would be all that the model learns to read.
     """
     question = row.question
     rng = random.Random(f"{seed}:{question.id}")
-    certainty = rng.gauss(certainty, BLUR)
+    certainty = rng.gauss(certainty, blur)
     evidence = Evidence(
         question.prompt,
         row.answer,
@@ -88,12 +91,25 @@ def reflection_for(row: Answered, certainty: float, seed: int) -> str:
     return reflect(evidence, rng)
 
 
-def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:
-    """(n, D + 3·COPIES) probe features: hidden states, and what sampling has shown already: the
-    answer's log-probability and log-odds, and the agreement."""
+def known_families(rows: Sequence[Answered]) -> tuple[str, ...]:
+    """The families, by name, of which at least MIN_LABELS of the `rows` are graded: of fewer a
+    probe would learn by heart how they came out."""
+    counts = Counter(row.question.family for row in rows if row.right is not None)
+    return tuple(sorted(name for name, count in counts.items() if count >= MIN_LABELS))
+
+
+def features(
+    rows: Sequence[Answered], states: np.ndarray, families: Sequence[str] = ()
+) -> np.ndarray:
+    """(n, D + (3 + k)·COPIES) probe features: hidden states (n, D), and what is known without a
+    label: the answer's log-probability and log-odds, the agreement of its samples, and which of the
+    k `families` the question is of (names that several places share look like any other half-known
+    answer, and are right less often)."""
     chance = np.array([r.probability or 0.0 for r in rows])
     agreement = np.array([r.agreement for r in rows])
-    return beside(states, np.column_stack([chance_columns(chance), agreement]))
+    of = [[float(r.question.family == name) for name in families] for r in rows]
+    kinds = np.array(of).reshape(len(rows), len(families))
+    return beside(states, np.column_stack([chance_columns(chance), agreement, kinds]))
 
 
 def targets(
@@ -104,8 +120,9 @@ def targets(
     "share": samples that agree with the answer. "right": share of samples that are right.
     "mixture": mean of the answer's own correctness and the agreement. "hidden": cross-fitted
     prediction of a linear probe on the hidden states (n, D). "probe": the same with the answer's
-    probability and agreement beside them, which is better than each alone; with `labels` fitted on
-    the first so many graded answers, whose prediction the others get, graded or not.
+    probability and agreement and the question's family beside them, which is better than each
+    alone; with `labels` fitted on the first so many graded answers, whose prediction the others
+    get, graded or not.
     """
     agreement = np.array([r.agreement for r in rows])
     right = np.array([np.nan if r.right is None else r.right for r in rows], float)
@@ -117,9 +134,10 @@ def targets(
         return (right + agreement) / 2
     if states is None:
         raise ValueError(f"the target {kind!r} needs hidden states")
-    columns = states if kind == "hidden" else features(rows, states)
     result = np.full(len(rows), np.nan)
     known = np.flatnonzero(~np.isnan(right))[: labels or None]
+    families = known_families([rows[place] for place in known])
+    columns = states if kind == "hidden" else features(rows, states, families)
     groups = [rows[place].question.id for place in known]
     result[known] = cross_fitted(columns[known], right[known], groups)
     others = np.setdiff1d(np.arange(len(rows)), known)

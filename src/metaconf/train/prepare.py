@@ -31,14 +31,14 @@ from metaconf.prompts.chat import INSTRUCTION
 from metaconf.questions import load_questions, pick
 from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
-from metaconf.train.curriculum import curriculum
+from metaconf.train.curriculum import WORDLESS, curriculum
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states, probe_layer
 from metaconf.train.rundir import begin, shown, who
 from metaconf.train.set_card import Made, write_set_card
 from metaconf.train.teacher import Lessons, write_reflections
-from metaconf.train.varied import vary
+from metaconf.train.varied import vary, with_others
 
 ANSWER_TOKENS = 12
 STATES = ("probe", "hidden")
@@ -46,6 +46,7 @@ STATES = ("probe", "hidden")
 BLIND = ("probe", "hidden", "share")
 """Targets that hold nothing of the answer's own grade; the wording of a reflection follows them."""
 ROWS = 640
+SAMPLES = 8
 OFFLINE = Teacher()
 """Who writes the reflections where nobody is asked."""
 
@@ -72,12 +73,14 @@ def collect(
 ) -> list[Answered]:
     """Grade and group what was sampled; questions without a usable answer are left out.
 
-    `answers`: "greedy", the likeliest one, or "varied" (see `varied.vary`). Answers of sentences
+    `answers`: "greedy", the likeliest one, "varied" or "others" (see `varied`). Those of sentences
     are graded by the `judge`, where there is one: the first `labels`, or all.
     """
     drawn = [(replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions]
     if answers == "varied":
         rows = vary(questions, drawn)
+    elif answers == "others":
+        rows = with_others(questions, drawn)
     else:
         rows = [answered(q, *one) for q, one in zip(questions, drawn, strict=True)]
     usable = [row for row in rows if row.answer and speakable(row.answer)]
@@ -100,24 +103,22 @@ def _judged(judge: Judge, rows: Sequence[Answered]) -> list[Answered]:
 def build_rows(
     local: LocalModel,
     rows: Sequence[Answered],
-    kind: str,
-    layer: int | None,
+    how: Confidence,
     seed: int,
     reflections: Mapping[str, str] | None = None,
-    labels: int = 0,
 ) -> list[dict[str, Any]]:
     """Sharegpt rows with `target` (0–1); ungraded answers stay out, and so do those that have none
     of the given `reflections` (by question id; None: the offline teacher writes them)."""
     states = None
-    if kind in STATES:
+    if how.target in STATES:
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]
-        depth = layer or probe_layer(local.model.config.num_hidden_layers)
+        depth = probe_layer(local.model.config.num_hidden_layers)
         states = answer_states(local, prompts, [row.answer for row in rows], depth)
-    goals = targets(rows, kind, states, labels)
-    told = goals if kind in BLIND else targets(rows, "share")
+    goals = targets(rows, how.target, states, how.labels)
+    told = goals if how.target in BLIND else targets(rows, "share")
     known = [(r, g, t) for r, g, t in zip(rows, goals, told, strict=True) if not np.isnan(g)]
     if reflections is None:
-        return [_row(r, g, reflection_for(r, t, seed), seed) for r, g, t in known]
+        return [_row(r, g, reflection_for(r, t, seed, how.blur), seed) for r, g, t in known]
     written = [(r, g, reflections.get(r.question.id)) for r, g, _ in known]
     return [_row(r, g, text, seed) for r, g, text in written if text is not None]
 
@@ -137,6 +138,7 @@ def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, An
         "system": INSTRUCTION,
         "id": row.question.id,
         "target": round(float(goal), 6),
+        **({} if row.likeliest else {WORDLESS: True}),
     }
 
 
@@ -160,18 +162,16 @@ def prepare(
     local: LocalModel,
     questions: Sequence[Question],
     folder: Path,
+    how: Confidence,
     *,
-    samples: int = 8,
-    target: str = "probe",
-    layer: int | None = None,
+    samples: int = SAMPLES,
     seed: int = 0,
-    labels: int = 0,
 ) -> list[dict[str, Any]]:
     """Do it all and write the files; returns the rows. Asks again only for what is missing."""
     replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
-    answers = collect(questions, replies, samples)
-    rows = build_rows(local, answers, target, layer, seed, labels=labels)
-    write_set(folder, rows, seed=seed)
+    answers = collect(questions, replies, samples, how.answers)
+    rows = build_rows(local, answers, how, seed)
+    write_set(folder, rows, how=how, seed=seed)
     return rows
 
 
@@ -209,7 +209,7 @@ def run(config: Config, resume: bool = False) -> Path:
     taught = [row for row in answers if how.labels or row.right is not None]
     lessons = _lessons(config, taught, out)
     written = lessons.written if lessons else None
-    rows = build_rows(local, answers, how.target, None, config.seed, written, how.labels)
+    rows = build_rows(local, answers, how, config.seed, written)
     write_set(out, rows, config.teacher, lessons, how, config.seed)
     known = f"{how.target}, fitted on {how.labels} graded answers" if how.labels else how.target
     model, taught_by = config.model_name_or_path, config.teacher
@@ -221,9 +221,6 @@ def run(config: Config, resume: bool = False) -> Path:
     write_set_card(out / "README.md", made, [row["target"] for row in rows])
     print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
     return out
-
-
-SAMPLES = 8
 
 
 def _lessons(config: Config, rows: Sequence[Answered], out: Path) -> Lessons | None:

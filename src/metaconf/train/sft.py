@@ -1,6 +1,7 @@
 """Stage 1: TRL's SFTTrainer on question, answer, reflection and confidence.
 
-Three losses, apart: cross-entropy on the text; on the confidence, cross-entropy to a narrow
+Three losses, apart: cross-entropy on the text (beside answers alone also: divergence from what the
+model said before, `confidence.text`); on the confidence, cross-entropy to a narrow
 distribution over the levels whose mean is the target (mixed into the text's it drowns, one token in
 forty); and the same straight after the answer, in a branch that leaves the reflection out: the
 wording of a given reflection tells the level, so after it the model need not look into itself.
@@ -48,6 +49,8 @@ class ConfidenceSFTTrainer(SFTTrainer):
     ) -> Any:
         decoder, head = decoder_of(self.accelerator.unwrap_model(model))
         trees = [inputs[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+        held = self.taught.text == "held" and bool(inputs["direct"].all())
+        before = self._before(model, *trees) if held else None
         hidden = run_trees(decoder, *trees)
         row, place, after_one = inputs["spots"].T
         states = hidden[row, place], hidden[row, after_one]
@@ -59,7 +62,7 @@ class ConfidenceSFTTrainer(SFTTrainer):
             "loss_confidence": own_where_told(own, row, targets, direct),
             "loss_direct": own + step * (targets - own),
         }
-        losses = {"loss_text": text_loss(hidden, head, inputs["labels"])}
+        losses = {"loss_text": text_loss(hidden, head, inputs["labels"], before)}
         for name, kind in (("loss_confidence", ~direct), ("loss_direct", direct)):
             if kind.any():
                 losses[name] = taught_loss(said[kind], goals[name][kind])
@@ -72,6 +75,12 @@ class ConfidenceSFTTrainer(SFTTrainer):
             "loss_direct": self.taught.direct if beside_answer else self.taught.weight,
         }
         return sum(weights.get(name, 1.0) * loss for name, loss in losses.items())
+
+    def _before(self, model: Any, *trees: torch.Tensor) -> torch.Tensor:
+        """Hidden states (B, T, D) of the model as it was before this training."""
+        whole = self.accelerator.unwrap_model(model)
+        with torch.no_grad(), whole.disable_adapter():
+            return run_trees(decoder_of(whole)[0], *trees)
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(model, *args, **kwargs)
@@ -110,12 +119,25 @@ def own_where_told(
     return torch.where(direct | expected.isnan(), targets.to(own), expected)
 
 
-def text_loss(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of the tokens `labels` (B, T), -100 left out: hidden (B, T, D)."""
+def text_loss(
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    before: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean loss of the tokens `labels` (B, T), -100 left out: hidden (B, T, D). Cross-entropy;
+    or where there are hidden states `before` (B, T, D), the divergence KL(before ‖ now) of the
+    model's distributions in those places, whichever tokens stand there."""
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
     # Selected rows are contiguous: a sliced view would make the product copy the head a row.
     logits = (hidden[:, :-1][at] @ head.T).float()
-    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
+    if not len(logits):  # a batch of answers whose words are not learnt: 0, not the mean of none
+        return logits.sum()
+    if before is None:
+        return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
+    now = torch.log_softmax(logits, -1)
+    then = torch.log_softmax((before[:, :-1][at] @ head.T).float(), -1)
+    return torch.nn.functional.kl_div(now, then, reduction="batchmean", log_target=True)
 
 
 def sft_config(trainer: dict[str, Any]) -> SFTConfig:
