@@ -186,10 +186,9 @@ class Confidence:
         "what it predicts; 0: on all",
         low=0,
     )
-    answers: Literal["greedy", "varied", "others"] = option(
+    answers: Literal["greedy", "varied"] = option(
         "greedy",
-        "stage 1: teach the likeliest answer, of the sampled ones one whose confidence is rare, or "
-        "of every third question the confidence, not the words, of another than the likeliest",
+        "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",
     )
     blur: float = option(
         0.15,

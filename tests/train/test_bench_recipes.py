@@ -59,17 +59,17 @@ def test_a_quick_run_and_its_figures(
     words += ["--seeds", "0", "--keep", str(tmp_path / "keep")]
 
     labelled: list[int] = []  # labels: of the lesson, and of the probe that stands beside ours
-    fitted, prepared_by = probe.fit, prepare.prepare
+    fitted, made = probe.fit, prepare.build_rows
 
-    def prepare_rows(*args: Any, **kwargs: Any) -> Any:
-        labelled.append(kwargs["labels"])
-        return prepared_by(*args, **kwargs)
+    def build_rows(base: Any, answers: Any, how: Any, *args: Any) -> Any:
+        labelled.append(how.labels)
+        return made(base, answers, how, *args)
 
     def fit(states: Any, labels: Any, *of_a_fold: Any) -> Any:
         labelled.extend([] if of_a_fold else [len(labels)])
         return fitted(states, labels, *of_a_fold)
 
-    monkeypatch.setattr(prepare, "prepare", prepare_rows)
+    monkeypatch.setattr(prepare, "build_rows", build_rows)
     monkeypatch.setattr(probe, "fit", fit)
     # Cut short after the first piece, as by --minutes.
     bench.main([*words, "--minutes", "0"])

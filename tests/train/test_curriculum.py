@@ -9,7 +9,7 @@ from metaconf.config_blocks import Confidence
 from metaconf.prompts.chat import DIRECT, INSTRUCTION
 from metaconf.records import read_jsonl
 from metaconf.reply import format_reply, parse_reply
-from metaconf.train.curriculum import WORDLESS, curriculum, ordered, shuffled
+from metaconf.train.curriculum import curriculum, ordered, shuffled
 from metaconf.train.prepare import write_set
 
 SUM = "I worked out 2 + 3."
@@ -30,15 +30,6 @@ def test_answers_alone_come_first_then_whole_replies_evenly_by_cause() -> None:
     alone, whole = ordered(ROWS, 0.5, 0.2)
     assert [one["id"] for one in alone] == ["0", "1", "2", "3", "4"]
     assert [one["id"] for one in whole] == ["0", "9"]
-
-
-def test_words_that_are_not_to_be_learnt_stand_in_no_whole_reply() -> None:
-    rows = [{**one, WORDLESS: True} if int(one["id"]) in (2, 9) else one for one in ROWS]
-    alone, whole = ordered(rows, 0.5, 0.2)
-    assert [one["id"] for one in alone] == ["0", "1", "2", "3", "4"]
-    assert [one["id"] for one in whole] == ["0", "8"]
-    text = curriculum(rows, Confidence(alone=1.0, whole=1.0), 7)
-    assert {one["id"] for one in text} == {"0", "1", "3", "4", "5", "6", "7", "8"}
 
 
 def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:

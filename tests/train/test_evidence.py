@@ -15,7 +15,9 @@ from metaconf.errors import UserError
 from metaconf.records import Question, Reply, Target
 from metaconf.rewards.recipes import recipe_of
 from metaconf.train.evidence import (
+    UNSEEN,
     answered,
+    answered_later,
     features,
     known_families,
     reflection_for,
@@ -47,6 +49,19 @@ def test_shares_are_over_all_samples() -> None:
 def test_a_failed_sample_is_unknown() -> None:
     samples = [reply("Ecuador"), reply("", 1, "failed")]
     assert answered(QUESTION, reply("Ecuador", -1), samples).agreement == 1.0
+
+
+def test_of_a_later_answer_is_known_what_the_model_said_before() -> None:
+    before = [
+        Reply("q", -1, "Peru", probability=0.5),
+        *(Reply("q", i, "Ecuador", probability=p) for i, p in enumerate((0.2, 0.3))),
+        Reply("q", 2, "", status="failed"),
+    ]
+    known = answered_later(QUESTION, Reply("q", -1, "ecuador", probability=0.9), before)
+    assert (known.answer, known.right, known.probability) == ("ecuador", 1.0, 0.3)
+    assert known.agreement == pytest.approx(2 / 3) and known.alternatives == ("Peru",)
+    new = answered_later(QUESTION, Reply("q", -1, "Chad", probability=0.9), before)
+    assert (new.right, new.probability, new.agreement) == (0.0, UNSEEN, 0.0)
 
 
 def test_alternatives_come_by_how_often_they_came() -> None:

@@ -224,26 +224,9 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
     assert loss.item() == pytest.approx(seen["loss_text"] + 0.25 * seen["loss_direct"], rel=1e-3)
 
 
-def short(whole: list[Row], text: bool = True) -> list[Row]:
+def short(whole: list[Row]) -> list[Row]:
     """The rows without reflection and level."""
-    return [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:], text) for r in whole]
-
-
-def test_words_that_are_not_to_be_learnt_cost_nothing(
-    fresh_local: Callable[..., Any], tmp_path: Path
-) -> None:
-    local = fresh_local()
-    made, (first, second) = trainer(local, tmp_path), rows(local, 2)
-    model, seen = local.model.train(), made._metrics["train"]
-    with torch.no_grad():
-        for learnt in ((True, True), (True, False), (False, False)):
-            some = [*short([first], learnt[0]), *short([second], learnt[1])]
-            made.compute_loss(model, batch_of(local, some))
-        made.compute_loss(model, batch_of(local, short([first])))
-    both, one, none, alone = seen["loss_text"]
-    assert one == pytest.approx(alone, rel=1e-3) and both != pytest.approx(one, rel=1e-3)
-    assert none == 0
-    assert seen["loss_direct"][:3] == pytest.approx([seen["loss_direct"][0]] * 3, rel=1e-3)
+    return [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:]) for r in whole]
 
 
 def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(

@@ -12,7 +12,7 @@ from transformers import get_scheduler
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
-from metaconf.train.curriculum import WORDLESS, evenly
+from metaconf.train.curriculum import evenly
 from metaconf.train.stage1 import DEFAULTS, schedule, train_rows
 
 
@@ -39,17 +39,6 @@ def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -
         assert "I know Quito well." in local.decode(made.reply[: told.at])
         way = made.reply[: direct.at] + direct.tokens
         assert local.decode(way).strip() == "Answer: Ecuador\nConfidence:"
-
-
-def test_of_another_answer_than_the_likeliest_the_confidence_alone_is_taught(
-    local_of: Callable[..., Any],
-) -> None:
-    first, other = row(0.2), {**row(0.75), WORDLESS: True}
-    made = train_rows(local_of(), [first, other], alone=1.0, whole=1.0)
-    assert [(one.text, one.level_at is None) for one in made] == [
-        (True, True), (False, True), (True, False),
-    ]  # fmt: skip
-    assert made[1].branches[0].target == 0.75
 
 
 def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., Any]) -> None:

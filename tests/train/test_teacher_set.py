@@ -21,7 +21,7 @@ from metaconf.records import Question, Reply, Target, read_jsonl
 from metaconf.reply import parse_reply
 from metaconf.train.evidence import Answered
 from metaconf.train.teacher import write_reflections
-from metaconf.train.varied import band, shares, vary, with_others
+from metaconf.train.varied import band, shares, vary
 
 GOOD = "I know little of this and may mix it up."
 
@@ -84,25 +84,6 @@ def test_answers_are_varied_until_each_band_has_some() -> None:
     assert {row.answer for row in rows if row.agreement == 0.25} == {"Mali"}
     assert {row.right for row in rows if row.answer == "Mali"} == {1.0}
     assert shares([0.1, 0.5, 0.9, 1.0]) == {"low": 0.25, "middle": 0.25, "high": 0.5}
-
-
-def test_of_every_third_question_another_answer_is_taken() -> None:
-    def reply(sample: int, text: str) -> Reply:
-        return Reply("q", sample, text, probability=0.5 if sample < 0 else 0.125)
-
-    questions = [Question(str(i), f"Where is {i}?", (Target(("Mali",)),)) for i in range(7)]
-    drawn = (
-        reply(-1, "Chad"),
-        [reply(0, "Chad"), reply(1, "?"), reply(2, "Mali"), reply(3, "Peru")],
-    )
-    sure = (reply(-1, "Chad"), [reply(i, "Chad") for i in range(4)])
-    rows = with_others(questions, [drawn, drawn, drawn, sure, sure, sure, drawn])
-    assert [row.answer for row in rows] == ["Chad", "Chad", "Mali", *["Chad"] * 4]
-    other = rows[2]
-    assert not other.likeliest and [row.likeliest for row in rows].count(False) == 1
-    # What is known of it is its own: its chance, how many samples agree, whether it is right.
-    assert (other.probability, other.agreement, other.right) == (0.125, 0.25, 1.0)
-    assert other.alternatives[0] == "Chad"
 
 
 def test_prepare_with_a_served_teacher_and_judge(

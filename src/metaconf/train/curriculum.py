@@ -17,9 +17,6 @@ from metaconf.prompts.causes import named_causes
 from metaconf.prompts.chat import DIRECT
 from metaconf.reply import parse_reply
 
-WORDLESS = "confidence_alone"
-"""Key of a row whose answer is another than the likeliest one: its confidence is taught, its words
-are not."""
 Rows = list[dict[str, Any]]
 """Sharegpt rows of `prepare`."""
 
@@ -27,10 +24,9 @@ Rows = list[dict[str, Any]]
 def ordered(rows: Sequence[dict[str, Any]], alone: float, whole: float) -> tuple[Rows, Rows]:
     """Of shuffled rows those whose answer and confidence are taught alone, the first ones, as many
     as the share `alone`; and those whose whole reply is, as many as the share `whole`, of the last
-    ones whose words are taught, but evenly by the cause that they name."""
-    spoken = [row for row in rows if not row.get(WORDLESS)]
-    last = evenly([_causes(row) for row in spoken], round(whole * len(rows)))
-    return list(rows[: round(alone * len(rows))]), [spoken[place] for place in last]
+    ones, but evenly by the cause that they name."""
+    last = evenly([_causes(row) for row in rows], round(whole * len(rows)))
+    return list(rows[: round(alone * len(rows))]), [rows[place] for place in last]
 
 
 def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
@@ -40,10 +36,8 @@ def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
 
 def curriculum(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Rows:
     """The two parts as one list of rows for a trainer that learns text. The first are replies
-    without a reflection, to an instruction of their own: the other format is the whole replies'.
-    Rows whose words are not to be learnt are left out."""
-    spoken = [row for row in rows if not row.get(WORDLESS)]
-    alone, whole = ordered(shuffled(spoken, seed), how.alone, how.whole)
+    without a reflection, to an instruction of their own: the other format is the whole replies'."""
+    alone, whole = ordered(shuffled(rows, seed), how.alone, how.whole)
     return [*map(_direct, alone), *whole]
 
 

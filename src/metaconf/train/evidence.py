@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from metaconf.train.probe import beside, chance_columns, cross_fitted, fit
 
 MIN_LABELS = 10
 """A probe is told of a question's family where so many graded answers are of it."""
+UNSEEN = 0.01
+"""Counts as the probability of an answer that was never drawn."""
 MIN_SHARE = 0.2
 """An answer given by at least this share of the samples is one that the model might also give."""
 
@@ -25,8 +27,7 @@ class Answered:
     """One question with the model's answer to it and what its samples say about that answer.
 
     `right` is the answer's correctness (None: not graded), `agreement` the share of samples that
-    gave the same answer, `share_right` the samples' mean correctness; all in [0, 1]. `likeliest`:
-    whether it is the greedy answer, whose words are taught, or one that was sampled beside it.
+    gave the same answer, `share_right` the samples' mean correctness; all in [0, 1].
     """
 
     question: Question
@@ -36,7 +37,6 @@ class Answered:
     agreement: float
     share_right: float | None
     alternatives: tuple[str, ...]
-    likeliest: bool = True
 
 
 def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
@@ -56,6 +56,19 @@ def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Ans
         float(np.mean(graded)) if graded else None,
         _alternatives(others, len(texts)),
     )
+
+
+def answered_later(question: Question, own: Reply, before: Sequence[Reply]) -> Answered:
+    """The answer `own` that a model gives while it is being trained, and what the answers `before`
+    say of it, greedy and sampled ones drawn when it was untrained.
+
+    After stage 1 a third of a model's greedy answers are others than before, and right much less
+    often; a probe on what it was before tells them apart by whether it would have given them then.
+    `probability` is that with which it did (UNSEEN where it never did).
+    """
+    of = [r for r in before if r.status != "failed"]
+    said = [r.probability or 0.0 for r in of if same_answer(own.text, r.text, question.task)]
+    return answered(question, replace(own, probability=max(said, default=UNSEEN)), before)
 
 
 def _alternatives(others: list[str], total: int) -> tuple[str, ...]:

@@ -31,14 +31,14 @@ from metaconf.prompts.chat import INSTRUCTION
 from metaconf.questions import load_questions, pick
 from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
-from metaconf.train.curriculum import WORDLESS, curriculum
+from metaconf.train.curriculum import curriculum
 from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states, probe_layer
 from metaconf.train.rundir import begin, shown, who
 from metaconf.train.set_card import Made, write_set_card
 from metaconf.train.teacher import Lessons, write_reflections
-from metaconf.train.varied import vary, with_others
+from metaconf.train.varied import vary
 
 ANSWER_TOKENS = 12
 STATES = ("probe", "hidden")
@@ -73,14 +73,12 @@ def collect(
 ) -> list[Answered]:
     """Grade and group what was sampled; questions without a usable answer are left out.
 
-    `answers`: "greedy", the likeliest one, "varied" or "others" (see `varied`). Those of sentences
+    `answers`: "greedy", the likeliest one, or "varied" (see `varied.vary`). Answers of sentences
     are graded by the `judge`, where there is one: the first `labels`, or all.
     """
     drawn = [(replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions]
     if answers == "varied":
         rows = vary(questions, drawn)
-    elif answers == "others":
-        rows = with_others(questions, drawn)
     else:
         rows = [answered(q, *one) for q, one in zip(questions, drawn, strict=True)]
     usable = [row for row in rows if row.answer and speakable(row.answer)]
@@ -138,7 +136,6 @@ def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, An
         "system": INSTRUCTION,
         "id": row.question.id,
         "target": round(float(goal), 6),
-        **({} if row.likeliest else {WORDLESS: True}),
     }
 
 

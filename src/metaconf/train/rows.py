@@ -32,14 +32,12 @@ class Branch:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One training row: prompt and reply tokens, the place in the reply of the level's first token
-    (which is no text to learn; None in a reply that ends before it), the branches, and whether the
-    reply's words are learnt at all."""
+    (which is no text to learn; None in a reply that ends before it), and the branches."""
 
     prompt: list[int]
     reply: list[int]
     level_at: int | None
     branches: tuple[Branch, ...]
-    text: bool = True
 
     def columns(self) -> dict[str, Any]:
         """The row as plain columns, as a dataset keeps it."""
@@ -47,7 +45,6 @@ class Row:
             "prompt": self.prompt,
             "reply": self.reply,
             "level_at": self.level_at,
-            "text": self.text,
             "branch_at": [b.at for b in self.branches],
             "branch_tokens": [b.tokens for b in self.branches],
             "branch_target": [b.target for b in self.branches],
@@ -61,10 +58,9 @@ def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, tor
     (which a "0" makes a 10, and the reply's end a 1).
 
     `sees` (B, T, T) says which tokens of the rest each of them sees; `position_ids` (B, T) count
-    along each token's own way, the prefix included; `labels` (B, T) are -100 outside a reply whose
-    words are learnt, and on the level. For the M branches: `spots` (M, 3) are row, the place that
-    predicts the level, and that of the token `one`; `targets` (M,), and `direct` (M,), whether
-    without a reflection.
+    along each token's own way, the prefix included; `labels` (B, T) are -100 outside the reply and
+    on the level. For the M branches: `spots` (M, 3) are row, the place that predicts the level, and
+    that of the token `one`; `targets` (M,), and `direct` (M,), whether without a reflection.
     """
     shared = common_prefix([r["prompt"] for r in rows])
     begins = [len(r["prompt"]) - shared for r in rows]
@@ -76,8 +72,7 @@ def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, tor
     spots: list[tuple[int, int, int]] = []
     for i, (row, begin) in enumerate(zip(rows, begins, strict=True)):
         main = begin + len(row["reply"])
-        if row["text"]:
-            labels[i, begin:main] = ids[i, begin:main]
+        labels[i, begin:main] = ids[i, begin:main]
         if row["level_at"] is not None:
             labels[i, begin + row["level_at"]] = -100
         spots += [(i, *places) for places in _lay_out(sees[i], positions[i], begin, main, row)]

@@ -131,8 +131,6 @@ def text_loss(
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
     # Selected rows are contiguous: a sliced view would make the product copy the head a row.
     logits = (hidden[:, :-1][at] @ head.T).float()
-    if not len(logits):  # a batch of answers whose words are not learnt: 0, not the mean of none
-        return logits.sum()
     if before is None:
         return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
     now = torch.log_softmax(logits, -1)

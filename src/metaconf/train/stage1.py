@@ -18,7 +18,7 @@ from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages, render
 from metaconf.records import read_jsonl
-from metaconf.train.curriculum import WORDLESS, ordered, shuffled
+from metaconf.train.curriculum import ordered, shuffled
 from metaconf.train.encode import encode_reply
 from metaconf.train.levels import lead_in, level_tokens
 from metaconf.train.progress import show
@@ -70,7 +70,7 @@ def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: 
     if not whole:
         # The line break too: an instruct model ends its turn after a short answer, and in a family
         # of few questions the whole replies alone do not teach it otherwise.
-        return Row(prompt, encoded.tokens[: end + 1], None, (direct,), not row.get(WORDLESS))
+        return Row(prompt, encoded.tokens[: end + 1], None, (direct,))
     told = Branch(encoded.level_at, [], row["target"], direct=False)
     return Row(prompt, encoded.tokens, encoded.level_at, (told, direct))
 

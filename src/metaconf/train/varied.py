@@ -1,23 +1,18 @@
-"""Which of a question's sampled answers is taught: the likeliest, one that fills the set, or for
-some questions another than the likeliest.
+"""Which of a question's sampled answers is taught: the likeliest, or one that fills the set.
 
 A model that is right nearly always, or nearly never, gives a set in which one confidence stands
-on every row, and from which no other can be learnt. And a model that has been trained does not
-always answer what was likeliest before: of those answers too it must know how sure it may be.
+on every row, and from which no other can be learnt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from metaconf.records import Question, Reply
 from metaconf.train.evidence import Answered, answered, speakable
 
 EDGES = (0.3, 0.65)
 """Bounds of low, middle and high confidence, as the reflections' wording has them."""
-OTHERS = 3
-"""A third of the greedy answers of a model that has been taught differ from those before."""
 NAMES = ("low", "middle", "high")
 
 
@@ -47,21 +42,6 @@ def vary(
         best = min(usable, key=lambda row: (counts[band(row.agreement)], -row.agreement))
         counts[band(best.agreement)] += 1
         chosen.append(best)
-    return chosen
-
-
-def with_others(
-    questions: Sequence[Question], answers: Sequence[tuple[Reply, Sequence[Reply]]]
-) -> list[Answered]:
-    """The likeliest answer of each question, but of every third one (OTHERS) the first sampled
-    answer that differs from it, where there is one."""
-    chosen: list[Answered] = []
-    for place, (question, (greedy, samples)) in enumerate(zip(questions, answers, strict=True)):
-        found = [reply for reply in _others(greedy, samples) if speakable(reply.text)]
-        if found and place % OTHERS == OTHERS - 1:
-            chosen.append(replace(answered(question, found[0], samples), likeliest=False))
-        else:
-            chosen.append(answered(question, greedy, samples))
     return chosen
 
 
