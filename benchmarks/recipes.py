@@ -2,8 +2,8 @@
 
     python benchmarks/recipes.py --seeds 0 1 2 [--start runs/share/stage1] [--minutes 60]
 
-Ours spends part of its labels on a probe that teaches all the stage-1 answers, which have been
-sampled already, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
+Ours spends part of its labels on a probe that teaches the start's own answers to all the stage-1
+questions, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
 with one thing changed (ABLATIONS). RLCR comes once more with five times the replies. Of the seeds,
 ours, its stage 1 alone and RLCR take all, the other published recipes the first two, what is
 changed or longer the first.
@@ -240,8 +240,9 @@ def notes(plan: Plan) -> str:
     replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
     return (
         f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
-        f" in groups of {GROUP} (ours: {plan.labels} of them graded stage-1 answers, whose probe"
-        " teaches all of those, then pairs);"
+        f" in groups of {GROUP} (ours: {plan.labels} of them short answers of the start, and a probe"
+        f" on those teaches its answers to all {plan.stage1_questions} stage-1 questions, of which"
+        " nobody grades the others; then pairs);"
         f" {plan.heldout} held-out questions in domain. Calibrated: AUROC of the answer's own"
         f" probability and ECE <= {recipes_reached.ECE_REACHED}, at a look of the curve on"
         f" {plan.curve} questions for calibration, or at the end on all that are held out."

@@ -190,6 +190,11 @@ class Confidence:
         "greedy",
         "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",
     )
+    answers_of: str = option(
+        "",
+        "prepare: a model that has been taught already, whose own likeliest answers are taught; "
+        "model_name_or_path is what it was before, whose samples say what they are worth",
+    )
     blur: float = option(
         0.15,
         "stage 1: standard deviation of the noise on the certainty that words a reflection",

@@ -69,6 +69,7 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     check_engine(config.engine.kind)
     check_embedded(config.model_name_or_path)
     _check_labels(config.confidence)
+    _check_answers(config.confidence)
     _check_same(config, resume)
     return config
 
@@ -79,6 +80,16 @@ def _check_labels(how: Confidence) -> None:
             f"confidence.labels {how.labels}: only a probe teaches answers whose grade it does not"
             f" know, and confidence.target is {how.target}; leave the key out, or choose probe"
         )
+
+
+def _check_answers(how: Confidence) -> None:
+    if how.answers_of and how.answers != "greedy":
+        raise UserError(
+            f"confidence.answers {how.answers}: of confidence.answers_of ({how.answers_of}) the"
+            " likeliest answers are taught; leave one of the two keys out"
+        )
+    if how.answers_of:
+        check_model(how.answers_of)
 
 
 def _check_held(config: Config) -> None:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from metaconf import questions
+from metaconf.engines.store import read_replies
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
+from metaconf.reply import parse_reply
 from metaconf.train import prepare, probe
 
 ROOT = Path(__file__).parents[2]
@@ -59,17 +61,18 @@ def test_a_quick_run_and_its_figures(
     words += ["--seeds", "0", "--keep", str(tmp_path / "keep")]
 
     labelled: list[int] = []  # labels: of the lesson, and of the probe that stands beside ours
-    fitted, made = probe.fit, prepare.build_rows
+    fitted, made = probe.fit, prepare.prepare
 
-    def build_rows(base: Any, answers: Any, how: Any, *args: Any) -> Any:
+    def prepare_rows(base: Any, questions: Any, folder: Any, how: Any, **kwargs: Any) -> Any:
         labelled.append(how.labels)
-        return made(base, answers, how, *args)
+        assert how.answers_of == tiny
+        return made(base, questions, folder, how, **kwargs)
 
     def fit(states: Any, labels: Any, *of_a_fold: Any) -> Any:
         labelled.extend([] if of_a_fold else [len(labels)])
         return fitted(states, labels, *of_a_fold)
 
-    monkeypatch.setattr(prepare, "build_rows", build_rows)
+    monkeypatch.setattr(prepare, "prepare", prepare_rows)
     monkeypatch.setattr(probe, "fit", fit)
     # Cut short after the first piece, as by --minutes.
     bench.main([*words, "--minutes", "0"])
@@ -103,6 +106,13 @@ def test_a_quick_run_and_its_figures(
     assert spent["replies"] == 32 and spent["seconds"] > 0
     prepared = [row for _, row in read_jsonl(out / "taught" / "seed0" / "prepare" / "sft.jsonl")]
     assert 32 < len(prepared) <= 40
+    folder = out / "taught" / "seed0" / "prepare"
+    own, before = (read_replies(folder / f"{name}.jsonl") for name in ("own", "answers"))
+    assert len(own) == 40 and len(before) == 9 * 40
+    turns = {row["id"]: row["conversations"][1]["value"] for row in prepared}
+    for question, place in own:  # its own answers are taught, not those of the base
+        reply = turns.get(question)
+        assert reply is None or parse_reply(reply).answer == own[question, place].text
 
     # Nothing is left to be done, and a run of other settings does not mix with this one.
     def again(*_: Any) -> None:

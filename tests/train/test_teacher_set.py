@@ -15,6 +15,7 @@ from tiny import tiny_model
 from metaconf.cli import main
 from metaconf.client import Endpoint
 from metaconf.config_blocks import Client
+from metaconf.engines.store import read_replies
 from metaconf.errors import UserError
 from metaconf.preflight import prepare_config
 from metaconf.records import Question, Reply, Target, read_jsonl
@@ -120,6 +121,25 @@ def test_prepare_with_a_served_teacher_and_judge(
     assert facts["teacher"] == {"kind": "llm", "model": "deepseek-chat"}
     lessons = facts["lessons"]
     assert (lessons["written"], lessons["leaking"], lessons["dropped"]) == (len(made), 0, {})
+
+
+def test_prepare_of_a_model_that_has_been_taught_already(tmp_path: Path) -> None:
+    questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
+    rows = [{"question": f"Where is Q{i}?", "answer": "Mali"} for i in range(12)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
+    told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
+    told += ["--confidence.target", "share", "--confidence.answers_of", since]
+    assert main(told) == 0
+    own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
+    assert len(own) == 12 and len(sampled) == 9 * 12
+    made = [row for _, row in read_jsonl(out / "sft.jsonl")]
+    replies = {row["id"]: parse_reply(row["conversations"][1]["value"]) for row in made}
+    assert replies
+    for name, reply in replies.items():
+        assert reply.answer == own[name, -1].text != sampled[name, -1].text
+    card = (out / "README.md").read_text()
+    assert "Answers taught: the likeliest ones of" in card and str(tmp_path) not in card
 
 
 def test_a_teacher_without_an_address_is_refused_at_once(

@@ -22,7 +22,7 @@ from metaconf.client import endpoint_of
 from metaconf.config_blocks import EMBEDDED, Confidence, Config, Teacher
 from metaconf.config_llama_factory import CURRICULUM_SET, ROWS_SET
 from metaconf.engines import load_engine, store
-from metaconf.engines.local import LocalModel, sample_answers
+from metaconf.engines.local import LocalModel, load_local, sample_answers
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.engines.store import Key
 from metaconf.errors import UserError
@@ -32,7 +32,14 @@ from metaconf.questions import load_questions, pick
 from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
 from metaconf.train.curriculum import curriculum
-from metaconf.train.evidence import Answered, answered, reflection_for, speakable, targets
+from metaconf.train.evidence import (
+    Answered,
+    answered,
+    answered_later,
+    reflection_for,
+    speakable,
+    targets,
+)
 from metaconf.train.levels import LEVELS, soften
 from metaconf.train.probe import answer_states, probe_layer
 from metaconf.train.rundir import begin, shown, who
@@ -47,44 +54,69 @@ BLIND = ("probe", "hidden", "share")
 """Targets that hold nothing of the answer's own grade; the wording of a reflection follows them."""
 ROWS = 640
 SAMPLES = 8
+ROWS_ALONE = 256
+"""Answers drawn at once: with samples, of which many are the same, and without."""
+DEFAULT = Confidence()
 OFFLINE = Teacher()
 """Who writes the reflections where nobody is asked."""
 
 
 def sample(
-    local: LocalModel, questions: Sequence[Question], path: Path, k: int, seed: int
+    local: LocalModel,
+    questions: Sequence[Question],
+    path: Path,
+    k: int,
+    seed: int,
+    trained: bool = False,
 ) -> dict[Key, Reply]:
-    """Greedy answer and k sampled ones for each question, kept in `path`; asks only for missing."""
-    how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS)
+    """Greedy answer and k sampled ones for each question, kept in `path`; asks only for missing.
+    A `trained` model is asked as for a reply, without worked examples."""
+    how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS if k else ROWS_ALONE)
+    prompt = local.policy_prompt if trained else None
 
     def ask(asked: Any, wanted: tuple[int, ...], keep: Any) -> None:
-        sample_answers(local, asked, wanted, how, keep)
+        sample_answers(local, asked, wanted, how, keep, prompt)
 
-    return store.collect(path, questions, (GREEDY, *range(k)), ask, "sample answers")
+    label = "sample answers" if k else "likeliest answers"
+    return store.collect(path, questions, (GREEDY, *range(k)), ask, label)
+
+
+def own_answers(
+    how: Confidence, questions: Sequence[Question], folder: Path, seed: int
+) -> dict[Key, Reply] | None:
+    """The likeliest answers of the model `how.answers_of`, kept in `folder`; None without one."""
+    if not how.answers_of:
+        return None
+    local = load_local(how.answers_of)
+    return sample(local, questions, folder / "own.jsonl", 0, seed, trained=True)
 
 
 def collect(
     questions: Sequence[Question],
     replies: dict[Key, Reply],
     k: int,
-    answers: str = "greedy",
+    how: Confidence = DEFAULT,
     judge: Judge | None = None,
-    labels: int = 0,
+    own: Mapping[Key, Reply] | None = None,
 ) -> list[Answered]:
     """Grade and group what was sampled; questions without a usable answer are left out.
 
-    `answers`: "greedy", the likeliest one, or "varied" (see `varied.vary`). Answers of sentences
-    are graded by the `judge`, where there is one: the first `labels`, or all.
+    Which of the answers are taken says `how.answers`, or they are given as `own` ones of a model
+    that has been taught since (`evidence.answered_later`). Answers of sentences are graded by the
+    `judge`, where there is one: the first `how.labels`, or all.
     """
     drawn = [(replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions]
-    if answers == "varied":
+    if own is not None:
+        each = zip(questions, drawn, strict=True)
+        rows = [answered_later(q, own[q.id, GREEDY], [greedy, *some]) for q, (greedy, some) in each]
+    elif how.answers == "varied":
         rows = vary(questions, drawn)
     else:
         rows = [answered(q, *one) for q, one in zip(questions, drawn, strict=True)]
     usable = [row for row in rows if row.answer and speakable(row.answer)]
     if judge is None:
         return usable
-    asked = len(usable) if labels == 0 else labels
+    asked = len(usable) if how.labels == 0 else how.labels
     return [*_judged(judge, usable[:asked]), *usable[asked:]]
 
 
@@ -166,8 +198,8 @@ def prepare(
 ) -> list[dict[str, Any]]:
     """Do it all and write the files; returns the rows. Asks again only for what is missing."""
     replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
-    answers = collect(questions, replies, samples, how.answers)
-    rows = build_rows(local, answers, how, seed)
+    own = own_answers(how, questions, folder, seed)
+    rows = build_rows(local, collect(questions, replies, samples, how, own=own), how, seed)
     write_set(folder, rows, how=how, seed=seed)
     return rows
 
@@ -202,7 +234,8 @@ def run(config: Config, resume: bool = False) -> Path:
         del local  # its memory is needed: the probe reads hidden states, which transformers gives
         local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
-    answers = collect(questions, replies, SAMPLES, how.answers, judge, how.labels)
+    own = own_answers(how, questions, out, config.seed)
+    answers = collect(questions, replies, SAMPLES, how, judge, own)
     taught = [row for row in answers if how.labels or row.right is not None]
     lessons = _lessons(config, taught, out)
     written = lessons.written if lessons else None
@@ -210,9 +243,10 @@ def run(config: Config, resume: bool = False) -> Path:
     write_set(out, rows, config.teacher, lessons, how, config.seed)
     known = f"{how.target}, fitted on {how.labels} graded answers" if how.labels else how.target
     model, taught_by = config.model_name_or_path, config.teacher
+    answered_by = f"the likeliest ones of {shown(how.answers_of)}" if own else how.answers
     teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"
     made = Made(
-        shown(model), shown(source), len(questions), SAMPLES, known, how.answers, teacher,
+        shown(model), shown(source), len(questions), SAMPLES, known, answered_by, teacher,
         time.monotonic() - start, len(answers), len(answers) - len(taught), lessons,
     )  # fmt: skip
     write_set_card(out / "README.md", made, [row["target"] for row in rows])
