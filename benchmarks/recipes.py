@@ -240,7 +240,7 @@ def notes(plan: Plan) -> str:
     replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
     return (
         f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
-        f" in groups of {GROUP} (ours: {plan.labels} of them short answers of the start, and a probe"
+        f" in groups of {GROUP} (ours: {plan.labels} of them short answers of the start; a probe"
         f" on those teaches its answers to all {plan.stage1_questions} stage-1 questions, of which"
         " nobody grades the others; then pairs);"
         f" {plan.heldout} held-out questions in domain. Calibrated: AUROC of the answer's own"

@@ -200,13 +200,13 @@ class Confidence:
         "stage 1: standard deviation of the noise on the certainty that words a reflection",
         low=0,
     )
-    weight: float = option(
-        1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
-    )
     text: Literal["given", "held"] = option(
         "given",
         "stage 1: beside answers alone teach their words, or hold the model to what it said in "
         "their places before (divergence; needs an adapter); whole replies' words are taught",
+    )
+    weight: float = option(
+        1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
     )
     direct: float = option(2.0, "stage 1: the same beside the answer alone (see `alone`)", low=0)
     alone: float = option(

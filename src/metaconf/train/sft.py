@@ -1,7 +1,7 @@
 """Stage 1: TRL's SFTTrainer on question, answer, reflection and confidence.
 
-Three losses, apart: cross-entropy on the text (beside answers alone also: divergence from what the
-model said before, `confidence.text`); on the confidence, cross-entropy to a narrow
+Three losses, apart: cross-entropy on the text (beside answers alone it may be the divergence from
+what the model said before: `confidence.text`); on the confidence, cross-entropy to a narrow
 distribution over the levels whose mean is the target (mixed into the text's it drowns, one token in
 forty); and the same straight after the answer, in a branch that leaves the reflection out: the
 wording of a given reflection tells the level, so after it the model need not look into itself.
