@@ -37,7 +37,7 @@ import record
 from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_plan import QUICK, Plan
 from recipes_reached import LONGER, TAUGHT
-from recipes_starts import share_start, taught, taught_folder
+from recipes_starts import TEACHING, share_start, taught, taught_folder
 
 from metaconf import demo
 from metaconf.config import RUN_MARKER
@@ -125,11 +125,15 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
 
 
 def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
-    """What of the plan decided a piece's figures: of the labels of stage 1 ours alone makes use."""
-    kept = asdict(plan)
-    if piece.recipe not in (OURS, TAUGHT):
-        del kept["labels"]
-    return kept
+    """What decided a piece's figures: of the labels, and of how they are taught, ours alone."""
+    every = deciding(plan)
+    of_ours = piece.recipe in (OURS, TAUGHT)
+    return every if of_ours else {k: v for k, v in every.items() if k not in ("labels", "teaching")}
+
+
+def deciding(plan: Plan) -> dict[str, Any]:
+    """The plan, and how ours is taught before its stage 2, as plain data."""
+    return {**asdict(plan), "teaching": asdict(TEACHING)}
 
 
 def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:
@@ -226,7 +230,7 @@ def main(words: Sequence[str] | None = None) -> None:
         do(piece, start, out, arguments.keep, plan)
     base = base_rows(out, plan)
     found = recipes_figures.figures(
-        arguments.keep, asdict(plan), [*starts], arguments.recipes, arguments.seeds, base
+        arguments.keep, deciding(plan), [*starts], arguments.recipes, arguments.seeds, base
     )
     found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
     path = record.write(

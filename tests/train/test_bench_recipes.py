@@ -6,7 +6,7 @@ import gzip
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,8 @@ def test_a_quick_run_and_its_figures(
         assert (counted[0], counted[-1]) == (labels, 64)
         measured = json.loads(kept)
         assert ("named" in measured) == ("probe" in measured) == (recipe == "metaconf")
-        assert ("labels" in measured["plan"]) == (recipe == "metaconf")
+        for name in ("labels", "teaching"):
+            assert (name in measured["plan"]) == (recipe == "metaconf")
     of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
     assert len(of_ours["probe"]) == 8  # those in the domain
     assert of_ours["named"].keys() <= of_ours["probe"].keys()
@@ -128,6 +129,10 @@ def test_a_quick_run_and_its_figures(
     bench.main(elsewhere)
     same = json.loads((tmp_path / "results" / "recipes.json").read_text())
     assert same["figures"] == found["figures"]
+    with monkeypatch.context() as otherwise:  # nor do those of ours that was taught in another way
+        otherwise.setattr(bench, "TEACHING", replace(bench.TEACHING, direct=1.0))
+        with pytest.raises(UserError, match=r"metaconf-0.*was measured by another plan"):
+            bench.main(elsewhere)
     with pytest.raises(UserError, match="was measured by another plan"):
         bench.main(
             [*elsewhere[:-1], f"{tmp_path}/keep", "--output_dir", f"{tmp_path}/new", "--steps", "6"]
