@@ -24,7 +24,7 @@ from scoring import in_domain, pairs
 from metaconf import demo, metrics
 from metaconf.config import RUN_MARKER
 from metaconf.evaluation.systems import Row
-from metaconf.train.evidence import Answered, features, known_families
+from metaconf.train.evidence import Answered, features
 from metaconf.train.probe import fit
 
 PLAN = demo.Plan(heldout=1500, out_of_domain=300)
@@ -170,8 +170,7 @@ def _probes(folder: Path, asked: Sequence[Any]) -> dict[str, Any]:
     labels = np.array([r.right for r in train], float)
     right = [r.right for r in test]
     hidden = fit(x, labels)(z)
-    kinds = known_families(train)
-    both = fit(features(train, x, kinds), labels)(features(test, z, kinds))
+    both = fit(features(train, x), labels)(features(test, z))
     ids = [r.question.id for r in test]
     return {
         name: [[i, float(c), y] for i, c, y in zip(ids, found, right, strict=True)]

@@ -11,7 +11,7 @@ from recipes_plan import Plan
 from metaconf import demo
 from metaconf.config_blocks import Confidence, Config
 
-TEACHING = Confidence(text="held", direct=4.0, weight=2.0, blur=0.05)
+TEACHING = Confidence(families=True, text="held", direct=4.0, weight=2.0, blur=0.05)
 """How the start is taught: it knows the replies' format already, so that the confidence may weigh
 more beside the text, and answers alone need no teaching (docs/lab-notebook.md)."""
 

@@ -190,6 +190,9 @@ class Confidence:
         "greedy",
         "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",
     )
+    families: bool = option(
+        False, "stage 1: the probe is told which family a question is of (as its `family` says)"
+    )
     answers_of: str = option(
         "",
         "prepare: a model that has been taught already, whose own likeliest answers are taught; "

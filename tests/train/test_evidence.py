@@ -139,13 +139,14 @@ def test_a_probe_is_told_the_family_where_enough_of_it_is_graded() -> None:
         rows.append(row(answer, answer, question=question))
     assert known_families(rows[:60]) == ("other", "shared")
     assert features(rows, states, ("other", "shared")).shape == (120, 4 + 5 * COPIES)
-    found = targets(rows, "probe", states, labels=60)
+    found = targets(rows, "probe", states, labels=60, families=True)
     family = np.array([r.question.family for r in rows])
     for part in (slice(60), slice(60, None)):
         means = [found[part][family[part] == name].mean() for name in ("shared", "other")]
         assert means[0] < 0.2 and 0.35 < means[1] < 0.65
-    blind = targets(rows, "hidden", states, labels=60)
-    assert abs(blind[family == "shared"].mean() - blind[family == "other"].mean()) < 0.1
+    for kind in ("probe", "hidden"):  # not told, or no place for it
+        blind = targets(rows, kind, states, labels=60, families=kind == "hidden")
+        assert abs(blind[family == "shared"].mean() - blind[family == "other"].mean()) < 0.1
 
 
 def test_reflections_are_the_same_for_the_same_seed() -> None:

@@ -20,6 +20,7 @@ from metaconf.errors import UserError
 from metaconf.preflight import prepare_config
 from metaconf.records import Question, Reply, Target, read_jsonl
 from metaconf.reply import parse_reply
+from metaconf.train import evidence, prepare
 from metaconf.train.evidence import Answered
 from metaconf.train.teacher import write_reflections
 from metaconf.train.varied import band, shares, vary
@@ -123,14 +124,24 @@ def test_prepare_with_a_served_teacher_and_judge(
     assert (lessons["written"], lessons["leaking"], lessons["dropped"]) == (len(made), 0, {})
 
 
-def test_prepare_of_a_model_that_has_been_taught_already(tmp_path: Path) -> None:
+def test_prepare_of_a_model_that_has_been_taught_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_families: list[bool] = []
+
+    def targets(*args: Any) -> Any:
+        told_families.append(args[4])
+        return evidence.targets(*args)
+
+    monkeypatch.setattr(prepare, "targets", targets)
     questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
     rows = [{"question": f"Where is Q{i}?", "answer": "Mali"} for i in range(12)]
     questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
     before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
     told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
     told += ["--confidence.target", "share", "--confidence.answers_of", since]
-    assert main(told) == 0
+    assert main([*told, "--confidence.families", "true"]) == 0
+    assert told_families == [True]
     own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
     assert len(own) == 12 and len(sampled) == 9 * 12
     made = [row for _, row in read_jsonl(out / "sft.jsonl")]

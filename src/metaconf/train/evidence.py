@@ -126,16 +126,20 @@ def features(
 
 
 def targets(
-    rows: Sequence[Answered], kind: str, states: np.ndarray | None = None, labels: int = 0
+    rows: Sequence[Answered],
+    kind: str,
+    states: np.ndarray | None = None,
+    labels: int = 0,
+    families: bool = False,
 ) -> np.ndarray:
     """The confidence (n,) that each answer is taught, in [0, 1]; NaN where it was not graded.
 
     "share": samples that agree with the answer. "right": share of samples that are right.
     "mixture": mean of the answer's own correctness and the agreement. "hidden": cross-fitted
     prediction of a linear probe on the hidden states (n, D). "probe": the same with the answer's
-    probability and agreement and the question's family beside them, which is better than each
-    alone; with `labels` fitted on the first so many graded answers, whose prediction the others
-    get, graded or not.
+    probability and agreement beside them, which is better than each alone, and with `families`
+    the question's family; with `labels` fitted on the first so many graded answers, whose
+    prediction the others get, graded or not.
     """
     agreement = np.array([r.agreement for r in rows])
     right = np.array([np.nan if r.right is None else r.right for r in rows], float)
@@ -149,8 +153,8 @@ def targets(
         raise ValueError(f"the target {kind!r} needs hidden states")
     result = np.full(len(rows), np.nan)
     known = np.flatnonzero(~np.isnan(right))[: labels or None]
-    families = known_families([rows[place] for place in known])
-    columns = states if kind == "hidden" else features(rows, states, families)
+    kinds = known_families([rows[place] for place in known]) if families else ()
+    columns = states if kind == "hidden" else features(rows, states, kinds)
     groups = [rows[place].question.id for place in known]
     result[known] = cross_fitted(columns[known], right[known], groups)
     others = np.setdiff1d(np.arange(len(rows)), known)
