@@ -83,13 +83,14 @@ def _check_labels(how: Confidence) -> None:
 
 
 def _check_answers(how: Confidence) -> None:
-    if how.answers_of and how.answers != "greedy":
+    if not how.answers_of:
+        return
+    if how.answers != "greedy":
         raise UserError(
             f"confidence.answers {how.answers}: of confidence.answers_of ({how.answers_of}) the"
             " likeliest answers are taught; leave one of the two keys out"
         )
-    if how.answers_of:
-        check_model(how.answers_of)
+    check_model(how.answers_of)
 
 
 def _check_held(config: Config) -> None:

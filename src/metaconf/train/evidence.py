@@ -85,7 +85,7 @@ def speakable(answer: str) -> bool:
     return one_line and any(ch.isalnum() for ch in answer)
 
 
-def reflection_for(row: Answered, certainty: float, seed: int, blur: float = 0.15) -> str:
+def reflection_for(row: Answered, certainty: float, seed: int, blur: float) -> str:
     """The offline teacher's reflection on an answer, the same for the same seed and question.
 
     The wording follows a blurred certainty (`blur`: standard deviation of its noise): a wording

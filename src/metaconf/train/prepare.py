@@ -209,12 +209,12 @@ def write_set(
     rows: Sequence[dict[str, Any]],
     teacher: Teacher = OFFLINE,
     lessons: Lessons | None = None,
-    how: Confidence | None = None,
+    how: Confidence = DEFAULT,
     seed: int = 0,
 ) -> None:
     """Write the rows, what LLaMA-Factory must know of them, and who wrote their reflections."""
     write_jsonl(folder / "sft.jsonl", rows)
-    write_jsonl(folder / "curriculum.jsonl", curriculum(rows, how or Confidence(), seed))
+    write_jsonl(folder / "curriculum.jsonl", curriculum(rows, how, seed))
     facts = {"teacher": who(teacher), "lessons": lessons.counts() if lessons else None}
     (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")

@@ -47,10 +47,14 @@ class ConfidenceSFTTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
+        whole = self.accelerator.unwrap_model(model)
+        decoder, head = decoder_of(whole)
         trees = [inputs[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
         held = self.taught.text == "held" and bool(inputs["direct"].all())
-        before = self._before(model, *trees) if held else None
+        before = None
+        if held:  # what the model said before is what it says without its adapter
+            with torch.no_grad(), whole.disable_adapter():
+                before = run_trees(decoder, *trees)
         hidden = run_trees(decoder, *trees)
         row, place, after_one = inputs["spots"].T
         states = hidden[row, place], hidden[row, after_one]
@@ -75,12 +79,6 @@ class ConfidenceSFTTrainer(SFTTrainer):
             "loss_direct": self.taught.direct if beside_answer else self.taught.weight,
         }
         return sum(weights.get(name, 1.0) * loss for name, loss in losses.items())
-
-    def _before(self, model: Any, *trees: torch.Tensor) -> torch.Tensor:
-        """Hidden states (B, T, D) of the model as it was before this training."""
-        whole = self.accelerator.unwrap_model(model)
-        with torch.no_grad(), whole.disable_adapter():
-            return run_trees(decoder_of(whole)[0], *trees)
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(model, *args, **kwargs)
