@@ -153,6 +153,20 @@ def test_prepare_of_a_model_that_has_been_taught_already(
     assert "Answers taught: the likeliest ones of" in card and str(tmp_path) not in card
 
 
+def test_a_taught_model_that_cannot_be_loaded_is_found_out_before_anything_is_sampled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    since = tiny_model(tmp_path / "since")
+    (since / "model.safetensors").unlink()
+    questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
+    questions.write_text(json.dumps({"question": "Where is Q?", "answer": "Mali"}) + "\n")
+    told = ["prepare", "--model", str(tiny_model(tmp_path / "llama")), "--output_dir", str(out)]
+    told += ["--questions", str(questions), "--confidence.answers_of", str(since)]
+    assert main(told) == 2
+    assert f"{since}: cannot be loaded" in capsys.readouterr().err
+    assert not (out / "answers.jsonl").exists()
+
+
 def test_a_teacher_without_an_address_is_refused_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -197,8 +197,8 @@ def prepare(
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Do it all and write the files; returns the rows. Asks again only for what is missing."""
-    replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
     own = own_answers(how, questions, folder, seed)
+    replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
     rows = build_rows(local, collect(questions, replies, samples, how, own=own), how, seed)
     write_set(folder, rows, how=how, seed=seed)
     return rows
@@ -228,13 +228,14 @@ def run(config: Config, resume: bool = False) -> Path:
     chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
     how, engine = config.confidence, config.engine
+    # First, for they are few: a model that is not there is found out before much is sampled.
+    own = own_answers(how, questions, out, config.seed)
     local = load_engine(config.model_name_or_path, engine.kind, engine.options)
     replies = sample(local, questions, out / "answers.jsonl", SAMPLES, config.seed)
     if engine.kind != "transformers" and how.target in STATES:
         del local  # its memory is needed: the probe reads hidden states, which transformers gives
         local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
-    own = own_answers(how, questions, out, config.seed)
     answers = collect(questions, replies, SAMPLES, how, judge, own)
     taught = [row for row in answers if how.labels or row.right is not None]
     lessons = _lessons(config, taught, out)
