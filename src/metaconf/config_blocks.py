@@ -169,6 +169,13 @@ class Lora:
     alpha: float = option(128, "scale: updates are multiplied by alpha / r", low=0)
     dropout: float = option(0.0, "dropout before the adapter", low=0, high=1)
     target_modules: str | tuple[str, ...] = option("all-linear", "module names, or `all-linear`")
+    from_depth: float = option(
+        0.0,
+        "adapt only the layers from this share of the depth on, and leave those below as they are: "
+        "what a model knows of its answer is settled there, and is to be said above",
+        low=0,
+        high=0.99,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +209,12 @@ class Confidence:
         0.15,
         "stage 1: standard deviation of the noise on the certainty that words a reflection",
         low=0,
+    )
+    written: bool = option(
+        False,
+        "stage 1: first write a linear probe of the targets into one unit of the model, which says "
+        "them in the direction of its confidence; what is trained then need not find them (needs "
+        "an MLP with a gate; with `lora.from_depth 0.47` the adapter leaves it as it is)",
     )
     text: Literal["given", "held"] = option(
         "given",

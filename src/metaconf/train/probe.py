@@ -7,7 +7,7 @@ them out (cross-fitting), so that they carry no label of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,8 +62,19 @@ def last_states(
 ) -> np.ndarray:
     """Hidden states (n, D) of `layer` at the last of each row's `tokens`, `rows` at once; what
     those begin with in common is computed once."""
-    decoder = _first_layers(model.model, layer)
     states = np.zeros((len(tokens), model.config.hidden_size), np.float32)
+    for batch, hidden, last in runs(model, tokens, layer, rows):
+        states[batch] = hidden[torch.arange(len(batch)), last].float().cpu().numpy()
+    return states
+
+
+def runs(
+    model: Any, tokens: Sequence[Sequence[int]], layer: int, rows: int = 64
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Runs the first `layer` layers over the `tokens`, `rows` at once: of each batch the places of
+    its rows, hidden states (b, T, D) of what is their own, and where their last tokens stand (b,).
+    """
+    decoder = FirstLayers(model.model, layer)
     order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
     for start in range(0, len(order), rows):
         batch = order[start : start + rows]
@@ -72,12 +83,10 @@ def last_states(
         ids, mask = right_padded([row[shared:] for row in whole], model.device)
         prefix = torch.tensor([whole[0][:shared]], device=model.device)
         hidden, _, _ = run_after_prefix(decoder, prefix, ids, mask)
-        last = mask.sum(1) - 1
-        states[batch] = hidden[torch.arange(len(batch)), last].float().cpu().numpy()
-    return states
+        yield batch, hidden, mask.sum(1) - 1
 
 
-class _first_layers:
+class FirstLayers:
     """The decoder cut after `layer` layers, without its final norm: no more is computed."""
 
     def __init__(self, decoder: Any, layer: int):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig
+from torch.nn import Linear
 
 from metaconf.config import first_process
 from metaconf.config_blocks import Config
@@ -25,6 +27,7 @@ from metaconf.train.progress import show
 from metaconf.train.rows import Branch, Row, collate
 from metaconf.train.rundir import begin, note
 from metaconf.train.sft import ConfidenceSFTTrainer, sft_config
+from metaconf.train.written import write_probe
 
 DEFAULTS: dict[str, Any] = {
     "num_train_epochs": 1,
@@ -83,19 +86,43 @@ def within(rows: Sequence[Row], longest: int | None) -> list[Row]:
     return fits
 
 
-def lora(config: Config) -> LoraConfig | None:
-    """The adapter that the configuration asks for; None trains all weights."""
+def lora(config: Config, model: Any) -> LoraConfig | None:
+    """The adapter of `model` that the configuration asks for; None trains all weights."""
     block = config.lora
     if block.r == 0:
         return None
-    modules = block.target_modules
+    chosen = block.target_modules
+    modules: Any = chosen if isinstance(chosen, str) else list(chosen)
+    if block.from_depth:
+        modules = _upper(model, block.from_depth, modules)
     return LoraConfig(
         r=block.r,
         lora_alpha=block.alpha,  # pyright: ignore[reportArgumentType]
         lora_dropout=block.dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
+        target_modules=modules,
         task_type="CAUSAL_LM",
     )
+
+
+def _upper(model: Any, depth: float, chosen: str | list[str]) -> list[str]:
+    """Full names of the `chosen` modules in the layers from the share `depth` on. (PEFT has its own
+    `layers_to_transform`, but not for "all-linear".)"""
+    decoder = model.get_decoder()
+    first = round(depth * len(decoder.layers))
+    places = {id(m) for layer in decoder.layers[first:] for m in layer.modules()}
+    linear = [n for n, m in model.named_modules() if id(m) in places and isinstance(m, Linear)]
+    if chosen == "all-linear":
+        return linear
+    if isinstance(chosen, str):  # PEFT's pattern for whole names
+        found = [name for name in linear if re.fullmatch(chosen, name)]
+    else:
+        found = [n for n in linear if any(n == end or n.endswith(f".{end}") for end in chosen)]
+    if not found:
+        raise UserError(
+            f"lora.target_modules {chosen}: no linear layer of that name from layer {first} on "
+            f"(lora.from_depth {depth:g}), as there is {linear[0]}"
+        )
+    return found
 
 
 def schedule(settings: dict[str, Any], rows: int) -> dict[str, Any]:
@@ -129,6 +156,9 @@ def train(
     taught = config.confidence
     encoded = train_rows(local, shuffled(rows, config.seed), taught.alone, taught.whole)
     tokens = within(encoded, config.trainer.get("max_length"))
+    if taught.written:
+        found = write_probe(local, tokens)
+        print(f"probe written: {found.before:.4f} → {found.after:.4f}", file=sys.stderr)
     pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
     one = level_tokens(local.tokenizer).first[1]
     settings = {**DEFAULTS, **hardware(), **config.trainer}
@@ -142,7 +172,7 @@ def train(
         args=sft_config(settings),
         train_dataset=Dataset.from_list([row.columns() for row in tokens]),
         processing_class=local.tokenizer,
-        peft_config=lora(config),
+        peft_config=lora(config, local.model),
         data_collator=lambda batch: collate(batch, pad, one),
         taught=taught,
     )

@@ -144,7 +144,7 @@ def train(
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         reward_funcs=payment.functions(),
-        peft_config=lora(config),
+        peft_config=lora(config, local.model),
         callbacks=[Watch(config.watch, payment), StopWhenTold(payment, args)],
         exact=recipe.exact,
         lesson=payment.lesson,

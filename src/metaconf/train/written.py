@@ -1,0 +1,210 @@
+"""A probe written into the model itself: what it knows of its answer, where training can say it.
+
+Whether an answer is right can be read off the hidden state by a linear map, which gradient descent
+takes thousands of rows to find again: each row gives one number. So the map is fitted in one go,
+and put into one unit of one MLP, the least used. It works where the answer has just ended, at the
+line break after it, where no answer can be spoilt any more: its gate is open there and shut
+elsewhere, and what it adds to the state is the direction in which the confidence rises that the
+model states. So the model says more of what it knows at once, and stage 1 teaches it the rest
+(docs/lab-notebook.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from metaconf.engines.local import LocalModel
+from metaconf.errors import UserError
+from metaconf.train.forward import decoder_of, right_padded
+from metaconf.train.levels import expectation, level_probabilities, level_tokens
+from metaconf.train.probe import FirstLayers, probe_layer, runs
+from metaconf.train.rows import Branch, Row
+
+PENALTY = 300.0
+"""Of the ridge on standardized states."""
+OPEN = 4.0
+"""The gate's input where it is open, and its negative where it is shut."""
+STRENGTHS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+"""What one unit of log-odds adds to a state, as a share of its length."""
+TRIED = 96
+"""Rows on which direction and strength are found, and where the gate is to be shut."""
+ROWS = 16
+"""Of these so many at once, for the gradients take memory."""
+CERTAIN = 0.01
+"""Targets count as lying in [CERTAIN, 1 − CERTAIN]: their log-odds are finite."""
+Pair = tuple[Row, Branch]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Mean square distance of the confidence expected straight after an answer from its target,
+    before the probe was written and after, and with what strength it was (0: it was not)."""
+
+    before: float
+    after: float
+    strength: float
+
+
+@torch.no_grad()
+def write_probe(local: LocalModel, rows: Sequence[Row]) -> Written:
+    """Write into `local` the probe that the `rows`' targets teach, in the layer that
+    `probe.probe_layer` names. Raises UserError for a model whose MLPs have no gate."""
+    decoder, head = decoder_of(local.model)
+    depth = probe_layer(len(decoder.layers))
+    layer = decoder.layers[depth - 1]
+    mlp = _gated(layer.mlp, local.model.config.model_type)
+    taught = [(row, branch) for row in rows for branch in row.branches if branch.direct]
+    targets = np.array([branch.target for _, branch in taught])
+    few = np.random.default_rng(0).permutation(len(taught))[:TRIED].tolist()
+    pairs, goals = [taught[i] for i in few], torch.from_numpy(targets[few]).float()
+    with _watched(mlp) as seen:
+        inputs, used, length = _at_ends(local, taught, depth, seen)
+        shut = _elsewhere(local, pairs, depth, seen)
+    used *= mlp.down_proj.weight.float().norm(dim=0).cpu().numpy()
+    unit, way = int(used.argmin()), length * _way(local, layer, head, pairs)
+    gate = torch.from_numpy(OPEN * _gate(inputs, shut))
+    up = torch.from_numpy(_map(inputs, targets) / float(mlp.act_fn(torch.tensor(OPEN))))
+    kept = [weights.clone() for weights in _weights(mlp, unit)]
+
+    errors: dict[float, float] = {}
+    for strength in (0.0, *STRENGTHS):
+        _replace(mlp, unit, (gate, up, strength * way) if strength else kept)
+        expected = torch.cat([_expected(local, head, some) for some in _batches(pairs)])
+        errors[strength] = float((expected - goals).square().mean())
+    best = min(errors, key=errors.__getitem__)
+    _replace(mlp, unit, (gate, up, best * way) if best else kept)
+    return Written(errors[0.0], errors[best], best)
+
+
+def _gated(mlp: Any, kind: str) -> Any:
+    if not all(hasattr(mlp, name) for name in ("gate_proj", "up_proj", "down_proj", "act_fn")):
+        raise UserError(
+            f"confidence.written: the MLPs of {kind} have no gate_proj, up_proj and down_proj, into"
+            " which a probe could be written; leave it out"
+        )
+    return mlp
+
+
+@contextmanager
+def _watched(mlp: Any) -> Iterator[dict[str, torch.Tensor]]:
+    """What the MLP was given last, "inputs" (B, T, D), and what its units said, "units"."""
+    seen: dict[str, torch.Tensor] = {}
+    hooks = [
+        mlp.register_forward_pre_hook(lambda _, given: seen.update(inputs=given[0])),
+        mlp.down_proj.register_forward_pre_hook(lambda _, given: seen.update(units=given[0])),
+    ]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _at_ends(
+    local: LocalModel, taught: Sequence[Pair], depth: int, seen: dict[str, torch.Tensor]
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """At the token after each answer: (n, D) what the MLP is given, (H,) what its units say on
+    average, without the sign, and the length of the state that the layer gives on."""
+    ends = [[*row.prompt, *row.reply[: b.at], *b.tokens[:1]] for row, b in taught]
+    inputs = np.zeros((len(ends), local.model.config.hidden_size))
+    units, length = 0.0, 0.0
+    for batch, hidden, last in runs(local.model, ends, depth):
+        places = torch.arange(len(batch)), last
+        inputs[batch] = seen["inputs"][places].float().cpu().numpy()
+        units = units + seen["units"][places].abs().float().sum(0).cpu().numpy()
+        length += float(hidden[places].float().norm(dim=1).sum())
+    return inputs, np.asarray(units) / len(ends), length / len(ends)
+
+
+def _elsewhere(
+    local: LocalModel, pairs: Sequence[Pair], depth: int, seen: dict[str, torch.Tensor]
+) -> np.ndarray:
+    """(m, D) what the MLP is given in all other places of some replies and their prompts."""
+    first, found = FirstLayers(decoder_of(local.model)[0], depth), list[np.ndarray]()
+    for row, branch in pairs:
+        tokens = [*row.prompt, *row.reply]
+        first(input_ids=torch.tensor([tokens], device=local.model.device), use_cache=False)
+        end = len(row.prompt) + branch.at
+        found.append(np.delete(seen["inputs"][0].float().cpu().numpy(), end, axis=0))
+    return np.concatenate(found)
+
+
+def _map(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """(D,) the linear map of `inputs` (n, D) to the targets' log-odds, less their mean. A unit has
+    no constant: of that serves the direction in which all inputs lie alike."""
+    from sklearn.linear_model import Ridge
+
+    inside = np.clip(targets, CERTAIN, 1 - CERTAIN)
+    odds = np.log(inside / (1 - inside))
+    mean, spread = inputs.mean(0), inputs.std(0) + 1e-6
+    found = Ridge(alpha=PENALTY).fit((inputs - mean) / spread, odds - odds.mean())
+    slope = found.coef_ / spread
+    alike = Ridge(alpha=PENALTY / 10, fit_intercept=False).fit(inputs, np.ones(len(inputs))).coef_
+    return slope + (found.intercept_ - slope @ mean) * alike
+
+
+def _gate(opened: np.ndarray, shut: np.ndarray) -> np.ndarray:
+    """(D,) the direction along which the first (n, D) lie at 1 and the second (m, D) at −1: what
+    an activation lets through there is one number for all, and elsewhere all but nothing."""
+    from sklearn.linear_model import Ridge
+
+    both = np.concatenate([opened, shut])
+    sides = np.repeat([1.0, -1.0], [len(opened), len(shut)])
+    weights = np.repeat([1.0, len(opened) / len(shut)], [len(opened), len(shut)])
+    return Ridge(alpha=PENALTY / 10, fit_intercept=False).fit(both, sides, weights).coef_
+
+
+def _batches(pairs: Sequence[Pair]) -> list[Sequence[Pair]]:
+    return [pairs[i : i + ROWS] for i in range(0, len(pairs), ROWS)]
+
+
+def _way(local: LocalModel, layer: Any, head: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
+    """(D,) of length 1: the direction in which the layer's states at the token after an answer
+    raise the confidence expected there, on average."""
+    total = torch.zeros(local.model.config.hidden_size)
+    for some in _batches(pairs):
+        pushed = torch.zeros(len(some), len(total), requires_grad=True)
+        places = torch.arange(len(some)), torch.tensor([len(r.prompt) + b.at for r, b in some])
+        hook = layer.register_forward_hook(
+            lambda _, __, states, places=places, pushed=pushed: states.index_put(
+                places, pushed.to(states), accumulate=True
+            )
+        )
+        with torch.enable_grad():
+            expected = _expected(local, head, some)
+            (slopes,) = torch.autograd.grad(expected.sum(), pushed)
+        hook.remove()
+        total += slopes.sum(0)
+    return torch.nn.functional.normalize(total, dim=0)
+
+
+def _expected(local: LocalModel, head: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
+    """(n,) the confidence in [0, 1] expected straight after the answers."""
+    device = local.model.device
+    whole = [[*row.prompt, *row.reply[: branch.at], *branch.tokens] for row, branch in pairs]
+    ids, mask = right_padded(whole, device)
+    decoder, _ = decoder_of(local.model)
+    states = decoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    # "10" counts as "1": direction and strength are rough.
+    never = torch.zeros(len(pairs), device=device)
+    last = states[torch.arange(len(pairs)), mask.sum(1) - 1]
+    levels = level_probabilities(last, head, level_tokens(local.tokenizer), never)
+    return expectation(levels).cpu()
+
+
+def _weights(mlp: Any, unit: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Views of a unit's gate (D,), up (D,) and down (D,)."""
+    gate, up, down = mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+    return gate[unit], up[unit], down[:, unit]
+
+
+def _replace(mlp: Any, unit: int, new: Sequence[torch.Tensor]) -> None:
+    """Put `new` gate, up and down into the place of the unit's."""
+    for old, values in zip(_weights(mlp, unit), new, strict=True):
+        old.copy_(values)

@@ -1,0 +1,84 @@
+"""A probe written into one unit of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metaconf.config_blocks import Confidence, Config, Lora
+from metaconf.errors import UserError
+from metaconf.prompts.chat import INSTRUCTION
+from metaconf.reply import format_reply
+from metaconf.train.stage1 import train, train_rows
+from metaconf.train.written import write_probe
+
+ANSWERS = {"Mali": 0.9, "Peru": 0.1, "Chad": 0.7, "Cuba": 0.3}
+
+
+def prepared() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for i in range(160):
+        answer, target = list(ANSWERS.items())[i % 4]
+        reply = format_reply(answer, "I know it well.", 0.5)
+        turns = [{"from": "human", "value": f"Where is Q{i}?"}, {"from": "gpt", "value": reply}]
+        rows.append({"id": str(i), "system": INSTRUCTION, "target": target, "conversations": turns})
+    return rows
+
+
+def rows_of(local: Any) -> list[Any]:
+    return train_rows(local, prepared(), alone=1.0, whole=0.0)
+
+
+def test_what_the_state_tells_is_said_before_anything_is_trained(
+    local_of: Callable[..., Any],
+) -> None:
+    local = deepcopy(local_of())
+    rows, before = rows_of(local), deepcopy(local.model.state_dict())
+    found = write_probe(local, rows)
+    assert found.strength > 0 and found.before - found.after > 0.003
+    changed = [k for k, v in local.model.state_dict().items() if not torch.equal(v, before[k])]
+    assert [name.rsplit(".", 2)[1] for name in changed] == ["gate_proj", "up_proj", "down_proj"]
+    assert len({name.split("mlp")[0] for name in changed}) == 1
+    for name in changed:
+        apart = (local.model.state_dict()[name] != before[name]).any(int("down" not in name))
+        assert apart.sum() == 1, "one unit alone"
+
+    again = write_probe(local, rows)  # what is said already leaves less to say
+    assert again.before == pytest.approx(found.after, abs=0.005)
+
+
+def test_noise_is_not_written(local_of: Callable[..., Any]) -> None:
+    local = deepcopy(local_of())
+    rows = rows_of(local)
+    drawn = np.random.default_rng(0).permutation([r.branches[0].target for r in rows])
+    for row, target in zip(rows, drawn, strict=True):
+        object.__setattr__(row.branches[0], "target", float(target))
+    found = write_probe(local, rows)
+    assert found.before - found.after < 0.0015
+
+
+def test_an_mlp_without_a_gate_is_refused(local_of: Callable[..., Any]) -> None:
+    local = deepcopy(local_of())
+    rows = rows_of(local)
+    for layer in local.model.model.layers:
+        layer.mlp = torch.nn.Identity()
+    with pytest.raises(UserError, match=r"confidence\.written: the MLPs of llama have no gate"):
+        write_probe(local, rows)
+
+
+def test_stage_1_trains_what_was_written(
+    local_of: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = deepcopy(local_of())
+    how = Confidence(written=True, whole=0.0)
+    config = Config("sft", {"max_steps": 1}, confidence=how, lora=Lora(r=4, from_depth=0.5))
+    made = train(local, prepared(), config, tmp_path)
+    assert "probe written: 0.0" in capsys.readouterr().err
+    now, never = (m.model.model.layers[0].mlp.gate_proj.weight for m in (made, local_of()))
+    assert (now != never).any(1).sum() == 1, "what is below the adapter has the unit alone"
