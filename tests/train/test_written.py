@@ -79,6 +79,6 @@ def test_stage_1_trains_what_was_written(
     how = Confidence(written=True, whole=0.0)
     config = Config("sft", {"max_steps": 1}, confidence=how, lora=Lora(r=4, from_depth=0.5))
     made = train(local, prepared(), config, tmp_path)
-    assert "probe written: 0.0" in capsys.readouterr().err
+    assert "probe written; confidence from its targets, mean square: 0.0" in capsys.readouterr().err
     now, never = (m.model.model.layers[0].mlp.gate_proj.weight for m in (made, local_of()))
     assert (now != never).any(1).sum() == 1, "what is below the adapter has the unit alone"

@@ -158,7 +158,8 @@ def train(
     tokens = within(encoded, config.trainer.get("max_length"))
     if taught.written:
         found = write_probe(local, tokens)
-        print(f"probe written: {found.before:.4f} → {found.after:.4f}", file=sys.stderr)
+        apart = f"{found.before:.4f} before, {found.after:.4f} now"
+        print(f"probe written; confidence from its targets, mean square: {apart}", file=sys.stderr)
     pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
     one = level_tokens(local.tokenizer).first[1]
     settings = {**DEFAULTS, **hardware(), **config.trainer}
