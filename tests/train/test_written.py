@@ -16,7 +16,7 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
 from metaconf.train.stage1 import train, train_rows
-from metaconf.train.written import write_probe
+from metaconf.train.written import gate_direction, write_probe
 
 ANSWERS = {"Mali": 0.9, "Peru": 0.1, "Chad": 0.7, "Cuba": 0.3}
 
@@ -51,6 +51,15 @@ def test_what_the_state_tells_is_said_before_anything_is_trained(
 
     again = write_probe(local, rows)  # what is said already leaves less to say
     assert again.before == pytest.approx(found.after, abs=0.005)
+
+
+def test_the_gate_is_open_at_the_ends_of_answers_alone() -> None:
+    rng = np.random.default_rng(0)
+    opened, shut = (10 * rng.standard_normal((n, 24)) for n in (200, 900))
+    opened[:, 0], shut[:, 0], shut[:, 1] = 8.0, 0.5, 6.0  # what tells them apart
+    opened[:, 1] = 0.0
+    way = gate_direction(opened, shut)
+    assert np.all(opened @ way > 0.5) and np.all(shut @ way < -0.5)
 
 
 def test_noise_is_not_written(local_of: Callable[..., Any]) -> None:

@@ -68,7 +68,7 @@ def write_probe(local: LocalModel, rows: Sequence[Row]) -> Written:
         shut = _elsewhere(local, pairs, depth, seen)
     used *= mlp.down_proj.weight.float().norm(dim=0).cpu().numpy()
     unit, way = int(used.argmin()), length * _way(local, layer, head, pairs)
-    gate = torch.from_numpy(OPEN * _gate(inputs, shut))
+    gate = torch.from_numpy(OPEN * gate_direction(inputs, shut))
     up = torch.from_numpy(_map(inputs, targets) / float(mlp.act_fn(torch.tensor(OPEN))))
     kept = [weights.clone() for weights in _weights(mlp, unit)]
 
@@ -149,7 +149,7 @@ def _map(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return slope + (found.intercept_ - slope @ mean) * alike
 
 
-def _gate(opened: np.ndarray, shut: np.ndarray) -> np.ndarray:
+def gate_direction(opened: np.ndarray, shut: np.ndarray) -> np.ndarray:
     """(D,) the direction along which the first (n, D) lie at 1 and the second (m, D) at −1: what
     an activation lets through there is one number for all, and elsewhere all but nothing."""
     from sklearn.linear_model import Ridge
