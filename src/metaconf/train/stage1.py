@@ -156,6 +156,7 @@ def train(
     taught = config.confidence
     encoded = train_rows(local, shuffled(rows, config.seed), taught.alone, taught.whole)
     tokens = within(encoded, config.trainer.get("max_length"))
+    adapter = lora(config, local.model)
     if taught.written:
         found = write_probe(local, tokens)
         apart = f"{found.before:.4f} before, {found.after:.4f} now"
@@ -173,7 +174,7 @@ def train(
         args=sft_config(settings),
         train_dataset=Dataset.from_list([row.columns() for row in tokens]),
         processing_class=local.tokenizer,
-        peft_config=lora(config, local.model),
+        peft_config=adapter,
         data_collator=lambda batch: collate(batch, pad, one),
         taught=taught,
     )

@@ -26,8 +26,8 @@ from metaconf.train.levels import expectation, level_probabilities, level_tokens
 from metaconf.train.probe import FirstLayers, probe_layer, runs
 from metaconf.train.rows import Branch, Row
 
-PENALTY = 300.0
-"""Of the ridge on standardized states."""
+PENALTY, PENALTY_AS_GIVEN = 300.0, 30.0
+"""Of a ridge on standardized states, and of one on states as they are."""
 OPEN = 4.0
 """The gate's input where it is open, and its negative where it is shut."""
 STRENGTHS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -55,7 +55,7 @@ class Written:
 def write_probe(local: LocalModel, rows: Sequence[Row]) -> Written:
     """Write into `local` the probe that the `rows`' targets teach, in the layer that
     `probe.probe_layer` names. Raises UserError for a model whose MLPs have no gate."""
-    decoder, head = decoder_of(local.model)
+    decoder, _ = decoder_of(local.model)
     depth = probe_layer(len(decoder.layers))
     layer = decoder.layers[depth - 1]
     mlp = _gated(layer.mlp, local.model.config.model_type)
@@ -67,18 +67,20 @@ def write_probe(local: LocalModel, rows: Sequence[Row]) -> Written:
         inputs, used, length = _at_ends(local, taught, depth, seen)
         shut = _elsewhere(local, pairs, depth, seen)
     used *= mlp.down_proj.weight.float().norm(dim=0).cpu().numpy()
-    unit, way = int(used.argmin()), length * _way(local, layer, head, pairs)
+    unit, way = int(used.argmin()), length * _way(local, layer, pairs)
     gate = torch.from_numpy(OPEN * gate_direction(inputs, shut))
     up = torch.from_numpy(_map(inputs, targets) / float(mlp.act_fn(torch.tensor(OPEN))))
     kept = [weights.clone() for weights in _weights(mlp, unit)]
 
+    choices: dict[float, Sequence[torch.Tensor]] = {0.0: kept}
+    choices |= {strength: (gate, up, strength * way) for strength in STRENGTHS}
     errors: dict[float, float] = {}
-    for strength in (0.0, *STRENGTHS):
-        _replace(mlp, unit, (gate, up, strength * way) if strength else kept)
-        expected = torch.cat([_expected(local, head, some) for some in _batches(pairs)])
+    for strength, weights in choices.items():
+        _replace(mlp, unit, weights)
+        expected = torch.cat([_expected(local, some) for some in _batches(pairs)])
         errors[strength] = float((expected - goals).square().mean())
     best = min(errors, key=errors.__getitem__)
-    _replace(mlp, unit, (gate, up, best * way) if best else kept)
+    _replace(mlp, unit, choices[best])
     return Written(errors[0.0], errors[best], best)
 
 
@@ -113,13 +115,13 @@ def _at_ends(
     average, without the sign, and the length of the state that the layer gives on."""
     ends = [[*row.prompt, *row.reply[: b.at], *b.tokens[:1]] for row, b in taught]
     inputs = np.zeros((len(ends), local.model.config.hidden_size))
-    units, length = 0.0, 0.0
+    units, length = list[np.ndarray](), 0.0
     for batch, hidden, last in runs(local.model, ends, depth):
         places = torch.arange(len(batch)), last
         inputs[batch] = seen["inputs"][places].float().cpu().numpy()
-        units = units + seen["units"][places].abs().float().sum(0).cpu().numpy()
+        units.append(seen["units"][places].abs().float().sum(0).cpu().numpy())
         length += float(hidden[places].float().norm(dim=1).sum())
-    return inputs, np.asarray(units) / len(ends), length / len(ends)
+    return inputs, np.sum(units, axis=0) / len(ends), length / len(ends)
 
 
 def _elsewhere(
@@ -145,7 +147,9 @@ def _map(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-6
     found = Ridge(alpha=PENALTY).fit((inputs - mean) / spread, odds - odds.mean())
     slope = found.coef_ / spread
-    alike = Ridge(alpha=PENALTY / 10, fit_intercept=False).fit(inputs, np.ones(len(inputs))).coef_
+    alike = (
+        Ridge(alpha=PENALTY_AS_GIVEN, fit_intercept=False).fit(inputs, np.ones(len(inputs))).coef_
+    )
     return slope + (found.intercept_ - slope @ mean) * alike
 
 
@@ -157,14 +161,14 @@ def gate_direction(opened: np.ndarray, shut: np.ndarray) -> np.ndarray:
     both = np.concatenate([opened, shut])
     sides = np.repeat([1.0, -1.0], [len(opened), len(shut)])
     weights = np.repeat([1.0, len(opened) / len(shut)], [len(opened), len(shut)])
-    return Ridge(alpha=PENALTY / 10, fit_intercept=False).fit(both, sides, weights).coef_
+    return Ridge(alpha=PENALTY_AS_GIVEN, fit_intercept=False).fit(both, sides, weights).coef_
 
 
 def _batches(pairs: Sequence[Pair]) -> list[Sequence[Pair]]:
     return [pairs[i : i + ROWS] for i in range(0, len(pairs), ROWS)]
 
 
-def _way(local: LocalModel, layer: Any, head: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
+def _way(local: LocalModel, layer: Any, pairs: Sequence[Pair]) -> torch.Tensor:
     """(D,) of length 1: the direction in which the layer's states at the token after an answer
     raise the confidence expected there, on average."""
     total = torch.zeros(local.model.config.hidden_size)
@@ -177,19 +181,19 @@ def _way(local: LocalModel, layer: Any, head: torch.Tensor, pairs: Sequence[Pair
             )
         )
         with torch.enable_grad():
-            expected = _expected(local, head, some)
+            expected = _expected(local, some)
             (slopes,) = torch.autograd.grad(expected.sum(), pushed)
         hook.remove()
         total += slopes.sum(0)
     return torch.nn.functional.normalize(total, dim=0)
 
 
-def _expected(local: LocalModel, head: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
+def _expected(local: LocalModel, pairs: Sequence[Pair]) -> torch.Tensor:
     """(n,) the confidence in [0, 1] expected straight after the answers."""
     device = local.model.device
     whole = [[*row.prompt, *row.reply[: branch.at], *branch.tokens] for row, branch in pairs]
     ids, mask = right_padded(whole, device)
-    decoder, _ = decoder_of(local.model)
+    decoder, head = decoder_of(local.model)
     states = decoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     # "10" counts as "1": direction and strength are rough.
     never = torch.zeros(len(pairs), device=device)
