@@ -37,7 +37,7 @@ import record
 from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_plan import QUICK, Plan
 from recipes_reached import LONGER, TAUGHT
-from recipes_starts import TEACHING, share_start, taught, taught_folder
+from recipes_starts import ADAPTER, TEACHING, share_start, taught, taught_folder
 
 from metaconf import demo
 from metaconf.config import RUN_MARKER
@@ -66,6 +66,9 @@ TIMES = 5
 RECIPES = (OURS, *PUBLISHED, LONGER, TAUGHT, *ABLATIONS)
 SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
+
+OF_OURS = ("labels", "teaching", "adapter")
+"""What decides of our pieces alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +131,12 @@ def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
     """What decided a piece's figures: of the labels, and of how they are taught, ours alone."""
     every = deciding(plan)
     of_ours = piece.recipe in (OURS, TAUGHT)
-    return every if of_ours else {k: v for k, v in every.items() if k not in ("labels", "teaching")}
+    return every if of_ours else {k: v for k, v in every.items() if k not in OF_OURS}
 
 
 def deciding(plan: Plan) -> dict[str, Any]:
     """The plan, and how ours is taught before its stage 2, as plain data."""
-    return {**asdict(plan), "teaching": asdict(TEACHING)}
+    return {**asdict(plan), "teaching": asdict(TEACHING), "adapter": asdict(ADAPTER)}
 
 
 def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:

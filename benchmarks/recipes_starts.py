@@ -9,11 +9,14 @@ from pathlib import Path
 from recipes_plan import Plan
 
 from metaconf import demo
-from metaconf.config_blocks import Confidence, Config
+from metaconf.config_blocks import Confidence, Config, Lora
 
-TEACHING = Confidence(families=True, text="held", direct=4.0, weight=2.0, blur=0.05)
+TEACHING = Confidence(families=True, text="held", weight=2.0, blur=0.05, written=True, stretch=1.2)
 """How the start is taught: it knows the replies' format already, so that the confidence may weigh
-more beside the text, and answers alone need no teaching (docs/lab-notebook.md)."""
+more beside the text, answers alone need no teaching, and there is a direction in which its
+confidence rises, into which the probe can be written (docs/lab-notebook.md)."""
+ADAPTER = Lora(from_depth=0.47)
+"""What of the start is trained then: the layers that can read what was written."""
 
 
 def share_start(out: Path, plan: Plan, seed: int) -> Path:
@@ -34,10 +37,12 @@ def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
     if sampled.exists() and not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(sampled, kept)
-    return _stage1(folder, plan, str(start), how, seed)
+    return _stage1(folder, plan, str(start), how, seed, ADAPTER)
 
 
-def _stage1(folder: Path, plan: Plan, start: str, how: Confidence, seed: int) -> Path:
+def _stage1(
+    folder: Path, plan: Plan, start: str, how: Confidence, seed: int, adapter: Lora | None = None
+) -> Path:
     """The demo's stage 1 from `start`, taught as `how` says with what the base sampled, timed as
     "stage1"; what is there is taken as it is."""
     from metaconf.engines.local import load_local
@@ -52,7 +57,8 @@ def _stage1(folder: Path, plan: Plan, start: str, how: Confidence, seed: int) ->
         folder.mkdir(parents=True, exist_ok=True)
         with demo.Clock.of(folder / "clock.json").part("stage1"):
             rows = prepare(base, questions, into, how, seed=seed)
-            config = Config("sft", demo.STAGE1, seed=seed, confidence=how)
+            lora = adapter or Lora()
+            config = Config("sft", demo.STAGE1, seed=seed, confidence=how, lora=lora)
             stage1.train(load_local(start), rows, config, model)
     return model
 

@@ -205,6 +205,13 @@ class Confidence:
         "prepare: a model that has been taught already, whose own likeliest answers are taught; "
         "model_name_or_path is what it was before, whose samples say what they are worth",
     )
+    stretch: float = option(
+        1.0,
+        "prepare: factor on the log-odds of the confidences taught, whose mean stays: what one "
+        "pass has learnt of them lies nearer together",
+        low=0.1,
+        high=10,
+    )
     blur: float = option(
         0.15,
         "stage 1: standard deviation of the noise on the certainty that words a reflection",

@@ -22,6 +22,7 @@ from metaconf.train.evidence import (
     known_families,
     reflection_for,
     speakable,
+    stretched,
     targets,
 )
 from metaconf.train.payment import Payment, keep_before
@@ -217,3 +218,19 @@ def test_a_resumed_run_drops_what_it_draws_again(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"step": s}) + "\n" for s in (0, 0, 1, 2)) + '{"step": 1')
     keep_before(path, 2)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 0, 1]
+
+
+def test_stretched_goals_lie_farther_apart_around_the_same_mean() -> None:
+    goals = np.array([0.0, 0.2, 0.5, 0.8, 1.0, np.nan])
+    assert stretched(goals, 1.0) == pytest.approx(goals, nan_ok=True)
+    found = stretched(goals, 2.0)
+    # The odds of .8 are 4, and 16 when they are squared.
+    assert found == pytest.approx([0, 1 / 17, 0.5, 16 / 17, 1, np.nan], nan_ok=True)
+
+    few = np.random.default_rng(0).beta(0.4, 1.2, 500)
+    found = stretched(few, 1.4)
+    assert found.mean() == pytest.approx(few.mean()) and found.std() > 1.1 * few.std()
+    slopes = np.diff(np.log(found / (1 - found))) / np.diff(np.log(few / (1 - few)))
+    assert slopes == pytest.approx(np.full(499, 1.4))
+    certain = np.array([0.0, 1.0, np.nan])
+    assert stretched(certain, 1.4) == pytest.approx(certain, nan_ok=True)

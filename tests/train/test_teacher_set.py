@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from aiohttp import web
@@ -128,10 +129,12 @@ def test_prepare_of_a_model_that_has_been_taught_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told_families: list[bool] = []
+    found: list[float] = []
 
     def targets(*args: Any) -> Any:
         told_families.append(args[4])
-        return evidence.targets(*args)
+        found[:] = np.linspace(0.1, 0.6, len(evidence.targets(*args)))
+        return np.array(found)
 
     monkeypatch.setattr(prepare, "targets", targets)
     questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
@@ -140,13 +143,16 @@ def test_prepare_of_a_model_that_has_been_taught_already(
     before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
     told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
     told += ["--confidence.target", "share", "--confidence.answers_of", since]
-    assert main([*told, "--confidence.families", "true"]) == 0
+    assert main([*told, "--confidence.families", "true", "--confidence.stretch", "2"]) == 0
     assert told_families == [True]
     own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
     assert len(own) == 12 and len(sampled) == 9 * 12
     made = [row for _, row in read_jsonl(out / "sft.jsonl")]
     replies = {row["id"]: parse_reply(row["conversations"][1]["value"]) for row in made}
     assert replies
+    further = evidence.stretched(np.array(found), 2.0)
+    assert [row["target"] for row in made] == pytest.approx(further, abs=1e-6)
+    assert further != pytest.approx(found)
     for name, reply in replies.items():
         assert reply.answer == own[name, -1].text != sampled[name, -1].text
     card = (out / "README.md").read_text()

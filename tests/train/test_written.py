@@ -15,8 +15,16 @@ from metaconf.config_blocks import Confidence, Config, Lora
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
+from metaconf.train import written
 from metaconf.train.stage1 import train, train_rows
-from metaconf.train.written import gate_direction, write_probe
+from metaconf.train.written import (
+    _expected,
+    _next_words,
+    _pushed,
+    _way,
+    gate_direction,
+    write_probe,
+)
 
 ANSWERS = {"Mali": 0.9, "Peru": 0.1, "Chad": 0.7, "Cuba": 0.3}
 
@@ -49,6 +57,11 @@ def test_what_the_state_tells_is_said_before_anything_is_trained(
         apart = (local.model.state_dict()[name] != before[name]).any(int("down" not in name))
         assert apart.sum() == 1, "one unit alone"
 
+    now = deepcopy(local.model.state_dict())
+    with found.undone():
+        assert all(torch.equal(v, before[k]) for k, v in local.model.state_dict().items())
+    assert all(torch.equal(v, now[k]) for k, v in local.model.state_dict().items())
+
     again = write_probe(local, rows)  # what is said already leaves less to say
     assert again.before == pytest.approx(found.after, abs=0.005)
 
@@ -69,7 +82,31 @@ def test_noise_is_not_written(local_of: Callable[..., Any]) -> None:
     for row, target in zip(rows, drawn, strict=True):
         object.__setattr__(row.branches[0], "target", float(target))
     found = write_probe(local, rows)
-    assert found.before - found.after < 0.0015
+    assert found.before - found.after < 0.002
+
+
+def test_the_words_after_an_answer_stay_as_likely(
+    local_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = deepcopy(local_of())
+    pairs = [(row, row.branches[0]) for row in rows_of(local)[:96]]
+    layer = local.model.model.layers[0]
+
+    def moved(left: float) -> tuple[float, float]:
+        """How far a push along the way moves the next words' log-probabilities, and confidence."""
+        monkeypatch.setattr(written, "LEFT", left)
+        way, changes = _way(local, layer, pairs), list[float]()
+        for says in (_next_words, _expected):
+            with _pushed(layer, pairs, len(way)) as pushed, torch.no_grad():
+                before = says(local, pairs)
+                pushed += 0.1 * way
+                changes.append(float((says(local, pairs) - before).abs().mean()))
+        return changes[0], changes[1]
+
+    words, confidence = moved(0.0)
+    words_left, confidence_left = moved(0.5)
+    assert words_left < 0.5 * words
+    assert confidence_left > 0.3 * confidence
 
 
 def test_an_mlp_without_a_gate_is_refused(local_of: Callable[..., Any]) -> None:

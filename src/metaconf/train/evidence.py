@@ -161,3 +161,20 @@ def targets(
     if labels and len(others):
         result[others] = fit(columns[known], right[known])(columns[others])
     return result
+
+
+def stretched(goals: np.ndarray, factor: float) -> np.ndarray:
+    """`goals` (n,) in [0, 1] with their log-odds times `factor`, and moved by one constant so that
+    their mean stays; 0, 1 and NaN stay what they are."""
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+
+    inside = (goals > 0) & (goals < 1)
+    if factor == 1 or not inside.any():
+        return goals
+    odds, mean = factor * logit(goals[inside]), goals[inside].mean()
+    widest = float(np.abs(odds).max() + np.abs(logit(mean)))
+    moved = brentq(lambda by: expit(odds + by).mean() - mean, -widest, widest)
+    result = goals.copy()
+    result[inside] = expit(odds + moved)
+    return result

@@ -38,6 +38,7 @@ from metaconf.train.evidence import (
     answered_later,
     reflection_for,
     speakable,
+    stretched,
     targets,
 )
 from metaconf.train.levels import LEVELS, soften
@@ -144,7 +145,7 @@ def build_rows(
         prompts = [local.answer_prompt(row.question.prompt) for row in rows]
         depth = probe_layer(local.model.config.num_hidden_layers)
         states = answer_states(local, prompts, [row.answer for row in rows], depth)
-    goals = targets(rows, how.target, states, how.labels, how.families)
+    goals = stretched(targets(rows, how.target, states, how.labels, how.families), how.stretch)
     told = goals if how.target in BLIND else targets(rows, "share")
     known = [(r, g, t) for r, g, t in zip(rows, goals, told, strict=True) if not np.isnan(g)]
     if reflections is None:

@@ -13,6 +13,8 @@ certainty several times more slowly (docs/lab-notebook.md).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -28,14 +30,21 @@ from metaconf.train.score import taught_loss
 
 class ConfidenceSFTTrainer(SFTTrainer):
     """SFTTrainer with the three losses. `taught` has the weight of the confidence's beside the text
-    of whole replies (`weight`), and in batches of answers alone (`direct`); the text's is 1."""
+    of whole replies (`weight`), and in batches of answers alone (`direct`); the text's is 1.
+    Within `undone` the model is what it was before anything was written into it."""
 
     # Ours are means of a micro-batch: the Trainer divides them by the accumulation steps.
     loss_is_scaled_for_ga = False
 
-    def __init__(self, *args: Any, taught: Confidence, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        taught: Confidence,
+        undone: Callable[[], AbstractContextManager[None]] = nullcontext,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
-        self.taught = taught
+        self.taught, self.undone = taught, undone
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
         check_processes(self.accelerator)
@@ -53,7 +62,7 @@ class ConfidenceSFTTrainer(SFTTrainer):
         held = self.taught.text == "held" and bool(inputs["direct"].all())
         before = None
         if held:  # what the model said before is what it says without its adapter
-            with torch.no_grad(), whole.disable_adapter():
+            with torch.no_grad(), whole.disable_adapter(), self.undone():
                 before = run_trees(decoder, *trees)
         hidden = run_trees(decoder, *trees)
         row, place, after_one = inputs["spots"].T

@@ -6,7 +6,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +158,10 @@ def train(
     encoded = train_rows(local, shuffled(rows, config.seed), taught.alone, taught.whole)
     tokens = within(encoded, config.trainer.get("max_length"))
     adapter = lora(config, local.model)
+    undone: Callable[[], AbstractContextManager[None]] = nullcontext
     if taught.written:
         found = write_probe(local, tokens)
+        undone = found.undone
         apart = f"{found.before:.4f} before, {found.after:.4f} now"
         print(f"probe written; confidence from its targets, mean square: {apart}", file=sys.stderr)
     pad = local.tokenizer.pad_token_id or 0  # seen by none wherever it stands
@@ -177,6 +180,7 @@ def train(
         peft_config=adapter,
         data_collator=lambda batch: collate(batch, pad, one),
         taught=taught,
+        undone=undone,
     )
     show(trainer, "stage 1")
     trainer.train(resume_from_checkpoint=checkpoint)
