@@ -157,6 +157,7 @@ def test_prepare_of_a_model_that_has_been_taught_already(
         assert reply.answer == own[name, -1].text != sampled[name, -1].text
     card = (out / "README.md").read_text()
     assert "Answers taught: the likeliest ones of" in card and str(tmp_path) not in card
+    assert "share, log-odds times 2" in card
 
 
 def test_a_taught_model_that_cannot_be_loaded_is_found_out_before_anything_is_sampled(

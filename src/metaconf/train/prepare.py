@@ -244,6 +244,7 @@ def run(config: Config, resume: bool = False) -> Path:
     rows = build_rows(local, answers, how, config.seed, written)
     write_set(out, rows, config.teacher, lessons, how, config.seed)
     known = f"{how.target}, fitted on {how.labels} graded answers" if how.labels else how.target
+    known += f", log-odds times {how.stretch:g}" if how.stretch != 1 else ""
     model, taught_by = config.model_name_or_path, config.teacher
     answered_by = f"the likeliest ones of {shown(how.answers_of)}" if own else how.answers
     teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"
