@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -122,9 +123,12 @@ def test_stage_1_trains_what_was_written(
     local_of: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local = deepcopy(local_of())
-    how = Confidence(written=True, whole=0.0)
-    config = Config("sft", {"max_steps": 1}, confidence=how, lora=Lora(r=4, from_depth=0.5))
+    how = Confidence(written=True, text="held", whole=0.0)
+    once = {"max_steps": 1, "logging_steps": 1}
+    config = Config("sft", once, confidence=how, lora=Lora(r=4, from_depth=0.5))
     made = train(local, prepared(), config, tmp_path)
     assert "probe written; confidence from its targets, mean square: 0.0" in capsys.readouterr().err
     now, never = (m.model.model.layers[0].mlp.gate_proj.weight for m in (made, local_of()))
     assert (now != never).any(1).sum() == 1, "what is below the adapter has the unit alone"
+    first = json.loads((tmp_path / "curve.json").read_text())[0]
+    assert first["loss_text"] > 1e-6, "held to what was said before anything was written"
