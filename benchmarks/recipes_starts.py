@@ -23,7 +23,7 @@ def share_start(out: Path, plan: Plan, seed: int) -> Path:
     """A stage-1 model of this seed that has learnt format and reflection, and whose confidence was
     taught the share of samples that agree: no label has taught it when it is right."""
     folder = out / "share" / f"seed{seed}"
-    return _stage1(folder, plan, plan.base, Confidence(target="share"), seed)
+    return _stage1(folder, plan, plan.base, Confidence(target="share"), seed, Lora())
 
 
 def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
@@ -41,7 +41,7 @@ def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
 
 
 def _stage1(
-    folder: Path, plan: Plan, start: str, how: Confidence, seed: int, adapter: Lora | None = None
+    folder: Path, plan: Plan, start: str, how: Confidence, seed: int, adapter: Lora
 ) -> Path:
     """The demo's stage 1 from `start`, taught as `how` says with what the base sampled, timed as
     "stage1"; what is there is taken as it is."""
@@ -57,8 +57,7 @@ def _stage1(
         folder.mkdir(parents=True, exist_ok=True)
         with demo.Clock.of(folder / "clock.json").part("stage1"):
             rows = prepare(base, questions, into, how, seed=seed)
-            lora = adapter or Lora()
-            config = Config("sft", demo.STAGE1, seed=seed, confidence=how, lora=lora)
+            config = Config("sft", demo.STAGE1, seed=seed, confidence=how, lora=adapter)
             stage1.train(load_local(start), rows, config, model)
     return model
 

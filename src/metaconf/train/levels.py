@@ -82,15 +82,16 @@ def level_logprobs(
     "1" was written in that place: it is level 10 where a "0" follows, and level 1 where the token
     `end` does; "1/2" is neither. Not used where 10 has a token of its own.
     """
-    first = _logprobs(hidden, head)[:, list(tokens.first)]
+    first = logprobs(hidden, head)[:, list(tokens.first)]
     if tokens.ten_next is None:
         return first
-    ten, ended = _logprobs(after_one, head)[:, [tokens.ten_next, end]].unbind(1)
+    ten, ended = logprobs(after_one, head)[:, [tokens.ten_next, end]].unbind(1)
     one = first[:, 1]
     return torch.stack([first[:, 0], one + ended, *first[:, 2:10].unbind(1), one + ten], 1)
 
 
-def _logprobs(hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+def logprobs(hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    """(n, V) log-probabilities of the next token: `hidden` (n, D), output matrix `head` (V, D)."""
     return torch.log_softmax((hidden @ head.T).float(), -1)
 
 

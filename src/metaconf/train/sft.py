@@ -23,7 +23,14 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config_blocks import Confidence
 from metaconf.train.forward import decoder_of, run_trees
-from metaconf.train.levels import LEVELS, LevelTokens, expectation, level_logprobs, level_tokens
+from metaconf.train.levels import (
+    LEVELS,
+    LevelTokens,
+    expectation,
+    level_logprobs,
+    level_tokens,
+    logprobs,
+)
 from metaconf.train.processes import average_gradients, check_processes
 from metaconf.train.score import taught_loss
 
@@ -141,7 +148,7 @@ def text_loss(
     if before is None:
         return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
     now = torch.log_softmax(logits, -1)
-    then = torch.log_softmax((before[:, :-1][at] @ head.T).float(), -1)
+    then = logprobs(before[:, :-1][at], head)
     return torch.nn.functional.kl_div(now, then, reduction="batchmean", log_target=True)
 
 

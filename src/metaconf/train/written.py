@@ -22,7 +22,7 @@ import torch
 from metaconf.engines.local import LocalModel
 from metaconf.errors import UserError
 from metaconf.train.forward import decoder_of, right_padded
-from metaconf.train.levels import expectation, level_probabilities, level_tokens
+from metaconf.train.levels import expectation, level_probabilities, level_tokens, logprobs
 from metaconf.train.probe import FirstLayers, probe_layer, runs
 from metaconf.train.rows import Branch, Row
 
@@ -246,7 +246,7 @@ def _next_words(local: LocalModel, pairs: Sequence[Pair]) -> torch.Tensor:
     words there."""
     breaks = torch.tensor([branch.tokens[:1] for _, branch in pairs], device=local.model.device)
     last, head = _last_states(local, [_up_to(pair) for pair in pairs])
-    said = torch.log_softmax((last @ head.T).float(), -1)
+    said = logprobs(last, head)
     return said.gather(1, torch.cat([breaks, said.topk(LIKELY).indices], 1)).T
 
 
