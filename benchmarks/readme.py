@@ -135,7 +135,8 @@ def llama_factory(record: dict[str, Any]) -> str:
 def recipes(record: dict[str, Any]) -> str:
     """Every recipe from the same start, the best Brier score first; then parts of ours."""
     figures = record["figures"]
-    named = [name[len("accuracy_") :] for name in figures if name.startswith("accuracy_")]
+    every = [name[len("accuracy_") :] for name in figures if name.startswith("accuracy_")]
+    named = [name for name in every if not name.endswith(FROM_PROBE)]
     ranked = sorted(named, key=lambda name: figures[f"brier_{name}"]["value"])
     published = [name for name in ranked if not name.startswith("ours")]
     changed = [name for name in ranked if name.startswith("ours")]
@@ -147,6 +148,11 @@ def recipes(record: dict[str, Any]) -> str:
         head = "Parts of ours, and its stage 2 alone with one thing changed:"
         lines += [head, "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
+    if after := [name for name in every if name.endswith(FROM_PROBE)]:
+        seed = record["seeds"][0]
+        lines += [f"Stage 2 once more, from our own stage 1 (seed {seed}):", "", *PROBE_HEAD]
+        after.sort(key=lambda name: figures[f"brier_{name}"]["value"])
+        lines += [*(_from_probe(name, figures) for name in after), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
 
 
@@ -166,6 +172,21 @@ def _recipe(name: str, figures: dict[str, Any]) -> str:
     bound = "> " if reached and "bound" in reached["unit"] else ""
     cells.append("–" if reached is None else f"{bound}{reached['value']:.0f}")
     shown_name = "**metaconf**" if name == "metaconf" else RECIPE_NAMES.get(name, name)
+    return f"| {shown_name} | " + " | ".join(cells) + " |"
+
+
+FROM_PROBE = "_probe"
+PROBE_HEAD = (
+    "| recipe | accuracy | AUROC | Brier | more than before | ECE |",
+    "|---|---|---|---|---|---|",
+)
+
+
+def _from_probe(name: str, figures: dict[str, Any]) -> str:
+    scores = ("accuracy", "auroc", "brier", "brier_change", "ece")
+    cells = [shown(figures.get(f"{score}_{name}")) for score in scores]
+    recipe = name.removesuffix(FROM_PROBE)
+    shown_name = "metaconf" if recipe == "ours-stage-2-alone" else recipe
     return f"| {shown_name} | " + " | ".join(cells) + " |"
 
 

@@ -6,15 +6,15 @@ Ours spends part of its labels on a probe that teaches the start's own answers t
 questions, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
 with one thing changed (ABLATIONS). RLCR comes once more with five times the replies. Of the seeds,
 ours, its stage 1 alone and RLCR take all, the other published recipes the first two, what is
-changed or longer the first.
+changed or longer the first. --probe adds, of the first seed, the published recipes and our stage 2
+from our own stage 1, which a probe has taught: what is left to add, and which recipes undo it?
+Their figures end in _probe.
 
 Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
 questions) and goes on where it was interrupted; --minutes begins no piece after so long. What a
 piece measured is kept in --keep, small enough for the repository, so that the seeds may be done on
 several days and machines; models and raw replies stay in runs/bench-recipes. Without --start each
 seed has its own, trained here, whose confidence was taught the share of agreeing samples.
---probe_start adds all recipes once more, from a start that a probe has taught: figures end in
-_probe.
 Writes benchmarks/results/recipes.json; what was not measured is absent. Intervals are 95 %, by
 resampling questions and seeds together; a difference is recipe − metaconf on the same questions.
 """
@@ -25,7 +25,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ import recipes_reached
 import record
 from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_plan import QUICK, Plan
-from recipes_reached import LONGER, TAUGHT
+from recipes_reached import LONGER, PROBE, TAUGHT
 from recipes_starts import ADAPTER, TEACHING, share_start, taught, taught_folder
 
 from metaconf import demo
@@ -45,8 +45,9 @@ from metaconf.config_blocks import Confidence, Config, Credit, Curve, Judge
 from metaconf.preflight import mark_run
 from metaconf.rewards.recipes import OURS, PUBLISHED
 
+STAGE_2_ALONE = "ours-stage-2-alone"
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "ours-stage-2-alone": {},
+    STAGE_2_ALONE: {},
     "ours-by-segment": {"credit": Credit(by="segment")},
     "ours-sampled": {"confidence": Confidence(exact=0.0)},
     "ours-narrow": {"confidence": Confidence(score="narrow")},
@@ -86,10 +87,13 @@ class Piece:
         return recipes_figures.kept(keep, self.start, self.recipe, self.seed)
 
 
-def pieces(starts: Sequence[str], recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
-    """All of them; every recipe has its first seed before any has its second."""
-    every = [Piece(s, recipe, n) for n in seeds for s in starts for recipe in ("start", *recipes)]
-    return [piece for piece in every if piece.seed in seeds[: SEEDS.get(piece.recipe, 2)]]
+def pieces(recipes: Sequence[str], seeds: Sequence[int], probe: bool = False) -> list[Piece]:
+    """All of them; every recipe has its first seed before any has its second. With `probe` those of
+    the first seed come once more from PROBE, where they have a stage 2 alone and unchanged."""
+    every = [Piece("start", recipe, n) for n in seeds for recipe in ("start", *recipes)]
+    found = [piece for piece in every if piece.seed in seeds[: SEEDS.get(piece.recipe, 2)]]
+    again = [r for r in (STAGE_2_ALONE, *PUBLISHED) if probe and r in recipes]
+    return found + [Piece(PROBE, recipe, seed) for seed in seeds[:1] for recipe in again]
 
 
 def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
@@ -99,7 +103,7 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     from metaconf.evaluation.systems import evaluate
 
     folder = piece.folder(out)
-    begin = taught(out, plan, piece.seed, start) if piece.recipe in (OURS, TAUGHT) else start
+    begin = taught(out, plan, piece.seed, start) if _of_ours(piece) else start
     if piece.recipe in ("start", TAUGHT):
         folder.mkdir(parents=True, exist_ok=True)
         local = load_local(str(begin))
@@ -130,8 +134,11 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
 def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
     """What decided a piece's figures: of the labels, and of how they are taught, ours alone."""
     every = deciding(plan)
-    of_ours = piece.recipe in (OURS, TAUGHT)
-    return every if of_ours else {k: v for k, v in every.items() if k not in OF_OURS}
+    return every if _of_ours(piece) else {k: v for k, v in every.items() if k not in OF_OURS}
+
+
+def _of_ours(piece: Piece) -> bool:
+    return piece.start == PROBE or piece.recipe in (OURS, TAUGHT)
 
 
 def deciding(plan: Plan) -> dict[str, Any]:
@@ -190,7 +197,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--start", type=Path, help="a stage-1 model (default: trained here)")
-    parser.add_argument("--probe_start", type=Path, help="a second one, taught by a probe")
+    parser.add_argument("--probe", action="store_true", help="once more, from our own stage 1")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-recipes"))
     parser.add_argument("--keep", type=Path, default=record.RESULTS / "recipes")
@@ -210,31 +217,29 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return Plan(**{**asdict(QUICK if arguments.quick else Plan()), **given})
 
 
-def _todo(arguments: argparse.Namespace, starts: Mapping[str, Path | None]) -> Iterator[Piece]:
-    every = pieces(list(starts), arguments.recipes, arguments.seeds)
+def _todo(arguments: argparse.Namespace) -> Iterator[Piece]:
+    every = pieces(arguments.recipes, arguments.seeds, arguments.probe)
     return (p for p in every if not p.kept(arguments.keep).exists())
 
 
 def main(words: Sequence[str] | None = None) -> None:
     arguments = _arguments(words)
     begun, plan, out = time.monotonic(), _plan(arguments), arguments.output_dir
-    starts: dict[str, Path | None] = {"start": arguments.start}
-    if arguments.probe_start is not None:
-        starts["probe"] = arguments.probe_start
     asked_for = {"stage": "bench-recipes", "plan": asdict(plan)}
     mark_run(out, asked_for, resume=(out / RUN_MARKER).is_file())
-    for piece in _todo(arguments, starts):
+    for piece in _todo(arguments):
         if time.monotonic() - begun > 60 * arguments.minutes:
-            left = len(list(_todo(arguments, starts)))
+            left = len(list(_todo(arguments)))
             print(f"{left} pieces left after {arguments.minutes:g} minutes: run it again")
             break
         print(f"\n■ {piece.recipe}, seed {piece.seed}, from {piece.start}", flush=True)
-        start = starts[piece.start] or share_start(out, plan, piece.seed)
+        start = arguments.start or share_start(out, plan, piece.seed)
         do(piece, start, out, arguments.keep, plan)
-    base = base_rows(out, plan)
-    found = recipes_figures.figures(
-        arguments.keep, deciding(plan), [*starts], arguments.recipes, arguments.seeds, base
-    )
+    base, keep = base_rows(out, plan), arguments.keep
+    which = (arguments.recipes, arguments.seeds)
+    found = recipes_figures.figures(keep, deciding(plan), *which, base)
+    if arguments.probe:
+        found |= recipes_figures.from_probe(keep, deciding(plan), *which)
     found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
@@ -260,9 +265,10 @@ def _command(arguments: argparse.Namespace, plan: Plan) -> str:
     """The command line that gives these figures again; of a folder its name alone."""
     words = ["python benchmarks/recipes.py --seeds", *map(str, arguments.seeds)]
     words += ["--steps", str(plan.steps), "--heldout", str(plan.heldout)]
-    for name in ("start", "probe_start"):
-        if getattr(arguments, name) is not None:
-            words += [f"--{name}", getattr(arguments, name).name]
+    if arguments.start is not None:
+        words += ["--start", arguments.start.name]
+    if arguments.probe:
+        words.append("--probe")
     if set(arguments.recipes) != set(RECIPES):
         words += ["--recipes", *arguments.recipes]
     return " ".join(words)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import record
 import scoring
-from recipes_reached import TAUGHT, reached
+from recipes_reached import PROBE, TAUGHT, reached
 from scoring import Pairs
 
 from metaconf import metrics
@@ -52,50 +52,59 @@ def read(
 def figures(
     keep: Path,
     plan: Mapping[str, Any],
-    starts: Sequence[str],
     recipes: Sequence[str],
     seeds: Sequence[int],
     base: Mapping[str, list[scoring.Row]],
 ) -> dict[str, record.Figure]:
     """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
     found = _of_base(base)
-    for start in starts:
-        end = "" if start == "start" else f"_{start}"
-        names = dict.fromkeys((OURS, "start", TAUGHT, *recipes))
-        all_pieces = {name: read(keep, plan, start, name, seeds) for name in names}
-        own, before = all_pieces[OURS], all_pieces["start"]
-        ours = _rows(own)
-        found |= _with_end(_read_more(own, before, "reader_gain_difference"), end)
-        found |= _with_end(
-            _read_more(own, all_pieces[TAUGHT], "reader_gain_difference_stage1"), end
-        )
-        found |= _with_end(_named_more(own, before), end)
-        found |= _with_end(_beside(own, base["calibrated"]), end)
-        for recipe in ("start", *recipes):
-            pieces = all_pieces[recipe]
-            if not pieces:
-                continue
-            runs = _rows(pieces)
-            found |= _with_end(_of_runs(list(runs.values()), recipe), end)
-            if recipe != OURS and ours:
-                found |= _with_end(_difference(runs, ours, recipe), end)
-            found |= _with_end(_read(pieces, recipe), end)
-            if recipe != "start":
-                sides = scoring.inside(base["curve"]), scoring.inside(base["probability"])
-                found |= _with_end(reached([*pieces.values()], *sides, recipe), end)
-            if recipe == OURS:
-                mean = float(np.mean([piece["tokens"] for piece in pieces.values()]))
-                tokens = {"tokens_reply": record.figure(round(mean, 1), None, "tokens")}
-                found |= _with_end(tokens, end)
+    names = dict.fromkeys((OURS, "start", TAUGHT, *recipes))
+    all_pieces = {name: read(keep, plan, "start", name, seeds) for name in names}
+    own, before = all_pieces[OURS], all_pieces["start"]
+    ours = _rows(own)
+    found |= _read_more(own, before, "reader_gain_difference")
+    found |= _read_more(own, all_pieces[TAUGHT], "reader_gain_difference_stage1")
+    found |= _named_more(own, before)
+    found |= _beside(own, base["calibrated"])
+    sides = scoring.inside(base["curve"]), scoring.inside(base["probability"])
+    for recipe in ("start", *recipes):
+        pieces = all_pieces[recipe]
+        if not pieces:
+            continue
+        runs = _rows(pieces)
+        found |= _of_runs(list(runs.values()), recipe)
+        if recipe != OURS and ours:
+            found |= _difference(runs, ours, recipe)
+        found |= _read(pieces, recipe)
+        if recipe != "start":
+            found |= reached([*pieces.values()], *sides, recipe)
+        if recipe == OURS:
+            mean = float(np.mean([piece["tokens"] for piece in pieces.values()]))
+            found["tokens_reply"] = record.figure(round(mean, 1), None, "tokens")
+    return found
+
+
+def from_probe(
+    keep: Path, plan: Mapping[str, Any], recipes: Sequence[str], seeds: Sequence[int]
+) -> dict[str, record.Figure]:
+    """What recipes make of our own stage 1: their figures, names ending in _probe, and what the
+    Brier score is more than before on the same questions, `brier_change_RECIPE_probe` (above 0:
+    the recipe undoes something)."""
+    found: dict[str, record.Figure] = {}
+    before = _rows(read(keep, plan, "start", TAUGHT, seeds))
+    for recipe in recipes:
+        runs = _rows(read(keep, plan, PROBE, recipe, seeds))
+        if not runs:
+            continue
+        own = _of_runs(list(runs.values()), recipe)
+        if change := _apart(runs, before):
+            own |= {f"brier_change_{recipe}": change}
+        found |= {f"{name}_probe": figure for name, figure in own.items()}
     return found
 
 
 def _rows(pieces: Mapping[int, Any]) -> dict[int, list[scoring.Row]]:
     return {seed: piece["rows"] for seed, piece in pieces.items()}
-
-
-def _with_end(found: Mapping[str, record.Figure], end: str) -> dict[str, record.Figure]:
-    return {f"{name}{end}": value for name, value in found.items()}
 
 
 def _of_base(rows: Mapping[str, list[scoring.Row]]) -> dict[str, record.Figure]:
@@ -135,16 +144,21 @@ def _scored(name: str, runs: Sequence[Pairs], score: scoring.Score) -> dict[str,
 def _difference(
     runs: Mapping[int, list[scoring.Row]], ours: Mapping[int, list[scoring.Row]], recipe: str
 ) -> dict[str, record.Figure]:
-    """Brier score of the recipe less ours, over questions that both stated a confidence for in all
-    seeds that both have."""
-    both = [
-        (scoring.inside(runs[seed]), scoring.inside(ours[seed])) for seed in ours if seed in runs
-    ]
-    theirs, own = [a for a, _ in both], [b for _, b in both]
-    if len(scoring.shared([*theirs, *own])) < 2:
-        return {}
-    figure = scoring.apart_over_seeds(theirs, own, metrics.brier)
-    return {f"brier_difference_{recipe}": figure | {"target": "> 0"}}
+    """Brier score of the recipe less ours."""
+    figure = _apart(runs, ours)
+    return {f"brier_difference_{recipe}": figure | {"target": "> 0"}} if figure else {}
+
+
+def _apart(
+    runs: Mapping[int, list[scoring.Row]], others: Mapping[int, list[scoring.Row]]
+) -> record.Figure | None:
+    """Brier score of the first less that of the others, over questions that both stated a
+    confidence for in all seeds that both have."""
+    both = sorted(runs.keys() & others.keys())
+    pairs = [[scoring.inside(side[seed]) for seed in both] for side in (runs, others)]
+    if len(scoring.shared([*pairs[0], *pairs[1]])) < 2:
+        return None
+    return scoring.apart_over_seeds(pairs[0], pairs[1], metrics.brier)
 
 
 Gains = list[dict[str, float]]

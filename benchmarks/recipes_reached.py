@@ -21,6 +21,8 @@ LONGER = "rlcr-longer"
 """RLCR with more replies than the others."""
 TAUGHT = "ours-stage-1-alone"
 """What ours is before its stage 2."""
+PROBE = "probe"
+"""The name of the start that this is to others."""
 
 
 def reached(

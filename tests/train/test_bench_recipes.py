@@ -57,7 +57,7 @@ def test_a_quick_run_and_its_figures(
         part.save_pretrained(tmp_path / "tiny")
     tiny, out = str(tmp_path / "tiny"), tmp_path / "run"
     words = ["--quick", "--base", tiny, "--start", tiny, "--output_dir", str(out)]
-    words += ["--recipes", "metaconf", "rlcr", "ours-stage-1-alone"]
+    words += ["--recipes", "metaconf", "rlcr", "ours-stage-1-alone", "--probe"]
     words += ["--seeds", "0", "--keep", str(tmp_path / "keep")]
 
     labelled: list[int] = []  # labels: of the lesson, and of the probe that stands beside ours
@@ -72,6 +72,14 @@ def test_a_quick_run_and_its_figures(
         labelled.extend([] if of_a_fold else [len(labels)])
         return fitted(states, labels, *of_a_fold)
 
+    begun: dict[str, str] = {}
+    trained = bench._train
+
+    def train(piece: Any, start: Path, *args: Any) -> Any:
+        begun[f"{piece.start} {piece.recipe}".removeprefix("start ")] = start.name
+        return trained(piece, start, *args)
+
+    monkeypatch.setattr(bench, "_train", train)
     monkeypatch.setattr(prepare, "prepare", prepare_rows)
     monkeypatch.setattr(probe, "fit", fit)
     # Cut short after the first piece, as by --minutes.
@@ -83,7 +91,10 @@ def test_a_quick_run_and_its_figures(
     assert {"accuracy_metaconf", "accuracy_rlcr", "format_start", "tokens_samples8"} <= set(
         found["figures"]
     )
-    assert found["seeds"] == [0] and "--start tiny" in found["command"]
+    assert {n for n in found["figures"] if n.startswith("accuracy") and n.endswith("_probe")} == {
+        "accuracy_rlcr_probe"
+    }
+    assert found["seeds"] == [0] and "--start tiny --probe" in found["command"]
     assert not any(value["value"] is None for value in found["figures"].values())
     for recipe in ("metaconf", "rlcr"):
         folder = out / "start" / recipe / "seed0"
@@ -99,6 +110,10 @@ def test_a_quick_run_and_its_figures(
         assert ("named" in measured) == ("probe" in measured) == (recipe == "metaconf")
         for name in ("labels", "teaching"):
             assert (name in measured["plan"]) == (recipe == "metaconf")
+    # From our own stage 1 nothing else is changed, and what taught that decides the piece too.
+    from_ours = json.loads(gzip.decompress((tmp_path / "keep/probe/rlcr-0.json.gz").read_bytes()))
+    assert from_ours["plan"] == measured_plan(bench, tiny)
+    assert begun == {"metaconf": "stage1", "rlcr": "tiny", "probe rlcr": "stage1"}
     of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
     assert len(of_ours["probe"]) == 8  # those in the domain
     assert of_ours["named"].keys() <= of_ours["probe"].keys()
@@ -111,9 +126,8 @@ def test_a_quick_run_and_its_figures(
     own, before = (read_replies(folder / f"{name}.jsonl") for name in ("own", "answers"))
     assert len(own) == 40 and len(before) == 9 * 40
     turns = {row["id"]: row["conversations"][1]["value"] for row in prepared}
-    for question, place in own:  # its own answers are taught, not those of the base
-        reply = turns.get(question)
-        assert reply is None or parse_reply(reply).answer == own[question, place].text
+    for question, reply in turns.items():  # its own answers are taught, not those of the base
+        assert parse_reply(reply).answer == own[question, -1].text
 
     # Nothing is left to be done, and a run of other settings does not mix with this one.
     def again(*_: Any) -> None:
@@ -137,6 +151,11 @@ def test_a_quick_run_and_its_figures(
         bench.main(
             [*elsewhere[:-1], f"{tmp_path}/keep", "--output_dir", f"{tmp_path}/new", "--steps", "6"]
         )
+
+
+def measured_plan(bench: Any, base: str) -> dict[str, Any]:
+    plan = bench.Plan(**{**asdict(bench.QUICK), "base": base})
+    return json.loads(json.dumps(bench.deciding(plan)))
 
 
 def rows(shift: float, n: int = 60) -> list[dict[str, Any]]:
@@ -178,10 +197,29 @@ def test_each_change_to_ours_trains_on_as_many_replies(
 
 
 def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
-    pieces = bench.pieces(["start"], ["metaconf", "dcpo", "ours-probe"], [7, 8, 9])
+    recipes = ["metaconf", "dcpo", "ours-probe", "ours-stage-2-alone"]
+    pieces = bench.pieces(recipes, [7, 8, 9])
     count = {"start": 3, "metaconf": 3, "dcpo": 2, "ours-probe": 1}
     assert {name: [p.recipe for p in pieces].count(name) for name in count} == count
     assert {p.seed for p in pieces if p.recipe == "ours-probe"} == {7}
+    more = bench.pieces(recipes, [7, 8, 9], probe=True)
+    assert more[: len(pieces)] == pieces
+    again = [(p.start, p.recipe, p.seed) for p in more[len(pieces) :]]
+    assert again == [("probe", "ours-stage-2-alone", 7), ("probe", "dcpo", 7)]
+
+
+def test_what_a_recipe_undoes_of_our_stage_1(bench: Any, tmp_path: Path) -> None:
+    figures, plan = bench.recipes_figures, {"steps": 2}
+    for start, recipe, shift in (("start", "ours-stage-1-alone", 0.0), ("probe", "rlcr", 0.2)):
+        piece = {"plan": plan, "rows": rows(shift)}
+        figures.write(figures.kept(tmp_path, start, recipe, 3), piece)
+    found = figures.from_probe(tmp_path, plan, ["rlcr", "dcpo"], [3, 4])
+    assert found["brier_change_rlcr_probe"]["value"] == pytest.approx(0.4**2 - 0.2**2)
+    assert found["brier_rlcr_probe"]["value"] == pytest.approx(0.4**2)
+    assert not any("dcpo" in name for name in found)
+    figures.kept(tmp_path, "start", "ours-stage-1-alone", 3).unlink()
+    found = figures.from_probe(tmp_path, plan, ["rlcr"], [3])
+    assert "brier_rlcr_probe" in found and "brier_change_rlcr_probe" not in found
 
 
 def test_a_difference_is_paired_by_question(bench: Any) -> None:
@@ -265,12 +303,11 @@ def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None
 
 
 def test_pieces_of_the_first_seed_come_first(bench: Any) -> None:
-    made = bench.pieces(["start", "probe"], ["metaconf", "rlcr"], [0, 1])
-    assert [(p.start, p.recipe, p.seed) for p in made[:5]] == [
+    made = bench.pieces(["metaconf", "rlcr"], [0, 1])
+    assert [(p.start, p.recipe, p.seed) for p in made[:4]] == [
         ("start", "start", 0),
         ("start", "metaconf", 0),
         ("start", "rlcr", 0),
-        ("probe", "start", 0),
-        ("probe", "metaconf", 0),
+        ("start", "start", 1),
     ]
-    assert [p.seed for p in made] == [0] * 6 + [1] * 6 and len(set(made)) == 12
+    assert [p.seed for p in made] == [0] * 3 + [1] * 3 and len(set(made)) == 6
