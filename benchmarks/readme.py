@@ -136,8 +136,9 @@ def recipes(record: dict[str, Any]) -> str:
     """Every recipe from the same start, the best Brier score first; then parts of ours."""
     figures = record["figures"]
     every = [name[len("accuracy_") :] for name in figures if name.startswith("accuracy_")]
-    named = [name for name in every if not name.endswith(FROM_PROBE)]
-    ranked = sorted(named, key=lambda name: figures[f"brier_{name}"]["value"])
+    every.sort(key=lambda name: figures[f"brier_{name}"]["value"])
+    after = [name for name in every if name.endswith(FROM_PROBE)]
+    ranked = [name for name in every if name not in after]
     published = [name for name in ranked if not name.startswith("ours")]
     changed = [name for name in ranked if name.startswith("ours")]
     lines = [*RECIPE_HEAD, *(_recipe(name, figures) for name in published), ""]
@@ -148,10 +149,9 @@ def recipes(record: dict[str, Any]) -> str:
         head = "Parts of ours, and its stage 2 alone with one thing changed:"
         lines += [head, "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
-    if after := [name for name in every if name.endswith(FROM_PROBE)]:
+    if after:
         seed = record["seeds"][0]
         lines += [f"Stage 2 once more, from our own stage 1 (seed {seed}):", "", *PROBE_HEAD]
-        after.sort(key=lambda name: figures[f"brier_{name}"]["value"])
         lines += [*(_from_probe(name, figures) for name in after), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
 

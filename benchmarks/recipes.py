@@ -69,7 +69,7 @@ SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *AB
 """Of how many of the seeds a recipe is run; of two where it is not named."""
 
 OF_OURS = ("labels", "teaching", "adapter")
-"""What decides of our pieces alone."""
+"""What decides of our pieces, and of those from our stage 1, alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,13 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
 
 
 def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
-    """What decided a piece's figures: of the labels, and of how they are taught, ours alone."""
+    """What decided a piece's figures: the labels, and how they are taught, where ours is in it."""
     every = deciding(plan)
     return every if _of_ours(piece) else {k: v for k, v in every.items() if k not in OF_OURS}
 
 
 def _of_ours(piece: Piece) -> bool:
+    """Whether our stage 1 is in it."""
     return piece.start == PROBE or piece.recipe in (OURS, TAUGHT)
 
 
@@ -235,11 +236,10 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"\n■ {piece.recipe}, seed {piece.seed}, from {piece.start}", flush=True)
         start = arguments.start or share_start(out, plan, piece.seed)
         do(piece, start, out, arguments.keep, plan)
-    base, keep = base_rows(out, plan), arguments.keep
-    which = (arguments.recipes, arguments.seeds)
-    found = recipes_figures.figures(keep, deciding(plan), *which, base)
+    which = (arguments.keep, deciding(plan), arguments.recipes, arguments.seeds)
+    found = recipes_figures.figures(*which, base_rows(out, plan))
     if arguments.probe:
-        found |= recipes_figures.from_probe(keep, deciding(plan), *which)
+        found |= recipes_figures.from_probe(*which)
     found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
