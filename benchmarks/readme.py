@@ -192,7 +192,7 @@ def _from_probe(name: str, figures: dict[str, Any]) -> str:
 
 RECIPE_NAMES = {
     "start": "the start: stage 1 on the share of agreeing samples",
-    "rlcr-longer": "rlcr, five times as many replies",
+    "rlcr-longer": "rlcr, ten times as many replies",
     "ours-stage-1-alone": "its stage 1 alone, taught by a probe",
     "ours-stage-2-alone": "its stage 2 alone, from the start",
     "ours-by-segment": "each part paid to its own segment",

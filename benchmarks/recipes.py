@@ -4,7 +4,7 @@
 
 Ours spends part of its labels on a probe that teaches the start's own answers to all the stage-1
 questions, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
-with one thing changed (ABLATIONS). RLCR comes once more with five times the replies. Of the seeds,
+with one thing changed (ABLATIONS). RLCR comes once more with ten times the replies. Of the seeds,
 ours, its stage 1 alone and RLCR take all, the other published recipes the first two, what is
 changed or longer the first. --probe adds, of the first seed, the published recipes and our stage 2
 from our own stage 1, which a probe has taught: what is left to add, and which recipes undo it?
@@ -62,7 +62,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     },
 }
 """Our recipe in stage 2 alone, as it is and with other keys of its configuration."""
-TIMES = 5
+TIMES = 10
 """LONGER has so many times the replies: how long does RLCR take to be calibrated?"""
 RECIPES = (OURS, *PUBLISHED, LONGER, TAUGHT, *ABLATIONS)
 SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
