@@ -132,9 +132,11 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
 
 
 def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
-    """What decided a piece's figures: the labels, and how they are taught, where ours is in it."""
-    every = deciding(plan)
-    return every if _of_ours(piece) else {k: v for k, v in every.items() if k not in OF_OURS}
+    """What decided a piece's figures: the labels, and how they are taught, where ours is in it, and
+    of LONGER how much longer it is."""
+    foreign = () if _of_ours(piece) else OF_OURS
+    foreign += () if piece.recipe == LONGER else ("times",)
+    return {name: value for name, value in deciding(plan).items() if name not in foreign}
 
 
 def _of_ours(piece: Piece) -> bool:
@@ -143,8 +145,9 @@ def _of_ours(piece: Piece) -> bool:
 
 
 def deciding(plan: Plan) -> dict[str, Any]:
-    """The plan, and how ours is taught before its stage 2, as plain data."""
-    return {**asdict(plan), "teaching": asdict(TEACHING), "adapter": asdict(ADAPTER)}
+    """The plan, how ours is taught before its stage 2, and TIMES, as plain data."""
+    how = {"teaching": asdict(TEACHING), "adapter": asdict(ADAPTER), "times": TIMES}
+    return asdict(plan) | how
 
 
 def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:

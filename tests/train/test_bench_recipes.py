@@ -112,7 +112,7 @@ def test_a_quick_run_and_its_figures(
             assert (name in measured["plan"]) == (recipe == "metaconf")
     # From our own stage 1 nothing else is changed, and what taught that decides the piece too.
     from_ours = json.loads(gzip.decompress((tmp_path / "keep/probe/rlcr-0.json.gz").read_bytes()))
-    assert from_ours["plan"] == measured_plan(bench, tiny)
+    assert from_ours["plan"] | {"times": bench.TIMES} == measured_plan(bench, tiny)
     assert begun == {"metaconf": "stage1", "rlcr": "tiny", "probe rlcr": "stage1"}
     of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
     assert len(of_ours["probe"]) == 8  # those in the domain
@@ -194,6 +194,14 @@ def test_each_change_to_ours_trains_on_as_many_replies(
     names = ["metaconf", *bench.ABLATIONS]
     configs = [repr(bench.config(bench.Piece("start", n, 0), plan)) for n in names]
     assert len(set(configs)) == len(names)  # no two are the same run
+
+
+def test_a_longer_run_says_how_much_longer(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    longer, rlcr = (bench.Piece("start", name, 0) for name in ("rlcr-longer", "rlcr"))
+    before = [bench.decided(piece, bench.QUICK) for piece in (longer, rlcr)]
+    monkeypatch.setattr(bench, "TIMES", 2 * bench.TIMES)
+    now = [bench.decided(piece, bench.QUICK) for piece in (longer, rlcr)]
+    assert now[0] != before[0] and now[1] == before[1]
 
 
 def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
