@@ -163,9 +163,7 @@ RECIPE_HEAD = (
 
 
 def _recipe(name: str, figures: dict[str, Any]) -> str:
-    known = [figures.get(f"{score}_{name}") for score in ("accuracy", "auroc", "brier")]
-    cells = [shown(one) for one in known]
-    cells += [shown(figures.get(f"brier_difference_{name}")), shown(figures.get(f"ece_{name}"))]
+    cells = _scores(name, figures, "accuracy", "auroc", "brier", "brier_difference", "ece")
     levels = figures.get("confidence_levels" if name == "metaconf" else f"levels_{name}")
     cells.append("–" if levels is None else f"{levels['value']:.1f}")
     reached = figures.get(f"replies_to_calibrated_{name}")
@@ -173,6 +171,10 @@ def _recipe(name: str, figures: dict[str, Any]) -> str:
     cells.append("–" if reached is None else f"{bound}{reached['value']:.0f}")
     shown_name = "**metaconf**" if name == "metaconf" else RECIPE_NAMES.get(name, name)
     return f"| {shown_name} | " + " | ".join(cells) + " |"
+
+
+def _scores(name: str, figures: dict[str, Any], *scores: str) -> list[str]:
+    return [shown(figures.get(f"{score}_{name}")) for score in scores]
 
 
 FROM_PROBE = "_probe"
@@ -183,8 +185,7 @@ PROBE_HEAD = (
 
 
 def _from_probe(name: str, figures: dict[str, Any]) -> str:
-    scores = ("accuracy", "auroc", "brier", "brier_change", "ece")
-    cells = [shown(figures.get(f"{score}_{name}")) for score in scores]
+    cells = _scores(name, figures, "accuracy", "auroc", "brier", "brier_change", "ece")
     recipe = name.removesuffix(FROM_PROBE)
     shown_name = "metaconf" if recipe == "ours-stage-2-alone" else recipe
     return f"| {shown_name} | " + " | ".join(cells) + " |"
