@@ -1,6 +1,7 @@
 # make demo    the whole product on the embedded model
 # make test    everything that must hold before a change lands
-# Both set up .venv first, once: the stamps below say that it is done.
+# make fuzz    the strategies under tests/fuzz, with ten thousand new examples each
+# All set up .venv first, once: the stamps below say that it is done.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 
 LLAMA_FACTORY := .venv-llama-factory
 
-.PHONY: demo test lint figures bench-default install dev llama-factory clean
+.PHONY: demo test fuzz lint figures bench-default install dev llama-factory clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -22,6 +23,9 @@ demo: install
 
 test: lint
 	$(BIN)/python -m pytest
+
+fuzz: dev
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/fuzz --timeout 7200
 
 lint: dev
 	$(BIN)/ruff check .

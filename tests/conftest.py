@@ -8,10 +8,18 @@ from functools import cache
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tiny import tiny_model, tiny_tokenizer
 
 # The tests compare with tensors on the processor, in float32: on a machine with a GPU they hide it.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+# The suite draws the same examples every time; `make fuzz` draws others, and many more.
+settings.register_profile("tests", max_examples=300, deadline=None, derandomize=True)
+settings.register_profile(
+    "fuzz", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tests"))
 
 MakeTokenizer = Callable[..., Any]
 MakeLocal = Callable[..., Any]
