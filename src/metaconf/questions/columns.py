@@ -18,6 +18,7 @@ from metaconf.config_blocks import Questions
 from metaconf.config_values import nearest
 from metaconf.errors import UserError
 from metaconf.questions.extract import EXTRACTORS
+from metaconf.questions.literal import shown
 from metaconf.questions.rows import TASKS, USER_KEYS
 from metaconf.questions.sources import Row, Source
 
@@ -46,12 +47,21 @@ class Columns:
     def tops(self) -> frozenset[str]:
         """The top-level columns that are read, as far as their names tell."""
         paths = [column.path for column in self.fields.values()]
+        paths += [self._labels] if self._labels else []
         return frozenset(paths) | {path.split(".")[0] for path in paths}
 
     @property
     def optional(self) -> set[str]:
         """Fields that a row may lack, but not all rows."""
         return set(self.fields) - set(NEEDED)
+
+    @property
+    def _labels(self) -> str:
+        """The column of the choices' own labels beside "x.text", as many sets have it; or ""."""
+        choices = self.fields.get("choices")
+        if choices is None or "labels" in self.fields or not choices.path.endswith(".text"):
+            return ""
+        return choices.path.removesuffix("text") + "label"
 
     def apply(self, row: Row) -> dict[str, Any]:
         """The row with our own keys, as `rows.question_from_row` takes it. Raises UserError."""
@@ -62,6 +72,8 @@ class Columns:
                 raise UserError(f"{row.where}: {_no_column(field, column.path, row.values)}")
             if value is not MISSING:
                 values[field] = _taken(value, column, f"{row.where}: {field}")
+        if self._labels and (labels := look_up(row.values, self._labels)) is not MISSING:
+            values["labels"] = labels
         return values
 
     def refuse_unseen(self, unseen: Collection[str], source: Source) -> None:
@@ -205,9 +217,9 @@ def _taken(value: Any, column: Column, where: str) -> Any:
     try:
         return EXTRACTORS[column.take](value)
     except ValueError as error:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
-        raise UserError(f"{where} {shown} {error}; correct it, or give another map") from error
+        raise UserError(
+            f"{where} {shown(value)} {error}; correct it, or give another map"
+        ) from error
 
 
 def _no_column(field: str, path: str, values: Mapping[str, Any]) -> str:

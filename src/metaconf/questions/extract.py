@@ -7,13 +7,20 @@ cannot read raises ValueError with the reason.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
+from metaconf.questions.literal import read
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")
+
+
+class Letter(str):
+    """The letter of a choice that was found by its place: no text of a choice is meant by it."""
+
+
 _FINAL = re.compile(r"(?:^|\n)####[ \t]*([^\n]*?)\s*\Z")
 
 
@@ -64,13 +71,14 @@ def index_letter(value: Any) -> Any:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(LETTERS):
         raise ValueError("is no index of a choice, counted from 0")
-    return LETTERS[value]
+    return Letter(LETTERS[value])
 
 
 def json_list(value: Any) -> list[Any]:
-    """A list that is written as JSON in a text (PopQA); a list stays as it is."""
+    """A list that is written in a text, as JSON (PopQA) or as Python prints it; a list stays as it
+    is."""
     try:
-        found = json.loads(value) if isinstance(value, str) else value
+        found = read(value) if isinstance(value, str) else value
     except ValueError as error:
         raise ValueError("is no list in JSON") from error
     if not isinstance(found, list):

@@ -52,17 +52,21 @@ def load_questions(source: str, how: Questions = AS_IS) -> list[Question]:
     """Questions from "embedded", "embedded:SPLIT", a file, or a hub data set.
 
     A file is JSONL, JSON, CSV, TSV or Parquet by its suffix (JSONL where that says nothing; UTF-8,
-    a BOM is tolerated). A data set is a hub id or a local folder, as `datasets.load_dataset` takes
+    a BOM is tolerated), or one of these packed by gzip, bzip2, xz or zstd (".jsonl.gz"); "~" is the
+    home folder. A data set is a hub id or a local folder, as `datasets.load_dataset` takes
     it, with ":SPLIT" or `how.split`, and `how.name` for its configuration. `how.columns` or
     `how.map` say which column holds what; without them a ready map is taken where the hub id or
     the columns fit exactly one, which is told on stderr. `how.path` and `how.limit` are not used.
 
     Otherwise a row is either a Question as `Question.to_json` writes it (it has "targets") or an
     object with "question" and "answer" and, if wanted, "id", "task", "choices", "aliases",
-    "family", "cause", "familiarity" and "entity"; other keys are ignored. An answer is a text, a
-    number or a non-empty list of these (all right); aliases are added to it. With choices the
-    answer is a letter or else one of the choices, which are written below the question and the
-    task is "choice". An answer that ends in "#### 18", as in GSM8K, is 18, and the task is "math".
+    "family", "cause", "familiarity", "entity" and "labels"; other keys are ignored. An answer is a
+    text, a number or a non-empty list of these (all right); aliases are added to it. A list may be
+    written in a text, as JSON, Python or numpy print it; bare numbers in brackets are text where
+    the task is "math", and refused otherwise. With choices the answer is one of the row's own
+    labels (in "labels", or within the choices as published sets have them); without labels, a
+    letter; or else the text of a choice. The choices are written below the question and the task
+    is "choice". An answer that ends in "#### 18", as in GSM8K, is 18, and the task is "math".
     Without an id, a row is named "FILE:LINE".
 
     Raises UserError naming file, line, value and remedy for whatever cannot be used, and for an

@@ -5,7 +5,6 @@ Nothing but the standard library is imported: a bad row is refused at once.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -14,14 +13,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from metaconf.errors import UserError
+from metaconf.questions.choices import choices_of, right
 from metaconf.questions.extract import LETTERS, last_line
+from metaconf.questions.literal import listed, shown
 from metaconf.records import Question, Target
 
 TASKS = ("short", "math", "choice", "long")
 """How an answer is graded; "long" by a judge only."""
 USER_KEYS = (
     "question", "answer", "id", "task", "choices", "aliases", "family", "cause", "familiarity",
-    "entity",
+    "entity", "labels",
 )  # fmt: skip
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -44,8 +45,9 @@ def question_from_row(row: Mapping[str, Any], where: str, default_id: str) -> Qu
     if row.get("choices") is not None:
         prompt, texts, default_task = _choice(prompt, row, where)
     else:
-        texts, default_task = _answers(row["answer"], where)
-    texts += _texts(_listed(row.get("aliases") or []), f"{where}: aliases")
+        texts, default_task = _answers(row["answer"], task, where)
+    aliases = _alternatives(row.get("aliases") or [], task, f"{where}: aliases", many=True)
+    texts += _texts(aliases, f"{where}: aliases")
     return Question(
         id=_optional(row, "id", where) or default_id,
         prompt=prompt,
@@ -74,15 +76,39 @@ def _nearest(key: str, row: Mapping[str, Any]) -> str:
     return f" (is {close[0]!r} meant?)" if close else f" among {found}"
 
 
-def _answers(answer: Any, where: str) -> tuple[list[str], str]:
+def _answers(answer: Any, task: str | None, where: str) -> tuple[list[str], str]:
     """The acceptable texts, and the task that their form tells of."""
     where = f"{where}: answer"
     if isinstance(answer, str) and (last := last_line(answer)) is not None:
         return [_text(last, f"{where} after ####")], "math"
-    texts = _texts(answer, where)
+    texts = _texts(_alternatives(answer, task, where), where)
     if not texts:
         raise UserError(f"{where} is an empty list; give at least one, or remove the line")
     return texts, "short"
+
+
+def _alternatives(answer: Any, task: str | None, where: str, many: bool = False) -> Any:
+    """The answers of a list in a text. Bare numbers in brackets are left alone where they may be
+    an interval or a point, and refused where they may be several answers, unless `many` are
+    expected."""
+    found = listed(answer, where)
+    if not isinstance(answer, str) or found is answer:
+        return answer
+    if isinstance(found, dict):
+        held = {"text", "texts", "value", "aliases", "answer"} & found.keys()
+        if held or not answer.lstrip().startswith('{"'):
+            raise UserError(f"{where} {shown(answer)} is an object in a text; name what it holds")
+        return answer  # an answer in JSON
+    if not found or any(isinstance(one, str) for one in found) or "array(" in answer:
+        return found
+    if task == "math" or not answer.lstrip().startswith("["):
+        return answer
+    if many:
+        return found
+    raise UserError(
+        f"{where} {shown(answer)}: several answers, or one with brackets? Write"
+        ' ["1", "2"] for several; for an interval or a list give task: math'
+    )
 
 
 def _choice(prompt: str, row: Mapping[str, Any], where: str) -> tuple[str, list[str], str]:
@@ -90,42 +116,18 @@ def _choice(prompt: str, row: Mapping[str, Any], where: str) -> tuple[str, list[
 
     Published sets hold rows with the same choice twice; both letters are then right.
     """
-    listed = _listed(row["choices"])
-    if not isinstance(listed, list):
-        raise UserError(f'{where}: choices {listed!r} is no list; write ["…", "…"]')
-    choices = _texts(listed, f"{where}: choices")
-    if not 2 <= len(choices) <= len(LETTERS):
-        raise UserError(
-            f"{where}: {len(choices)} choices; from 2 to {len(LETTERS)} can be lettered"
-        )
-    answer = _text(row["answer"], f"{where}: answer")
+    choices, labels = choices_of(row, where, _text)
+    key = listed(row["answer"], f"{where}: answer")
+    if isinstance(key, list) and len(key) == 1:
+        (key,) = key
+    right_one = choices[right(key, choices, labels, where, _text)]
     letters = LETTERS[: len(choices)]
-    if len(answer) == 1 and answer in letters:
-        right = choices[letters.index(answer)]
-    elif answer in choices:
-        right = answer
-    else:
-        raise UserError(
-            f"{where}: answer {answer!r} is none of the choices;"
-            f" give a letter from A to {letters[-1]} or the text of a choice"
-        )
     lines = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, choices, strict=True))
-    same = [letter for letter, text in zip(letters, choices, strict=True) if text == right]
-    return f"{prompt}\n{lines}", [*same, right], "choice"
+    same = [letter for letter, text in zip(letters, choices, strict=True) if text == right_one]
+    return f"{prompt}\n{lines}", [*same, right_one], "choice"
 
 
 # Values
-
-
-def _listed(value: Any) -> Any:
-    """The list in a cell of CSV, which holds it as JSON; all else as it is."""
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return value
-    try:
-        found = json.loads(value)
-    except ValueError:
-        return value
-    return found if isinstance(found, list) else value
 
 
 def _texts(value: Any, where: str) -> list[str]:

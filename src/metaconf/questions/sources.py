@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -11,10 +12,16 @@ from typing import Any, NamedTuple
 
 from metaconf.config_blocks import Questions
 from metaconf.errors import UserError
-from metaconf.records import read_jsonl
+from metaconf.questions.packed import open_text, plain, readable
+from metaconf.safe_text import loads_bounded
 
 BATCH = 200
 """Rows of Parquet or of the hub that are held at once: a row may carry whole documents."""
+
+
+CELL = 1 << 26
+"""Characters that a cell of CSV may hold. Python's own limit, 131,072, is less than a document."""
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Row(NamedTuple):
@@ -36,6 +43,9 @@ class Source(NamedTuple):
 
 def open_source(source: str, how: Questions) -> Source:
     """A file by its suffix, or a hub id or folder with its split. Raises UserError."""
+    if not source.strip():
+        raise UserError(f"{source!r} names no questions; give a file, a hub id or `embedded`")
+    source = os.path.expanduser(source)
     path = Path(source)
     if not path.is_file():
         name, _, split = source.partition(":")
@@ -43,15 +53,16 @@ def open_source(source: str, how: Questions) -> Source:
             from metaconf.questions.hub import open_data_set
 
             return open_data_set(name, how.name, split or how.split)
-    kind = path.suffix.lower()
+    inner = plain(path)
+    kind, stem = inner.suffix.lower(), inner.stem
     if kind == ".json":
-        return _json(path)
+        return _json(path, stem)
     if kind in (".csv", ".tsv"):
         delimiter = "," if kind == ".csv" else "\t"
-        return Source(path.stem, "line", lambda _: _decoded(path, _csv(path, delimiter)))
+        return Source(stem, "line", lambda _: _read(path, _csv(path, delimiter)))
     if kind == ".parquet":
-        return Source(path.stem, "row", lambda tops: _parquet(path, tops))
-    return Source(path.stem, "line", lambda _: _decoded(path, _jsonl(path)))
+        return Source(stem, "row", lambda tops: _parquet(path, tops))
+    return Source(stem, "line", lambda _: _read(path, _jsonl(path)))
 
 
 def numbered(path: Any, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> Iterator[Row]:
@@ -61,30 +72,56 @@ def numbered(path: Any, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
-    for number, values in read_jsonl(path):
-        yield Row(f"{path}:{number}", number, values)
+    with open_text(path) as source:
+        for number, line in enumerate(source, 1):
+            yield Row(f"{path}:{number}", number, _object(f"{path}:{number}", line))
+
+
+def _object(where: str, line: str) -> dict[str, Any]:
+    if not line.strip():
+        raise UserError(f"{where}: the line is empty; remove it")
+    try:
+        row = _value(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error}); one JSON object a line") from error
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: {type(row).__name__} instead of a JSON object")
+    return row
+
+
+def _value(text: str) -> Any:
+    """The JSON value. Half a surrogate pair is kept as it is: a reference that holds one is
+    refused with its line (`rows`), not mended."""
+    value = loads_bounded(text)
+    return json.loads(text) if _ESCAPED_HALF.search(text) else value
 
 
 def _csv(path: Path, delimiter: str) -> Iterator[Row]:
     """Cells are text as it is written, so "1912" stays that; an empty cell is null."""
-    try:
-        source = path.open(encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    with source:
+    with open_text(path, newline="") as source:
         reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
-            names = _header(path, next(reader, []))
+            names = _header(path, _next(reader) or [])
             number = reader.line_num + 1
-            for cells in reader:
+            while (cells := _next(reader)) is not None:
                 if cells:
                     yield _cells(f"{path}:{number}", number, names, cells)
                 number = reader.line_num + 1
         except csv.Error as error:
+            kind = plain(path).suffix[1:].upper()
             raise UserError(
-                f"{path}:{reader.line_num}: not {path.suffix[1:].upper()} ({error}); check the"
-                " quotes there"
+                f"{path}:{reader.line_num}: not {kind} ({error}); check the quotes there"
             ) from error
+
+
+def _next(reader: Any) -> list[str] | None:
+    """The next row, with room for long cells; the limit is the whole process's, and others' code
+    may rely on it."""
+    before = csv.field_size_limit(CELL)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _header(path: Path, names: list[str]) -> list[str]:
@@ -103,22 +140,19 @@ def _cells(where: str, number: int, names: list[str], cells: list[str]) -> Row:
     return Row(where, number, {k: v or None for k, v in zip(names, cells, strict=True)})
 
 
-def _json(path: Path) -> Source:
+def _json(path: Path, stem: str) -> Source:
     """A list of objects, an object that holds one such list, or JSONL by another name."""
+    with readable(path), open_text(path) as source:
+        text = source.read()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}{_bad_line(path)}: not UTF-8; save the file as UTF-8") from error
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and text.lstrip().startswith("{"):
-            return Source(path.stem, "line", lambda _: _jsonl(path))
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error}); correct it there") from error
+        value = _value(text)
+    except ValueError as error:
+        if getattr(error, "msg", "") == "Extra data" and text.lstrip().startswith("{"):
+            return Source(stem, "line", lambda _: _read(path, _jsonl(path)))
+        line = getattr(error, "lineno", 1)
+        raise UserError(f"{path}:{line}: not JSON ({error}); correct it there") from error
     rows = _list_in(path, value)
-    return Source(path.stem, "row", lambda _: numbered(path, rows))
+    return Source(stem, "row", lambda _: numbered(path, rows))
 
 
 def _list_in(path: Path, value: Any) -> list[dict[str, Any]]:
@@ -154,18 +188,6 @@ def _parquet(path: Path, tops: Collection[str] | None) -> Iterator[Row]:
         raise UserError(f"{path}: not Parquet ({error}); check the file") from error
 
 
-def _decoded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    try:
+def _read(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    with readable(path):
         yield from rows
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}{_bad_line(path)}: not UTF-8; save the file as UTF-8") from error
-
-
-def _bad_line(path: Path) -> str:
-    """ ":LINE" of the first line that is not UTF-8."""
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError:
-            return f":{number}"
-    return ""
