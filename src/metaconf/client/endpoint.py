@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from metaconf.config_blocks import Client
 from metaconf.errors import UserError
@@ -14,6 +14,27 @@ from metaconf.errors import UserError
 _VERSION = re.compile(r"v\d+\w*")
 NO_THINKING = {"thinking": {"type": "disabled"}}
 """DeepSeek thinks by default, and then ignores the temperature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The form of a request that a server takes: its name of the token limit, and the keys that it
+    is asked without."""
+
+    limit: str = "max_tokens"
+    without: frozenset[str] = frozenset()
+
+    def __or__(self, other: Shape) -> Shape:
+        """What both have learnt."""
+        return Shape(max(self.limit, other.limit, key=len), self.without | other.without)
+
+
+@dataclass(slots=True)
+class Learnt:
+    """What was found out about a server while it was asked, and what was told of it."""
+
+    shape: Shape = Shape()
+    told: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +47,7 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     limits: Client = field(default_factory=Client)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    learnt: Learnt = field(default_factory=Learnt, repr=False, compare=False)
 
     def hide(self, text: str) -> str:
         """The text without the key, which servers like to quote in their errors."""
@@ -58,22 +80,31 @@ def endpoint_of(client: Client, environ: Mapping[str, str]) -> Endpoint:
 
 
 def completions_url(base: str) -> str:
-    """The address of chat completions, given it, or the server's with or without a version.
+    """The address of chat completions, given it, or the server's: one with a path is taken as it
+    is given, one without gets the version that most servers have.
 
     Raises UserError for what is no http address.
     """
-    parts = urlsplit(base.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _address(base)
+    if parts is None:
         raise UserError(f"{base!r}: no address of a server; write https://host or https://host/v1")
     steps = [step for step in parts.path.split("/") if step]
     if steps[-2:] == ["chat", "completions"]:
-        steps = steps[:-2]
-    if len(steps) > 1 and steps[-1] == steps[-2]:  # /v1/v1: the version given twice
-        steps = steps[:-1]
-    if not any(_VERSION.fullmatch(step) for step in steps):
-        steps.append("v1")
-    path = "/" + "/".join([*steps, "chat", "completions"])
-    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
+    if len(steps) > 1 and steps[-1] == steps[-2] and _VERSION.fullmatch(steps[-1]):
+        steps = steps[:-1]  # /v1/v1: the version given twice
+    path = "/" + "/".join([*(steps or ["v1"]), "chat", "completions"])
+    return urlunsplit(parts._replace(path=path, fragment=""))
+
+
+def _address(base: str) -> SplitResult | None:
+    """The parts of an http address; None where it is none."""
+    try:
+        parts = urlsplit(base.strip())
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port or a bracket that no address has
+        return None
+    return parts if named else None
 
 
 def _local(host: str) -> bool:

@@ -11,7 +11,8 @@ from metaconf.client.types import Completion, Outcome
 
 @dataclass
 class Counts:
-    """Outcomes so far. `unpriced`: completions whose cost is not known."""
+    """Outcomes so far. `unpriced`: completions whose cost is not known. `cost` is that of failed
+    and of repeated calls as well."""
 
     done: int = 0
     failed: int = 0
@@ -31,7 +32,8 @@ class Counts:
 
     def shown(self) -> str:
         failed = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
-        price = "" if not self.done or self.unpriced == self.done else f", cost {self.cost:.4f}"
+        priced = self.cost or self.done > self.unpriced
+        price = f", cost {self.cost:.4f}" if priced else ""
         more = f" ({self.unpriced} of unknown cost)" if price and self.unpriced else ""
         return f"failed {failed or 0}, cached {self.cached}{price}{more}"
 

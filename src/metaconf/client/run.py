@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 from metaconf.client import wire
 from metaconf.client.cache import Cache, key_of
-from metaconf.client.endpoint import Endpoint
+from metaconf.client.endpoint import Endpoint, Shape
 from metaconf.client.pace import Pace
 from metaconf.client.progress import Counts, progress_bar
 from metaconf.client.types import Completion, Failure, Outcome, Request
@@ -23,6 +24,7 @@ BACK_OFF, LONGEST_WAIT = 0.5, 60.0
 UNREADABLE_TRIES = 2
 """A completion that cannot be read is paid for: once more, and no further."""
 Readable = Callable[[Request, str], bool]
+NO_REPLY = Failure("timeout", "no reply")
 REFUSED_WAIT = 1.5
 """A server that says "too many" is well: waiting much longer only leaves stragglers at the end."""
 
@@ -66,11 +68,32 @@ def _in_order(keys: Sequence[str], found: dict[str, Outcome]) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for key in keys:
         outcome = found[key]
-        if key in seen and isinstance(outcome, Completion):
-            outcome = replace(outcome, cached=True, cost=0.0)
+        if key in seen:
+            outcome = replace(outcome, wasted_tokens=0, wasted_cost=0.0)
+            if isinstance(outcome, Completion):
+                outcome = replace(outcome, cached=True, cost=0.0)
         seen.add(key)
         outcomes.append(outcome)
     return outcomes
+
+
+@dataclass(slots=True)
+class _Call:
+    """One request on its way: what it may cost at most, and what became of it so far."""
+
+    key: str
+    request: Request
+    most: float
+    tokens: int = 0
+    cost: float = 0.0
+    unread: int = 0
+    last: Failure = NO_REPLY
+
+    def ended(self, outcome: Outcome) -> Outcome:
+        """The outcome, and beside it what the tries before it used."""
+        if not self.tokens and not self.cost:
+            return outcome
+        return replace(outcome, wasted_tokens=self.tokens, wasted_cost=self.cost)
 
 
 @dataclass
@@ -87,7 +110,6 @@ class _Work:
     """What the calls in flight may cost at most."""
     in_a_row: int = 0
     stopped: str = ""
-    limit_name: str = "max_tokens"
 
     async def all(self, todo: dict[str, Request]) -> dict[str, Outcome]:
         import aiohttp
@@ -108,91 +130,145 @@ class _Work:
         return dict(zip(todo, outcomes, strict=True))
 
     async def _one(self, session: Any, pace: Pace, key: str, request: Request) -> Outcome:
+        call = _Call(key, request, wire.estimate(request, self.endpoint))
         async with pace.place() as round_:
             if self.stopped:
                 return Failure("stopped", self.stopped)
-            most = wire.estimate(request, self.endpoint)
-            budget = self.endpoint.limits.budget
-            if budget is not None and self.spent + self.promised + most > budget:
-                outcome: Outcome = Failure("budget", f"{self.spent:.4f} of {budget} spent")
+            if self._too_dear(call.most):
+                outcome: Outcome = self._no_money()
             else:
-                self.promised += most
-                outcome = await self._tried(session, pace, round_, key, request)
-                self.promised -= most
-        self._note(key, outcome, most)
+                self.promised += call.most
+                outcome = call.ended(await self._tried(session, pace, round_, call))
+                self.promised -= call.most
+        self._note(call, outcome)
         return outcome
 
-    async def _tried(
-        self, session: Any, pace: Pace, round_: int, key: str, request: Request
-    ) -> Outcome:
-        """Try until it works, the tries are used up, or the call's time is."""
-        limits, last = self.endpoint.limits, Failure("timeout", "no reply")
-        unread = 0
+    def _too_dear(self, more: float) -> bool:
+        budget = self.endpoint.limits.budget
+        return budget is not None and self.spent + self.promised + more > budget
+
+    def _no_money(self, last: str = "") -> Failure:
+        spent = f"{self.spent:.4f} of {self.endpoint.limits.budget} spent"
+        return Failure("budget", f"{spent}; last: {last}" if last else spent)
+
+    async def _tried(self, session: Any, pace: Pace, round_: int, call: _Call) -> Outcome:
+        """Try until it works, the tries are used up, or the call's time or the money is."""
+        limits = self.endpoint.limits
         try:
             async with asyncio.timeout(limits.deadline):
                 for tries in range(limits.attempts):
-                    verdict = await self._sent(session, key, request)
-                    if isinstance(verdict, wire.Rename):
-                        self.limit_name = "max_completion_tokens"
-                        verdict = await self._sent(session, key, request)
-                    if isinstance(verdict, Completion):
+                    if tries and self._too_dear(0.0):  # its own next try is promised already
+                        return self._no_money(call.last.detail)
+                    read = await self._sent(session, call)
+                    if read.billed:
                         await pace.answered(round_)
-                        if self.readable is None or self.readable(request, verdict.text):
-                            return verdict
-                        unread += 1
-                        last = self._wasted(verdict)
-                        if unread == UNREADABLE_TRIES:
-                            break
-                        continue
-                    if not isinstance(verdict, wire.Again):
-                        return self._final(verdict)
-                    last = Failure(verdict.kind, verdict.detail)
-                    if verdict.kind == "rate":
-                        pace.refused(time.monotonic())
+                    if (ended := self._ended(call, read)) is not None:
+                        return ended
                     if self.stopped or tries + 1 == limits.attempts:
                         break
-                    await asyncio.sleep(_wait(verdict, tries))
+                    if isinstance(read.verdict, wire.Again):
+                        if read.verdict.kind == "rate":
+                            pace.refused(time.monotonic())
+                        await asyncio.sleep(_wait(read.verdict, tries))
         except TimeoutError:
-            last = Failure("timeout", f"no reply in {limits.deadline:g} s; last: {last.detail}")
-        return last
+            return Failure("timeout", f"in {limits.deadline:g} s; last: {call.last.detail}")
+        return call.last
 
-    async def _sent(self, session: Any, key: str, request: Request) -> wire.Verdict:
-        import aiohttp
-
-        sent = wire.body(request, self.endpoint, self.limit_name)
-        try:
-            # A server that knows the header gives a lost reply again instead of a second one.
-            async with session.post(
-                self.endpoint.url, json=sent, headers={"Idempotency-Key": key}
-            ) as reply:
-                text = await reply.text(errors="replace")
-                return wire.read(reply.status, reply.headers, text, self.endpoint)
-        except aiohttp.ClientError as error:
-            return wire.Again("connection", self.endpoint.hide(str(error) or type(error).__name__))
-
-    def _wasted(self, completion: Completion) -> Failure:
-        """A completion that was paid for and says nothing that can be used."""
-        self.spent += completion.cost or 0.0
-        self.counts.cost += completion.cost or 0.0
-        return Failure("unreadable", self.endpoint.hide(" ".join(completion.text.split()))[:200])
-
-    def _final(self, verdict: wire.Verdict) -> Failure:
+    def _ended(self, call: _Call, read: wire.Read) -> Outcome | None:
+        """What the call comes to; None where it is worth another try. All that was used counts."""
+        verdict = read.verdict
+        if isinstance(verdict, Completion) and self._usable(call, verdict):
+            return verdict
+        self._waste(call, read)
+        if isinstance(verdict, wire.Again):
+            call.last = Failure(verdict.kind, verdict.detail)
+            return None
+        if isinstance(verdict, Completion):
+            return self._unread(call, verdict)
         if isinstance(verdict, wire.Stop):
             self._stop(f"{verdict.detail}; put that right, then run the same command again")
             return Failure("stopped", verdict.detail)
-        return verdict if isinstance(verdict, Failure) else Failure("refused", "max_tokens")
+        return verdict if isinstance(verdict, Failure) else Failure("refused", verdict.detail)
 
-    def _note(self, key: str, outcome: Outcome, most: float) -> None:
+    def _usable(self, call: _Call, completion: Completion) -> bool:
+        return self.readable is None or self.readable(call.request, completion.text)
+
+    def _unread(self, call: _Call, completion: Completion) -> Failure | None:
+        """A completion that says nothing that can be used: one that was cut would be cut again."""
+        call.unread += 1
+        shown = self.endpoint.hide(" ".join(completion.text.split()))[:200]
+        call.last = Failure("unreadable", shown)
+        done = call.unread == UNREADABLE_TRIES or completion.finish_reason == "length"
+        return call.last if done else None
+
+    def _waste(self, call: _Call, read: wire.Read) -> None:
+        """Count what a try used that gave no completion; an unknown price counts against the budget
+        as what it may have been at most."""
+        unknown = call.most if read.billed else 0.0
+        self.spent += unknown if read.cost is None else read.cost
+        self.counts.cost += read.cost or 0.0
+        call.cost += read.cost or 0.0
+        call.tokens += read.tokens
+
+    async def _sent(self, session: Any, call: _Call) -> wire.Read:
+        """One try, in the form that the server takes: what it refuses is left out, one key after
+        the other, and stays out where that was the cause."""
+        known, why = self.endpoint.learnt.shape, ""
+        shape = known
+        while True:
+            read = await self._posted(session, call, shape)
+            if not isinstance(read.verdict, wire.Reshape):
+                break
+            self._waste(call, read)
+            shape, why = read.verdict.shape, why or read.verdict.detail
+        if shape != known and read.billed:
+            self._learn(shape, why)
+        return read
+
+    def _learn(self, shape: Shape, why: str) -> None:
+        learnt = self.endpoint.learnt
+        gone = sorted(shape.without - learnt.shape.without)
+        learnt.shape |= shape
+        if gone:
+            keys = " and ".join(gone)
+            self._tell(keys, f"does not take {keys} ({why}); asked without from here on")
+
+    def _tell(self, what: str, text: str) -> None:
+        """Say it on stderr, once for this server."""
+        if what not in self.endpoint.learnt.told:
+            self.endpoint.learnt.told.add(what)
+            print(f"metaconf: {self.endpoint.url}: {text}", file=sys.stderr)
+
+    async def _posted(self, session: Any, call: _Call, shape: Shape) -> wire.Read:
+        import aiohttp
+
+        sent, endpoint = wire.body(call.request, self.endpoint, shape), self.endpoint
+        # A server that knows the header gives a lost reply again instead of a second one.
+        headers = {"Idempotency-Key": call.key}
+        try:
+            async with session.post(endpoint.url, json=sent, headers=headers) as reply:
+                # JSON is UTF-8, whatever encoding a header names.
+                text = (await reply.read()).decode("utf-8-sig", "replace")
+                return wire.read(reply.status, reply.headers, text, endpoint, shape)
+        except aiohttp.ClientError as error:
+            said = endpoint.hide(str(error) or type(error).__name__)
+            return wire.Read(wire.Again("connection", said), 0, None, False)
+
+    def _note(self, call: _Call, outcome: Outcome) -> None:
         """Keep and count one outcome."""
+        self.store.put(call.key, outcome)
         if isinstance(outcome, Completion):
-            self.store.put(key, outcome)
             self.in_a_row = 0
-            # An unknown price counts against the budget as what it may have been at most.
-            self.spent += most if outcome.cost is None else outcome.cost
+            self.spent += call.most if outcome.cost is None else outcome.cost
+        elif outcome.kind == "refusal":
+            self.in_a_row = 0
         elif outcome.kind not in ("budget", "stopped", "unreadable"):
             self.in_a_row += 1
             if self.in_a_row >= self.endpoint.limits.stop_after:
-                self._stop(f"{self.in_a_row} calls failed one after the other; last: {outcome}")
+                last = f"{outcome.kind} ({outcome.detail})"
+                self._stop(f"{self.in_a_row} calls failed one after the other; last: {last}")
+        if isinstance(outcome, Failure) and outcome.kind == "cut":
+            self._tell("cut", f"{outcome.detail} (max_tokens {call.request.max_tokens})")
         self.counts.add(outcome)
         self.step()
 

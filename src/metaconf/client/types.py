@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal[
-    "blank", "rate", "server", "connection", "malformed", "unreadable", "timeout", "refused",
-    "budget", "stopped",
+    "blank", "cut", "filtered", "refusal", "rate", "server", "connection", "malformed",
+    "unreadable", "timeout", "refused", "budget", "stopped",
 ]  # fmt: skip
+"""refusal: the model declined, in the field that servers have for it. refused: the server did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What the server wrote. `cost` is in the currency of the prices (None: not known; 0 where it
-    was not paid again: `cached`). `finish_reason` "length": cut at max_tokens."""
+    was not paid again: `cached`). `finish_reason` "length": cut at max_tokens.
+
+    `wasted_tokens` and `wasted_cost`: what the tries before it used, as far as the server said."""
 
     text: str
     tokens_in: int | None = None
@@ -39,14 +42,20 @@ class Completion:
     finish_reason: str | None = None
     logprobs: Any = None
     reasoning: str | None = None
+    wasted_tokens: int = 0
+    wasted_cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no completion; `detail` holds no key."""
+    """Why there is no completion; `detail` holds no key, and of a refusal what the model said.
+
+    `wasted_tokens` and `wasted_cost`: what all tries used, as far as the server said."""
 
     kind: Kind
     detail: str
+    wasted_tokens: int = 0
+    wasted_cost: float = 0.0
 
 
 Outcome = Completion | Failure
