@@ -33,7 +33,7 @@ QUIET = {
 ASKING = (
     *("model", "questions", "map", "columns", "name"),
     *("limit", "resume", "baselines", "calibration", "base_url", "engine", "judge", "dry_run"),
-    *("price_in", "price_out"),
+    *("price_in", "price_out", "extra"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -42,10 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0 (`audit`: 1 where it found a defect), 2 for bad input (one line on
     stderr) or 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = cli_arguments.read(words)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    args = argparse.Namespace()
     try:
+        args = cli_arguments.read(words)
         with warnings.catch_warnings():
             # Libraries telling each other what they will rename: nothing that a user can act on.
             warnings.simplefilter("ignore", FutureWarning)
@@ -134,6 +135,8 @@ def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     if args.base_url is None:
         if args.price_in is not None or args.price_out is not None:
             raise UserError("--price_in, --price_out: only a server has prices; give --base_url")
+        if args.extra is not None:
+            raise UserError("--extra: only a server takes more keys; give --base_url too")
         return None
     from metaconf.client.endpoint import endpoint_of
     from metaconf.config_blocks import Client
@@ -141,7 +144,8 @@ def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     if args.model is None:
         raise UserError("--base_url: give the server's name of the model as well: --model NAME")
     prices = {"price_in": args.price_in, "price_out": args.price_out}
-    client = Client(args.base_url, key_env=args.key_env, model=args.model, **prices)
+    more = {"model": args.model, "extra": args.extra, **prices}
+    client = Client(args.base_url, key_env=args.key_env, **more)
     return endpoint_of(client, os.environ)
 
 

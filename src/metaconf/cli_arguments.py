@@ -3,26 +3,59 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metaconf import __version__
+from metaconf.errors import UserError
 
 MODEL = "hub id, model folder, or `embedded`"
 QUESTIONS = "JSONL, JSON, CSV or Parquet file, hub data set ID:SPLIT, or `embedded`"
 WITH_KEYS = ("prepare", "sft", "grpo", "audit")
 """Commands that take any key of their configuration as `--key value`."""
+PATHS = ("model", "questions", "path", "against", "calibration", "runs")
+"""Arguments that are texts because they may name other things than a path too."""
+_NOTHING = Path()
+"""What an empty text is as a path: as a Path it could not be told from the folder "."."""
 
 
 def read(words: Sequence[str]) -> argparse.Namespace:
-    """The arguments, with the command's name as `command` and other words as `rest`."""
+    """The arguments, with the command's name as `command` and other words as `rest`. "~" in a path
+    is the home folder. Raises UserError for an argument that is given and empty."""
     parser = command_line()
     args, rest = parser.parse_known_args(words)
     if rest and args.command not in WITH_KEYS:
         parser.error(f"unknown argument {rest[0]}; see metaconf {words[0]} --help")
+    for name, value in list(vars(args).items()):
+        for one in value if isinstance(value, list) else [value]:
+            if one is _NOTHING or (isinstance(one, str) and not one.strip()):
+                raise UserError(f"{_written(parser, args.command, name)}: is empty; give a value")
+        if name in PATHS:
+            setattr(args, name, _at_home(value))
     args.rest = rest
     return args
+
+
+def _written(parser: argparse.ArgumentParser, command: str, name: str) -> str:
+    """How the argument called `name` is written on the command line."""
+    groups = [action for action in parser._actions if isinstance(action.choices, dict)]
+    one = groups[0].choices[command] if groups else parser  # pyright: ignore
+    for action in one._actions:
+        if action.dest == name:
+            return action.option_strings[-1] if action.option_strings else str(action.metavar)
+    return name
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_at_home(one) for one in value]
+    return os.path.expanduser(value) if isinstance(value, str | Path) else value
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text)) if text.strip() else _NOTHING
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -43,16 +76,16 @@ def command_line() -> argparse.ArgumentParser:
     sft = _add_stage(commands, "sft", "stage 1: learn answer, reflection and confidence")
     engines = ("trl", "llama-factory")
     sft.add_argument("--engine", choices=engines, default="trl", help="what trains (default: trl)")
-    sft.add_argument("--llama_factory", type=Path, metavar="CLI", help="its llamafactory-cli")
+    sft.add_argument("--llama_factory", type=_path, metavar="CLI", help="its llamafactory-cli")
     _add_stage(commands, "grpo", "stage 2: learn from rewards for one's own replies")
     audit = _add(commands, "audit", "what stage 2 would pay for, and how that could be exploited")
-    audit.add_argument("--config", type=Path, metavar="FILE", required=True, help="YAML of grpo")
+    audit.add_argument("--config", type=_path, metavar="FILE", required=True, help="YAML of grpo")
     _add_evaluate(commands)
     report = _add(commands, "report", "write report.html of a run")
-    report.add_argument("folder", type=Path, metavar="RUN", help="folder of the run")
+    report.add_argument("folder", type=_path, metavar="RUN", help="folder of the run")
     card = _add(commands, "card", "write a trained model's README.md, with a run's figures")
-    card.add_argument("model", type=Path, metavar="MODEL", help="folder of the model")
-    card.add_argument("--results", type=Path, metavar="RUN", help="folder of an evaluation of it")
+    card.add_argument("model", type=_path, metavar="MODEL", help="folder of the model")
+    card.add_argument("--results", type=_path, metavar="RUN", help="folder of an evaluation of it")
     card.add_argument("--system", help="the model's key in the run (default: the last)")
     _add_decisions(commands)
     ask = _add(commands, "ask", "ask the trained model one question")
@@ -95,7 +128,7 @@ def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     one = _add(commands, name, text, add_help=False)
     one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
     needed = name != "prepare"
-    one.add_argument("--config", type=Path, metavar="FILE", required=needed, help="YAML file")
+    one.add_argument("--config", type=_path, metavar="FILE", required=needed, help="YAML file")
     one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
     one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
     _add_resume(one)
@@ -129,6 +162,13 @@ def _add_evaluate(commands: Any) -> None:
         default="DEEPSEEK_API_KEY",
         help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
     )
+    one.add_argument(
+        "--extra",
+        type=_mapping,
+        metavar="KEYS",
+        help="more keys of the requests to the server, as YAML; null leaves one of ours out:"
+        " '{temperature: null}'",
+    )
     for price, what in (("--price_in", "read"), ("--price_out", "written")):
         one.add_argument(
             price, type=_price, metavar="X", help=f"what a million tokens {what} cost at the server"
@@ -140,13 +180,13 @@ def _add_evaluate(commands: Any) -> None:
     )
     one.add_argument(
         "--judge",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="YAML with a judge block: that model grades long answers and reads reflections",
     )
     one.add_argument("--dry_run", action="store_true", help="only show what would be asked")
     one.add_argument("--quiet", action="store_true", help="do not show what is going to be asked")
-    one.add_argument("--replies", type=Path, help="ask nothing: measure the replies of this JSONL")
+    one.add_argument("--replies", type=_path, help="ask nothing: measure the replies of this JSONL")
 
 
 def _add_decisions(commands: Any) -> None:
@@ -155,22 +195,27 @@ def _add_decisions(commands: Any) -> None:
         "runs", nargs="+", metavar="RUN", help="folder or JSONL file, or either with :SYSTEM"
     )
     compare.add_argument("--system", help="which system's replies, where files hold several")
-    compare.add_argument("--output", type=Path, help="also write the comparison as JSON")
+    compare.add_argument("--output", type=_path, help="also write the comparison as JSON")
     compare.add_argument(
-        "--output_dir", type=Path, metavar="DIR", help="also write JSON, Markdown and a report here"
+        "--output_dir",
+        type=_path,
+        metavar="DIR",
+        help="also write JSON, Markdown and a report here",
     )
     _add_seed(compare)
     calibrate = _add(commands, "calibrate", "from labelled replies: when to answer")
     decide = _add(commands, "decide", "answer or abstain, by a rule of calibrate")
     for one in (calibrate, decide):
-        one.add_argument("replies", type=Path, metavar="REPLIES", help="JSONL, as evaluate writes")
+        one.add_argument("replies", type=_path, metavar="REPLIES", help="JSONL, as evaluate writes")
         one.add_argument("--system", help="which system's replies, where the file holds several")
     calibrate.add_argument("--alpha", type=_share, default=0.1, help="error allowed (default: 0.1)")
     calibrate.add_argument("--delta", type=_share, default=0.1, help="risk of more (default: 0.1)")
-    decide.add_argument("--calibration", type=Path, required=True, help="what calibrate wrote")
+    decide.add_argument("--calibration", type=_path, required=True, help="what calibrate wrote")
     for one, name in ((calibrate, "calibration.json"), (decide, "decisions.jsonl")):
         default = Path(name)
-        one.add_argument("--output", type=Path, default=default, help=f"new file (default: {name})")
+        one.add_argument(
+            "--output", type=_path, default=default, help=f"new file (default: {name})"
+        )
 
 
 class _Help(argparse.Action):
@@ -187,7 +232,7 @@ class _Help(argparse.Action):
 
 def _add_output_dir(one: argparse.ArgumentParser, default: str) -> None:
     one.add_argument(
-        "--output_dir", type=Path, default=Path(default), help=f"a new folder (default: {default})"
+        "--output_dir", type=_path, default=Path(default), help=f"a new folder (default: {default})"
     )
 
 
@@ -207,6 +252,18 @@ def _price(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no price; give a number like 0.28")
     return number
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} holds no keys; write '{{KEY: VALUE}}'")
+    return value
 
 
 def _whole(text: str) -> int:

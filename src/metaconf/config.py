@@ -26,6 +26,8 @@ from metaconf.errors import UserError
 
 RUN_MARKER = "run.json"
 RUNS = "runs"
+TRAINER_PATHS = frozenset({"accelerator_config", "deepspeed", "fsdp_config"})
+"""Keys of TRL's that may name a file."""
 SECRETS = frozenset({"hub_token"})
 """Keys that are used but never written to a run directory."""
 
@@ -105,7 +107,7 @@ def check_model(name_or_path: str) -> None:
     A name without a folder of its own counts as a path when it cannot be a hub id, or when it
     starts like our run directories ("runs/…"). Raises UserError.
     """
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if name_or_path == EMBEDDED:
         return
     if name_or_path and path.is_dir():
@@ -201,11 +203,29 @@ def _checked(name: str, given: Given, stage: Stage, known: dict[str, Kind]) -> A
         raise UserError(f"{given.where}: {_unknown(name, stage, known)}")
     where = f"{given.where}: {name}"
     try:
-        return convert(given.value, known[name], where)
+        value = convert(given.value, known[name], where)
     except UserError:
         if given.text is None or "str" not in known[name].types:
             raise
-        return convert(given.text, known[name], where)  # `--run_name 2024` means the text
+        value = convert(given.text, known[name], where)  # `--run_name 2024` means the text
+    if name in _path_keys() and isinstance(value, str):
+        return _at_home(value, _path_keys()[name], where)
+    return value
+
+
+def _at_home(path: str, may_be_empty: bool, where: str) -> str:
+    if not path.strip() and not may_be_empty:
+        raise UserError(f"{where}: {path!r} names nothing; write a path, or leave the key out")
+    return os.path.expanduser(path)
+
+
+@cache
+def _path_keys() -> dict[str, bool]:
+    """Keys that may name a file or folder, and whether an empty text is a value of theirs too."""
+    own = {name: item for name, item in _own() if item.metadata["path"]}
+    # The empty default of output_dir stands for runs/STAGE, which whoever empties it does not mean.
+    empty = {name: not item.default and name != "output_dir" for name, item in own.items()}
+    return dict.fromkeys(TRAINER_PATHS, True) | empty
 
 
 def _unknown(name: str, stage: Stage, known: dict[str, Kind]) -> str:

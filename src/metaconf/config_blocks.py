@@ -19,17 +19,25 @@ EMBEDDED = "embedded"
 
 
 def option(
-    default: Any, description: str, low: float | None = None, high: float | None = None
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    path: bool = False,
 ) -> Any:
-    """A setting with its help text and, for numbers, its inclusive range."""
-    return field(default=default, metadata={"help": description, "low": low, "high": high})
+    """A setting with its help text and, for numbers, its inclusive range. `path`: it may name a
+    file or folder, so that "~" is the home folder."""
+    told = {"help": description, "low": low, "high": high, "path": path}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
     """Which questions are asked."""
 
-    path: str = option(EMBEDDED, "JSONL, JSON, CSV, Parquet, hub data set, or `embedded`")
+    path: str = option(
+        EMBEDDED, "JSONL, JSON, CSV, Parquet, hub data set, or `embedded`", path=True
+    )
     limit: int | None = option(None, "ask only the first so many", low=1)
     split: str | None = option(None, "split of a hub data set; PATH:SPLIT says it too")
     name: str | None = option(None, "configuration of a hub data set, such as `main`")
@@ -84,7 +92,9 @@ class Curve:
     every: int = option(0, "measure after so many steps, keep the best model; 0: not at all", low=0)
     questions: int = option(200, "so many questions", low=1)
     path: str = option(
-        "", "JSONL file of them (default: the embedded ones for calibration, or some set aside)"
+        "",
+        "JSONL file of them (default: the embedded ones for calibration, or some set aside)",
+        path=True,
     )
 
 
@@ -204,6 +214,7 @@ class Confidence:
         "",
         "prepare: a model that has been taught already, whose own likeliest answers are taught; "
         "model_name_or_path is what it was before, whose samples say what they are worth",
+        path=True,
     )
     stretch: float = option(
         1.0,
@@ -270,13 +281,15 @@ class Config:
 
     stage: Stage
     trainer: dict[str, Any]
-    model_name_or_path: str = option(EMBEDDED, "hub id, model folder, or `embedded`")
-    output_dir: str = option("", "the run directory (default: runs/STAGE)")
+    model_name_or_path: str = option(EMBEDDED, "hub id, model folder, or `embedded`", path=True)
+    output_dir: str = option("", "the run directory (default: runs/STAGE)", path=True)
     recipe: Literal[
         "metaconf", "rlvr", "sayself", "rlcr", "rewarding-doubt", "dcpo", "coca", "credo",
         "conftuner", "metaconf-seed",
     ] = option("metaconf", "stage 2: what is paid, and to which segment of a reply")  # fmt: skip
-    train_file: str = option("runs/prepare/sft.jsonl", "stage 1: the rows that `prepare` wrote")
+    train_file: str = option(
+        "runs/prepare/sft.jsonl", "stage 1: the rows that `prepare` wrote", path=True
+    )
     max_prompt_length: int = option(256, "longer prompts (tokens) are left out and counted", low=1)
     seed: int = option(42, "seed of everything random", low=0)
     questions: Questions = field(default_factory=Questions)

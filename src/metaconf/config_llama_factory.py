@@ -10,6 +10,7 @@ we ourselves rely on.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from metaconf.config import known_keys
 from metaconf.config_values import read_value, read_yaml
 from metaconf.errors import UserError
+from metaconf.safe_text import loads_bounded
 
 INFO = "dataset_info.json"
 ROWS_SET, CURRICULUM_SET = "metaconf_sft", "metaconf_curriculum"
@@ -38,6 +40,11 @@ TOLD_OTHERWISE = {
     "dataset": "read",
     "dataset_dir": "read",
 }
+PATHS = (
+    *("model_name_or_path", "adapter_name_or_path", "dataset_dir", "output_dir", "deepspeed"),
+    *("cache_dir", "tokenized_path", "media_dir", "resume_from_checkpoint"),
+)
+"""Keys that may name a file or folder: "~" in them is the home folder."""
 DEVICE = ("deepspeed", "fp16", "bf16", "tf32", "ddp_timeout")
 """How to compute is the machine's: the TRL engine finds it out by itself."""
 
@@ -55,6 +62,9 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     keys, lines = read_yaml(path)
     given = {**keys, **dict(_pairs(overrides))}
+    for name in PATHS:
+        if isinstance(value := given.get(name), str):
+            given[name] = os.path.expanduser(value)
     if given.get("stage") != "sft":
         raise UserError(
             f"{path}:{lines.get('stage', 1)}: stage: {given.get('stage')!r}; stage 1 is supervised"
@@ -85,9 +95,11 @@ def train_file(keys: Mapping[str, Any]) -> Path:
             f"{info}: no such file; run `metaconf prepare` and give its folder as dataset_dir"
         )
     try:
-        named = json.loads(info.read_text(encoding="utf-8-sig"))
+        named = loads_bounded(info.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserError(f"{info}: not JSON ({error}); run `metaconf prepare` again") from error
+    if not isinstance(named, dict):
+        raise UserError(f"{info}: {type(named).__name__} instead of an object; prepare again")
     if name not in named or "file_name" not in named[name]:
         known = ", ".join(named) or "none"
         raise UserError(f"{info}: dataset {name!r} is not in it (there: {known}); name one of them")

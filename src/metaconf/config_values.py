@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Iterable
 from enum import Enum
@@ -156,7 +157,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     twice. An empty file is an empty mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = Path(os.path.expanduser(path)).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
@@ -181,6 +182,10 @@ def _load(text: str, where: str) -> tuple[Any, Any]:
         loader = _Loader(text)
         node = loader.get_single_node()
         return (None if node is None else loader.construct_document(node)), node
+    except RecursionError:
+        raise UserError(f"{where}: brackets or blocks nested without end; correct it") from None
+    except ValueError as error:  # a whole number of more digits than Python reads
+        raise UserError(f"{where}: {error}; correct it") from error
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{where}{line}: {error.problem}; correct the YAML there") from error
