@@ -33,12 +33,14 @@ class Server:
     def __init__(self, handler: Handler):
         self.handler, self.asked, self.url = handler, list[Reply](), ""
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.now, self.most = 0, 0
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         sent = json.loads(await request.text())
         self.asked.append(sent)
         self.headers.append(dict(request.headers))
+        self.paths.append(request.path_qs)
         self.now += 1
         self.most = max(self.most, self.now)
         try:
@@ -55,7 +57,7 @@ def serving(handler: Handler) -> Iterator[Server]:
 
     async def start() -> web.AppRunner:
         app = web.Application()
-        app.router.add_post("/v1/chat/completions", server.serve)
+        app.router.add_post("/{path:.*}", server.serve)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -324,10 +324,30 @@ def test_no_more_calls_at_once_than_allowed() -> None:
         ("http://h/v1/chat/completions", "http://h/v1/chat/completions"),
         ("https://h/api/v3", "https://h/api/v3/chat/completions"),
         ("https://h/v1beta/openai", "https://h/v1beta/openai/chat/completions"),
+        ("https://h/inference", "https://h/inference/chat/completions"),
+        ("https://h/inference/chat/completions", "https://h/inference/chat/completions"),
+        ("https://h/chat/completions", "https://h/chat/completions"),
+        ("https://h/a//b/chat/completions/", "https://h/a//b/chat/completions"),
+        ("https://h/team/team", "https://h/team/team/chat/completions"),
+        (
+            "https://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
+            "https://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
+        ),
+        ("https://h/inference?key=1#top", "https://h/inference/chat/completions?key=1"),
+        ("https://h:8000", "https://h:8000/v1/chat/completions"),
+        ("http://[::1]:8000/api", "http://[::1]:8000/api/chat/completions"),
     ],
 )
-def test_addresses(base: str, url: str) -> None:
+def test_e3_addresses(base: str, url: str) -> None:
     assert completions_url(base) == url
+
+
+@pytest.mark.parametrize(
+    "base", ["http://h:99999", "http://[h/v1", "https://", "ftp://h", "h:8000"]
+)
+def test_what_is_no_address_is_refused(base: str) -> None:
+    with pytest.raises(UserError, match="no address of a server"):
+        completions_url(base)
 
 
 def test_what_is_missing_is_said_before_any_call() -> None:
