@@ -24,8 +24,8 @@ ROOT = Path(metaconf.__file__).parent
 # From the bottom up; a room imports only from lower rows. What stands in no row is a command
 # (cli and the like): it may import everything and nothing below may import it.
 ROWS = (
-    {"errors", "safe_text"},
-    {"records"},
+    {"errors", "safe_text", "thinking_marks"},
+    {"records", "thinking"},
     {"reply", "config", "config_blocks", "config_values", "config_keys", "config_llama_factory"}
     | {"prompts", "embedded"},
     {"client", "questions"},

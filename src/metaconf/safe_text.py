@@ -14,8 +14,22 @@ from typing import Any
 DEPTH = 100
 """Deepest nesting of JSON that is read. Python's own limit depends on who calls, and a value just
 below it can be read and then not be written."""
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""What Unicode lists as Default_Ignorable_Code_Point, as the inside of a character class: it draws
+nothing, so that no reader can tell a text with it from one without."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile("[\ud800-\udfff]")
+_UNSEEN = re.compile(f"[{INVISIBLE}]+")
+_DASHES = (
+    "\u058a\u05be\u1400\u1806\u2010-\u2015\u2043\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\ufe58\ufe63"
+)
+_COLONS = "\u02d0\u02f8\u05c3\u2236\ua789\ufe13\ufe55"
+_BLANKS = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_DRESSED = re.compile(f"[{INVISIBLE}{_DASHES}{_COLONS}{_BLANKS}\uff01-\uff5e]")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
@@ -40,6 +54,27 @@ def clean_value(value: Any) -> Any:
     return value
 
 
+def as_seen(text: str) -> tuple[str, list[int] | None]:
+    """The text as a reader sees it, in plain signs, and the place of each character in `text`.
+
+    What is invisible is gone; dashes, colons, blanks and full-width forms are ASCII's. Nothing
+    else is folded: a superscript two is no 2. None for the places where all stayed in place.
+    """
+    if text.isascii() or not _DRESSED.search(text):
+        return text, None
+    plain = text.translate(_PLAIN)
+    if not _UNSEEN.search(plain):
+        return plain, None
+    parts: list[str] = []
+    places: list[int] = []
+    at = 0
+    for start, end in [*(run.span() for run in _UNSEEN.finditer(plain)), (len(plain),) * 2]:
+        parts.append(plain[at:start])
+        places.extend(range(at, start))
+        at = end
+    return "".join(parts), places
+
+
 def loads_bounded(text: str | bytes) -> Any:
     """The JSON value in `text`, its texts cleaned.
 
@@ -61,6 +96,18 @@ def loads_bounded(text: str | bytes) -> Any:
     return clean_value(value) if _ESCAPED_HALF.search(text) else value
 
 
+def _signs(ranges: str) -> list[int]:
+    """The characters of a character class."""
+    found = re.findall("(.)(?:-(.))?", ranges)
+    return [c for first, last in found for c in range(ord(first), ord(last or first) + 1)]
+
+
+_PLAIN = {
+    **dict.fromkeys(_signs(_DASHES), "-"),
+    **dict.fromkeys(_signs(_COLONS), ":"),
+    **dict.fromkeys(_signs(_BLANKS), " "),
+    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
+}
 _TOO_DEEP = f"brackets nested more than {DEPTH} deep"
 
 
