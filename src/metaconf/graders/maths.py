@@ -14,13 +14,26 @@ import re
 import subprocess
 import sys
 import threading
+import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 from metaconf.errors import UserError
+from metaconf.graders.measures import (
+    Value,
+    equal_values,
+    in_one_currency,
+    other_currency,
+    read_value,
+    same_measure,
+    with_unit,
+)
+from metaconf.graders.numbers import NUMBER, plain_numbers
 from metaconf.graders.short import affirm, answer_key
+from metaconf.graders.text import visible
+from metaconf.graders.units import stated_unit
 from metaconf.questions.extract import last_box
 from metaconf.records import Question
 
@@ -29,28 +42,27 @@ SECONDS = 5.0
 _MAX_CHARS = 1000
 _MAX_BRACKETS = 50
 
-_UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-_MIXED = re.compile(r"(-?)\s*(\d+)\s+(\d+)\s*/\s*(\d+)")
-_RATIO = re.compile(rf"(-?)\s*[$€£]?\s*({_UNSIGNED})(?:\s*/\s*(\d+))?")
-_FRAC = re.compile(r"(\d*)\s*\\[dt]?frac\s*\{?\s*(\d+)\s*\}?\s*\{?\s*(\d+)\s*\}?")
-_PERCENT = re.compile(r"\s*(?:\\?%|per\s?cent\b|percent\b)\s*$", re.IGNORECASE)
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LAST = re.compile(
-    rf"(?<![\w.])-?[$€£]?(?:\d+\s+\d+/\d+|(?:{_UNSIGNED})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
+    rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
 )
+_WRAPPED = re.compile(r"[\\$`*]")
 _NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
-_UNIT = re.compile(
-    r"\s*(?:\\text\s*\{([^{}]*)\}|\^?\\?circ\b|°"
-    r"|([A-Za-z](?:[A-Za-z ./^²³]|(?<=[A-Za-z^])[23])*))\s*$"
-)
+_KELVIN = re.compile(r"(?<=\d)K\b")
 _LIST = re.compile(r"\s*(?:[,;]|\band\b|\bor\b)\s*(?:\b(?:and|or)\b)?\s*")
+_BOUND = re.compile(
+    r"(?i:\b(?:at least|at most|(?:more|less|fewer|greater|larger|smaller) than|up to|below|above"
+    r"|over|under))\s*$"
+)
+_AND = re.compile(r"\s*(?:and|&)\s*")
 _OR = re.compile(r"[\s,]*(?:or|/)\s*(?:maybe |perhaps )?")
-_PLURAL = {"feet": "foot", "inches": "inch", "metre": "meter", "km": "kilometer"}
-_PLURAL |= {"cm": "centimeter", "kilometre": "kilometer", "centimetre": "centimeter"}
-_PLURAL |= {"m": "meter", "kg": "kilogram", "g": "gram", "h": "hour", "hr": "hour", "min": "minute"}
-_PLURAL |= {"s": "second", "sec": "second", "dollars": "dollar", "ft": "foot", "mi": "mile"}
-
-Value = tuple[Fraction, bool]
-"""A number and whether a percent sign followed it (the number is not divided by 100)."""
+_SEGMENT = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_BARE_LATEX = re.compile(
+    r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z])(?!(?:sqrt|sin|cos|tan|log|ln|pi|infty|and|or)\b)[^\W\d_]{2,}")
+_SCRIPT = {c: str(i) for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁻": "-", "⁺": "+"}
+_SCRIPTS = re.compile(f"[{''.join(_SCRIPT)}]+")
 
 
 def grade_math(
@@ -88,24 +100,55 @@ def same_math(a: str, b: str) -> bool:
 @lru_cache(maxsize=65536)
 def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
     """True or False, or None if the gold cannot be read."""
-    gold, answer = _clean(gold.rpartition("####")[2]), _clean(answer)
+    gold = gold.rpartition("####")[2]
+    if _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer) and len(gold + answer) < _MAX_CHARS:
+        return equal_values((Fraction(gold), False), (Fraction(answer), False), bare_percent)
+    gold, answer = _clean(_kelvin(gold, answer)), _clean(_kelvin(answer, gold))
     if len(answer) > _MAX_CHARS:
         answer = answer[-_MAX_CHARS:]
     (gold_name, gold), (name, answer) = _unname(gold), _unname(answer)
     if gold_name and name and gold_name != name:
         return False
-    if gold == answer:
+    if gold == answer or _list_form(gold) == _list_form(answer):
         return True
-    number, unit = _with_unit(gold)
+    if other_currency(gold, answer):
+        return False
+    gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
+    number, unit = with_unit(gold)
     if number is not None:
-        found, found_unit = _with_unit(answer)
-        if found is not None:
-            same_unit = not unit or not found_unit or unit == found_unit
-            return same_unit and _equal(number, found, bare_percent)
-        if not _is_expression(answer):
-            last = _last_number(answer) or _value(answer_key(answer))  # the key of "five" is 5
-            return last is not None and _equal(number, last, bare_percent)
+        verdict = _compare_number(number, unit, answer, bare_percent)
+        if verdict is not None:
+            return verdict
+    else:
+        answer = _last_expression(answer) or _tail_expression(answer) or answer
     return _compare_lists(gold, answer, bare_percent)
+
+
+def _compare_number(number: Value, unit: str, answer: str, bare_percent: bool) -> bool | None:
+    """Whether an answer states a number (in its unit, if any); None if it is an expression."""
+    found, found_unit = with_unit(answer)
+    if found is None and not _is_expression(answer):
+        last = _last_expression(answer)
+        if last is not None:
+            found, found_unit = with_unit(last)
+            if found is None:
+                return bool(_ask(str(number[0]), last))
+        else:
+            found, found_unit = _last_number(answer)
+            if found is None:
+                return False
+    if found is None:
+        return None
+    return same_measure(number, unit, found, found_unit, bare_percent)
+
+
+def _kelvin(text: str, other: str) -> str:
+    """ "300K" is 300 kelvin beside "300 K", and 300 thousand elsewhere."""
+    return _KELVIN.sub(" K", text) if re.search(r"\d\s+K\b", other) else text
+
+
+def _list_form(text: str) -> str:
+    return re.sub(r"(?<=[,;])\s+", "", text)
 
 
 def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
@@ -122,30 +165,36 @@ def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
         answers[1] if ordered else sorted(answers[1]),
         strict=True,
     )
-    return all(_equal(g, a, bare_percent) for g, a in pairs)
-
-
-def _equal(gold: Value, answer: Value, bare_percent: bool) -> bool:
-    (a, a_percent), (b, b_percent) = gold, answer
-    if a_percent == b_percent:
-        return abs(a - b) <= Fraction(1, 2_000_000)
-    if bare_percent and a == b:
-        return True
-    return a * (1 if b_percent else Fraction(1, 100)) == b * (1 if a_percent else Fraction(1, 100))
+    return all(equal_values(g, a, bare_percent) for g, a in pairs)
 
 
 def _clean(text: str) -> str:
-    """Drop wrappers: the box, dollars, bold stars around all, spacing commands, a final stop."""
-    text = last_box(text) or text
+    """Drop wrappers (box, dollars, bold stars around all, spacing commands, a final stop), and
+    write numbers in plain ASCII."""
+    text = visible(last_box(text) or text)
+    if _WRAPPED.search(text):
+        text = _unwrap(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _SCRIPTS.sub(_as_exponent, plain_numbers(text)))
+        text = text.replace("−", "-").replace("–", "-").replace("∞", r"\infty")
+    return plain_numbers(text).strip().rstrip(".").strip()
+
+
+def _unwrap(text: str) -> str:
+    inline = _is_expression(text)  # in prose, dollars show where the expressions are
     for wrapper in (r"\(", r"\)", r"\[", r"\]", "$$", r"\left", r"\right", r"\!", "`"):
-        text = text.replace(wrapper, "")
-    text = text.replace(r"\,", " ").replace(r"\;", " ")
-    text = text.replace("−", "-").replace("–", "-").replace(r"\$", "$").strip()
+        if inline or wrapper[-1] not in "()[]$":
+            text = text.replace(wrapper, "")
+    text = text.replace(r"\$", "$").replace(r"\;", " ")
+    text = re.sub(r"\\,(?!\d)", " ", text)
     # Bold, not powers: stars that touch a blank or an end on their outer side.
     text = re.sub(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?]|$)", "", text)
-    if text.count("$") == 2 or text.endswith("$"):
-        text = text.replace("$", "")
-    return text.strip().rstrip(".").strip()
+    return text.replace("$", "") if inline and text.count("$") in (1, 2) else text
+
+
+def _as_exponent(match: re.Match[str]) -> str:
+    exponent = "".join(_SCRIPT[c] for c in match[0])
+    return f"^{exponent}" if len(exponent) == 1 else f"^{{{exponent}}}"
 
 
 def _unname(text: str) -> tuple[str, str]:
@@ -156,53 +205,57 @@ def _unname(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _value(text: str) -> Value | None:
-    bare = _PERCENT.sub("", text)
-    percent = bare != text
-    bare = bare.strip()
-    sign = -1 if bare.startswith("-") else 1
-    fraction = _FRAC.fullmatch(bare.lstrip("- "))
-    if fraction and len(bare) < 60 and int(fraction[3]):
-        whole = Fraction(int(fraction[1] or 0))
-        return sign * (whole + Fraction(int(fraction[2]), int(fraction[3]))), percent
-    mixed = _MIXED.fullmatch(bare)
-    if mixed and len(bare) < 60 and int(mixed[4]):
-        return sign * (int(mixed[2]) + Fraction(int(mixed[3]), int(mixed[4]))), percent
-    ratio = _RATIO.fullmatch(bare)
-    if ratio is None or len(bare) > 400 or (ratio[3] and not int(ratio[3])):
-        return None
-    return sign * Fraction(ratio[2].replace(",", "")) / int(ratio[3] or 1), percent
-
-
-def _with_unit(text: str) -> tuple[Value | None, str]:
-    value = _value(text)
-    match = _UNIT.search(text) if value is None else None
-    if match is None or not match.start():
-        return value, ""
-    unit = (match[1] or match[2] or "degree").strip().lower().rstrip(".")
-    unit = unit.replace("^", "").replace("²", "2").replace("³", "3")
-    unit = _PLURAL.get(unit, unit)
-    unit = unit.removesuffix("s") if len(unit) > 3 else unit
-    return _value(text[: match.start()]), _PLURAL.get(unit, unit)
-
-
 def _is_expression(text: str) -> bool:
     """Whether text is mathematics rather than prose: LaTeX or operators, and no longer words."""
     prose = re.sub(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?", "", text)
-    return not re.search(r"[A-Za-z]{3,}", re.sub(r"sqrt|sin|cos|tan|log|infty", "", prose))
+    words = re.sub(r"sqrt|sin|cos|tan|log|infty", "", prose)
+    return not re.search(r"[^\W\d_]{3,}|\b(?:it|is|so|we|of|to|be|es)\b", words, re.IGNORECASE)
 
 
-def _last_number(text: str) -> Value | None:
-    """The last number of prose, or None if two different ones are offered with "or"."""
+def _last_number(text: str) -> tuple[Value | None, str]:
+    """The last number of prose with its known unit; None where two are joined by "or" or "and", and
+    for a bound ("at least 5")."""
     text = affirm(text)
     found = list(_LAST.finditer(text))
-    if not found:
+    if not found:  # the key of "five" is 5
+        return read_value(answer_key(text)), ""
+    between = [text[a.end() : b.start()] for a, b in pairwise(found)]
+    if any(map(_OR.fullmatch, between)) or (between and _AND.fullmatch(between[-1])):
+        return None, ""
+    if _BOUND.search(text[: found[-1].start()]):
+        return None, ""
+    return read_value(found[-1][0]), stated_unit(text[found[-1].end() :])
+
+
+def _last_expression(text: str) -> str | None:
+    """The last expression in prose (between dollars, or LaTeX among words), None without any.
+
+    None too where a plain number stands behind it, which is then the last, and where the clause
+    with the expression denies it or two are offered with "or".
+    """
+    if _is_expression(text):
         return None
-    last = _value(found[-1][0])
-    for before, after in pairwise(found):
-        if _OR.fullmatch(text[before.end() : after.start()]):
-            return None
-    return last
+    found = [(m.start(), m.end(), m[1] or m[2] or m[3]) for m in _SEGMENT.finditer(text)]
+    found = found or [(*m.span(), m[0]) for m in _BARE_LATEX.finditer(text)]
+    if not found or found[-1][2] not in affirm(text):
+        return None
+    if any(_OR.fullmatch(text[a[1] : b[0]]) for a, b in pairwise(found)):
+        return None
+    last = [found.pop()]
+    while found and re.fullmatch(r"\s*(?:,|,?\s*and)\s*", text[found[-1][1] : last[0][0]]):
+        last.insert(0, found.pop())
+    if re.search(r"\d", text[last[-1][1] :]):
+        return None
+    return ", ".join(expression.strip().rstrip(".,") for _, _, expression in last)
+
+
+def _tail_expression(text: str) -> str | None:
+    """What follows the last word of prose ("the answer is x^2 + 1"), None where nothing does."""
+    words = list(_PROSE.finditer(text))
+    if not words or _is_expression(text) or affirm(text) != text:
+        return None
+    tail = text[words[-1].end() :].strip(" :.,")
+    return tail if re.search(r"\w", tail) and text[: words[-1].end()].count("$") % 2 == 0 else None
 
 
 def _items(text: str) -> tuple[str, list[Value]] | None:
@@ -211,7 +264,7 @@ def _items(text: str) -> tuple[str, list[Value]] | None:
     text = text.replace(r"\{", "{").replace(r"\}", "}")
     if text[:1] + text[-1:] in ("()", "[]", "(]", "[)", "{}"):
         brackets, text = text[0] + text[-1], text[1:-1]
-    values = [_value(item) for item in _LIST.split(text.strip())]
+    values = [read_value(item) for item in _LIST.split(text.strip())]
     plain = [value for value in values if value is not None]
     return (brackets.replace("{}", ""), plain) if len(plain) == len(values) > 1 else None
 

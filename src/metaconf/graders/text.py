@@ -2,7 +2,9 @@
 
 Starts from SQuAD's normalisation (lower case, no punctuation, no articles) and mends what it gets
 wrong: signs, decimal points and lists of numbers survive ("-3" is not "3", "2,5" is not "25"),
-accents and dashes do not matter, "twenty-one", "21" and "21.0" are one number.
+"twenty-one", "21" and "21.0" are one number, "C++" is not "C". What writers may leave out does not
+matter: Latin and Greek accents, Arabic and Hebrew vowel points, the dots of Russian "ё". Every
+other mark is part of its word: Thai "ปู่" is not "ปู", Russian "мой" is not "мои".
 """
 
 from __future__ import annotations
@@ -11,18 +13,49 @@ import re
 import unicodedata
 from functools import lru_cache
 
+import regex
+
+from metaconf.graders.numbers import decimal_fractions, plain_numbers
+from metaconf.graders.units import spell_cased_units
+
 _LETTERS = str.maketrans(
     {
-        **dict.fromkeys("‐‑‒–—―−﹣－", "-"),
+        **dict.fromkeys("‐‑‒–−﹣－", "-"),
+        **dict.fromkeys("—―", " - "),
         **dict.fromkeys("'’‘ʼʻ`´", ""),
         **{"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"},
+        **{"♯": "#", "ی": "ي", "ک": "ك"},  # Persian keyboards' letters, the same to the eye
     }
 )
-_MARKS = re.compile(r"[\u0300-\u036f]")
-_TOKEN = re.compile(
-    r"(?<![\w.])-?[$€£]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:st\b|nd\b|rd\b|th\b|s\b)?"
-    r"|(?<![\w])\.\d+|[^\W_]+|[%&\ue000-\uf8ff]"
+_DIGIT = re.compile(r"\d")
+_CHILLU = {"ണ്": "ൺ", "ന്": "ൻ", "ര്": "ർ", "ല്": "ൽ", "ള്": "ൾ", "ക്": "ൿ"}
+"""Malayalam letters that were written with a joiner before they had a character of their own."""
+_ERAS = re.compile(
+    r"(?<=\d)\s*(?:v\.? ?chr\b\.?|av\.? ?j\.?-?c\b\.?|a\. ?c\.|до н\. ?э\.?"
+    r"|p\.? ?n\.? ?e\b\.?|π\. ?χ\.)",
+    re.IGNORECASE,
 )
+_ERAS_BEFORE = re.compile(r"(?:公元前|紀元前|기원전)\s*(\d+)")
+_INVISIBLE = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}]+")
+# Marks that writers leave out. Elsewhere a mark is a vowel, a tone or another letter.
+_OPTIONAL = regex.compile(
+    r"(?<!\p{Cyrillic})[\u0300-\u036f]|(?<=\p{Cyrillic})\u0301|(?<=[еЕ])\u0308"
+    r"|[\u064b-\u0652\u0670\u0640]|[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"
+)
+_DIGITS = (
+    r"(?<![\w.])-?[$€£]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:st\b|nd\b|rd\b|th\b|s\b)?"
+    r"|(?<![\w])\.\d+"
+)
+# Signs behind a word make another name: C++, C#, B♭, Na+, and A-, O- behind one or two letters.
+# Three patterns: only `regex` counts marks as parts of words, and `re` is faster on plain text.
+_SIGNED = r"|(?<![^\W_])[a-z]{1,2}-(?![\w-])|(?<![\w*])[a-z]\*(?![\w*])|[^\W_]+\+{1,2}(?![\w+])"
+_WORD = r"|[^\W_]+|[%&]"
+_PLAIN_TOKEN = re.compile(_DIGITS + _WORD)
+_SIGNED_TOKEN = re.compile(_DIGITS + _SIGNED + r"|[^\W_]+#(?!\w)" + _WORD)
+_UNICODE_TOKEN = regex.compile(
+    _DIGITS + _SIGNED + r"|[^\W_]+[#♭](?!\w)" + _WORD + r"|[\ue000-\uf8ff]"
+)
+_SIGN = re.compile(r"[^\W_][-+#*](?!\w)")
 _ARTICLES = frozenset(("a", "an", "the"))
 _WORDS = {"&": "and", "%": "percent", "saint": "st", "mount": "mt", "bce": "bc"}
 
@@ -57,31 +90,57 @@ _SAME = {
 }
 
 
+@lru_cache(maxsize=65536)
 def fold(text: str) -> str:
-    """Lower case without accents and apostrophes, every dash a hyphen, NFKC otherwise."""
+    """Lower case, numbers in plain ASCII, no optional marks, apostrophes or invisible characters.
+
+    Every dash is a hyphen; NFKC otherwise.
+    """
+    text = plain_numbers(visible(text))
+    if _DIGIT.search(text):
+        text = _ERAS.sub(" bc", spell_cased_units(decimal_fractions(text)))
     if text.isascii():
         return text.lower().replace("'", "").replace("`", "")
-    bare = _MARKS.sub("", unicodedata.normalize("NFKD", text.translate(_LETTERS)))
+    text = _ERAS_BEFORE.sub(r"\1 bc", text)
+    bare = _OPTIONAL.sub("", unicodedata.normalize("NFKD", text.translate(_LETTERS)))
     return unicodedata.normalize("NFKC", bare).casefold().translate(_LETTERS)
+
+
+def visible(text: str) -> str:
+    """The text without characters that cannot be seen: joiners, direction and format marks."""
+    if text.isascii():
+        return text
+    if "\u200d" in text:
+        for written, letter in _CHILLU.items():
+            text = text.replace(written + "\u200d", letter)
+    return _INVISIBLE.sub("", text)
 
 
 @lru_cache(maxsize=65536)
 def normalise(text: str) -> str:
     """The normal form of an answer: words and numbers, single spaces.
 
-    Dropped: case, accents, punctuation, articles before a word, "AD". Unified: dashes, "&"/"and",
-    "%"/"percent", thousands commas, trailing decimal zeros, spelled numbers and ordinals, Roman
+    Dropped: case, optional accents, punctuation, articles before a word, "AD". Unified: dashes,
+    "&"/"and", "%"/"percent", thousands commas, trailing decimal zeros, spelled numbers and ordinals, Roman
     numerals after a word, units behind a number ("5 km"), "Saint"/"St", initials ("J. K." is "jk"),
     common names of a few countries when they are the whole answer ("USA" is "united states").
     """
-    form = " ".join(words(fold(text)))
+    return normal_form(fold(text))
+
+
+@lru_cache(maxsize=65536)
+def normal_form(folded: str) -> str:
+    """The normal form of folded text, or of a part of a normal form.
+
+    Numbers are taken as they stand: "12 345" that was once "12, 345" stays two.
+    """
+    form = " ".join(words(folded))
     return _SAME.get(form, form)
 
 
 def words(folded: str) -> list[str]:
     """The normalised words of folded text, in order."""
-    found: list[str] = _TOKEN.findall(folded)
-    tokens = [_WORDS.get(token, token) for token in found]
+    tokens = [_WORDS.get(token, token) for token in _tokens(folded)]
     if len(tokens) > 1:
         last = len(tokens) - 1
         tokens = [t for i, t in enumerate(tokens) if t not in _ARTICLES or i == last]
@@ -89,6 +148,12 @@ def words(folded: str) -> list[str]:
     if not _SPELLED.isdisjoint(tokens):
         tokens = _spelled_numbers(tokens)
     return _tidy(tokens)
+
+
+def _tokens(folded: str) -> list[str]:
+    if not folded.isascii():
+        return _UNICODE_TOKEN.findall(folded)
+    return (_SIGNED_TOKEN if _SIGN.search(folded) else _PLAIN_TOKEN).findall(folded)
 
 
 def numbers(tokens: list[str]) -> list[str]:

@@ -1,0 +1,356 @@
+"""Numbers as people and models write them, rewritten in plain ASCII: one reader for both sides.
+
+"١٢٬٣٤٥", "12 345", "1.2345e4" and "12,345" are one number; "5 million" is not "5". Both graders
+rewrite reference and answer with `plain_numbers` before they look for numbers, so that a spelling
+is never mistaken for another value: "1½" is not 11/2, "1 000 000" does not end in the number 0.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from math import prod
+
+import regex
+
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+"""A number once it is plain: commas between thousands, a decimal point."""
+_MAX_EXPONENT = 400
+_MAX_DIGITS = 400
+_BLANK = " \u00a0\u202f\u2007\u2009\u200a\u2008\u3000"
+
+# What a scale word multiplies by, by language; "billones" and "Billionen" are the long scale's.
+_SCALE_WORDS = {
+    10**2: "hundred hundreds 百 백",
+    12: "dozen dozens",
+    10**3: "thousand thousands thsd tausend mil mille mila duizend tusen tusind tysiąc tysiące"
+    " tysięcy тысяча тысячи тысяч тыс тисяч тисячі тис"
+    " ألف آلاف الف हज़ार हजार হাজার พัน 千 仟 천 χιλιάδες אלף אלפים ribu nghìn ngàn",
+    10**4: "万 萬 만 หมื่น",
+    10**5: "lakh lakhs lac lacs लाख লাখ লক্ষ แสน",
+    10**6: "million millions mio mln mn millionen millón millon millones milhão milhões milione"
+    " milioni miljoen miljoner miljoonaa milion miliony milionów миллион миллиона миллионов млн"
+    " мільйон мільйонів milyon juta triệu مليون ملايين مليونا ล้าน 百万"
+    " 百萬 백만 εκατομμύρια מיליון",
+    10**7: "crore crores करोड़ करोड কোটি 千万 千萬 천만",
+    10**8: "億 亿 억",
+    10**9: "billion billions bn bln mrd mia milliarde milliarden milliard milliards miliardo"
+    " miliardi miljard miljarder miliard miliardy miliardów bilhão bilhões миллиард миллиарда"
+    " миллиардов млрд мільярд мільярдів milyar miliar tỷ مليار مليارات"
+    " 十億 十亿 십억 δισεκατομμύρια מיליארד",
+    10**11: "千億 千亿 천억",
+    10**12: "trillion trillions tn trn billón billones biliões billionen trilhão trilhões bilione"
+    " триллион триллиона триллионов трлн trilyun تريليون 兆 조",
+    10**15: "quadrillion quadrillions",
+}
+_SCALES = {word: value for value, words in _SCALE_WORDS.items() for word in words.split()}
+_LETTERS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+_SMALL = tuple(
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    + ["eleven", "twelve"]
+)
+
+
+def _either(words: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+
+
+# Behind a Han, Hangul or Thai scale word another word may follow at once ("500만원").
+_OPEN = {word for word in _SCALES if "\u0e00" <= word[0] < "\u0e80" or word[0] > "\u3000"} - {"조"}
+_WORD = rf"(?:{_either(_OPEN)}|(?:{_either(set(_SCALES) - _OPEN)})(?![^\W\d_])\.?)"
+_WORDS_ALONE = _either(_SCALES)
+_TERM = rf"(?:\d+ +\d+/\d+|\d+/\d+|{NUMBER})"
+_SCALED_TERM = rf"{_TERM}(?:[\s-]*{_WORD})+"
+_SCALED = re.compile(
+    rf"(?<![\w./^])(?i:(?P<terms>{_SCALED_TERM}(?:\s*(?:and\s+)?{_SCALED_TERM})*))"
+    r"(?P<tail>(?<=[万萬億亿만억]) ?\d{1,4}(?!\d))?"
+    rf"|(?<![\w./^])(?P<plain>{_TERM})(?P<letter> ?k|K|M|(?i:bn))(?![\w/^])"
+    rf"|(?P<sign>[$€£¥₹]\s?)(?P<money>{NUMBER})\s?(?P<short>[kmbtKMBT])(?!\w)"
+    rf"|(?<![\w./^])(?P<euros>{NUMBER})\s?(?P<before>[kmbKMB])(?=[$€£¥₹])"
+)
+_SCALED_PART = re.compile(rf"(?i:({_TERM})((?:[\s-]*{_WORD})+))")
+_SCIENTIFIC = re.compile(
+    rf"(?<![\w.^])(?P<number>{NUMBER})\s*(?:[xX×✕✖*·⋅∙•]|\\times|\\cdot|\btimes\b)\s*"
+    r"10\s*(?:(?:\^|\*\*)\s*[{(]?\s*(?P<power>[+-]?\d{1,4})\s*[)}]?"
+    r"|\s+to the (?:power (?:of )?)?(?P<spoken>-?\d{1,3})(?:st|nd|rd|th)?(?: power)?)(?![\d.])"
+    rf"|(?<![\w.^])(?P<mantissa>{NUMBER})\s?[eE](?P<exponent>[+-]?\d{{1,4}})(?![\w.]\w|\w)"
+    r"|(?<![\w.^)}*×·])10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<ten>[+-]?\d{1,4})\s*[)}]?(?![\w.^(])"
+)
+_GROUPED = re.compile(
+    # Blanks, apostrophes and underscores, the same one throughout: 12 345 678, 12'345, 12_345.
+    rf"(?<![\w.,/])(?P<groups>[1-9]\d{{0,2}}(?P<mark>[{_BLANK}'’_])\d{{3}}(?:(?P=mark)\d{{3}})*)"
+    r"(?:,(?P<cents>\d{1,2}))?(?![\d/])(?!,\d)"
+    r"|(?<![\w.,/])(?P<dotted>[1-9]\d{0,2}(?:\.\d{3}){2,})(?:,(?P<dotted_cents>\d+))?(?![\d.])"
+    r"|(?<![\w.,/])(?P<mixed>[1-9]\d{0,2}(?:\.\d{3})+),(?P<mixed_cents>\d{1,2})(?![\d.,])"
+    r"|(?<![\w.,/])(?P<indian>[1-9]\d?(?:,\d{2})+,\d{3})(?![\d,])"
+)
+_LATEX_GROUP = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~)(?=\d{3}(?!\d))")
+_PER_MILLE = re.compile(rf"({NUMBER})\s*(‰|‱|per ?mille?\b|basis points?\b|bps\b)", re.I)
+_PERCENT = re.compile(
+    rf"({NUMBER})\s*(?:pro[cz]ent\b|процент\w*|p[oe]r cento\b|por ciento\b|pour cent\b|pct\b"
+    r"|パーセント|퍼센트|بالمئة|بالمائة|प्रतिशत)",
+    re.I,
+)
+_MINUS = re.compile(r"(?<!\d )(?<!\) )(?<!\b\w )\b(?:minus|negative)\s+(?=\.?\d)", re.I)
+_AND_A_HALF = re.compile(
+    rf"\b(\d+|{'|'.join(_SMALL)}) and (?:(?:an?|one) (half|third|quarter)|(three) quarters)\b", re.I
+)
+_HALF_SCALE = re.compile(rf"\b(?:an? |one )?(half|quarter)(?: of)?(?: an?)? (?={_WORD})", re.I)
+_SPOKEN_POINT = re.compile(
+    rf"\b(\d+|{'|'.join(_SMALL)}) point ((?:(?:{'|'.join(_SMALL[:10])}|\d)\b[ -]?)+)", re.I
+)
+_NTHS = ("half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_BELOW = {nth: i + 2 for i, nth in enumerate(_NTHS)} | {"halve": 2, "fourth": 4, "hundredth": 100}
+_SPOKEN_FRACTION = re.compile(
+    rf"\b(\d+|{'|'.join(_SMALL[1:])})[ -]({'|'.join(_BELOW)})s?\b(?! (?:of )?[a-z]+ \d)", re.I
+)
+_PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
+# What makes a text worth more than a look: spellings without digits, then those beside digits.
+_SPOKEN_WORDS = """
+    half halves third thirds quarter quarters point minus negative mille basis bps pct procent
+    prozent cento ciento cent permille"""
+_SPOKEN = frozenset(_SPOKEN_WORDS.split()) | {nth + s for nth in _BELOW for s in ("", "s")}
+_BESIDE_DIGITS = frozenset(_SCALES) | set("kmbte") | {"bn"}
+_WORDS = re.compile(r"[^\W\d_]+")
+_MARKED = re.compile(
+    r"\d(?:[ '_’]\d\d\d|\.\d\d\d[.,]|,\d\d,|\\[,;:! ]|\{,|~)|10 ?(?:\^|\*\*|to )|[$€£¥₹‰‱]"
+)
+_DIGIT = re.compile(r"\d")
+_NUMERIC = re.compile(r"[\d²³¹¼-¾⅐-⅟↉⁰-₉零〇一二三四五六七八九十百千万萬億亿兆两兩]")
+_SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
+_SUB = "₀₁₂₃₄₅₆₇₈₉"
+_PLAIN_SCRIPT = str.maketrans(_SUPER + _SUB, "0123456789+-0123456789")
+_SCRIPT_FRACTION = re.compile(rf"(\d?)([{_SUPER[:10]}]+)[⁄/]([{_SUB}]+)")
+_SUPERSCRIPT = re.compile(rf"(?<=[\d)])[{_SUPER}]+")
+_SUBSCRIPT = re.compile(rf"(?<=\d)([{_SUB}]+)")
+_SIGNS = {
+    **dict.fromkeys(map(ord, "٫．"), "."),
+    **dict.fromkeys(map(ord, "٬،，、"), ","),
+    **dict.fromkeys(map(ord, "٪％﹪"), "%"),
+    **dict.fromkeys(map(ord, "−﹣－‐‑‒"), "-"),
+    **dict.fromkeys(map(ord, "⁄∕／"), "/"),
+    **dict.fromkeys(map(ord, _BLANK), " "),
+    **{ord("＋"): "+", ord("。"): ". "},
+}
+# Scripts written without blanks, or with particles that touch the number.
+_TOUCHING = (
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Hangul}\p{Arabic}"
+    r"\p{Hebrew}\p{Devanagari}\p{Bengali}\p{Tamil}\p{Telugu}\p{Tibetan}]"
+)
+_BORDER = regex.compile(rf"(?<={_TOUCHING})(?=[-.]?\d)|(?<=\d)(?={_TOUCHING})")
+_HAN_DIGITS = "零〇一二三四五六七八九两兩"
+_HAN_UNITS = {"十": 10, "百": 100, "千": 1000}
+_HAN_MYRIADS = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12}
+_HAN = re.compile(rf"[{_HAN_DIGITS}{''.join(_HAN_UNITS)}{''.join(_HAN_MYRIADS)}]{{1,20}}")
+_HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
+
+
+@lru_cache(maxsize=65536)
+def plain_numbers(text: str) -> str:
+    r"""The same text with its numbers in plain ASCII: digits, thousands joined, a decimal point.
+
+    Read are decimal digits of every script, with their separators; vulgar fractions ("1½" becomes
+    "1 1/2"); super- and subscripts behind a digit ("10²" becomes "10^2"); thousands parted by
+    blanks, thin spaces, "\,", apostrophes, underscores, two or more dots, and by the Indian
+    rule; "1.234,5" as 1234.5; scientific notation ("1.5e3", "1.5 × 10^3"); scale words of many
+    languages and the suffixes k, M, bn ("5 million" becomes "5000000"); per mille and basis points
+    (as per cent); "minus 5", "two and a half". A lone comma stays: "2,5" may be a list.
+    """
+    if text.isascii() or not _NUMERIC.search(text):
+        return _plain_ascii(text)
+    return _BORDER.sub(" ", _plain_ascii(_ascii_digits(text)))
+
+
+def _worth_a_look(text: str) -> bool:
+    words = _WORDS.findall(text.lower())
+    if not _SPOKEN.isdisjoint(words):
+        return True
+    if not _DIGIT.search(text):
+        return False
+    return not (text.isascii() and _BESIDE_DIGITS.isdisjoint(words) and not _MARKED.search(text))
+
+
+def _plain_ascii(text: str) -> str:
+    if not _worth_a_look(text):
+        return text
+    text = _LATEX_GROUP.sub(",", text)
+    text = _GROUPED.sub(_join_groups, text)
+    text = _AND_A_HALF.sub(_add_part, text)
+    text = _SPOKEN_POINT.sub(_spoken_point, text)
+    text = _SPOKEN_FRACTION.sub(_spoken_fraction, text)
+    text = _HALF_SCALE.sub(lambda m: f"{_decimal(_PARTS[m[1].lower()])} ", text)
+    text = _SCIENTIFIC.sub(_expand_power, text)
+    text = _SCALED.sub(_multiply, text)
+    text = _PERCENT.sub(r"\1%", _PER_MILLE.sub(_as_percent, text))
+    return _MINUS.sub("-", text)
+
+
+def decimal_fractions(text: str) -> str:
+    """The same text with mixed numbers and proper fractions as decimals, where these end.
+
+    "1 1/2" becomes "1.5", "3/4" becomes "0.75", "1 1/3" becomes "4/3"; 1/2/2001 and 10/5 stay.
+    """
+    return _FRACTION.sub(_as_decimal, text) if "/" in text else text
+
+
+_FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,4})/(\d{1,4})(?![\w/]|\.\d)")
+
+
+def _as_decimal(match: re.Match[str]) -> str:
+    whole, above, below = int(match[1] or 0), int(match[2]), int(match[3])
+    if not 0 < above < below and (match[1] or below > 20 or below < 2 or above % below == 0):
+        return match[0]  # a date, a score, 24/7
+    value = whole + Fraction(above, below)
+    return _decimal(value) if _ends(value) else f"{value.numerator}/{value.denominator}"
+
+
+def _ends(value: Fraction) -> bool:
+    return 10**6 % value.denominator == 0
+
+
+def _decimal(value: Fraction) -> str:
+    """A value as decimal digits where it has such, else as numerator/denominator."""
+    below, places = value.denominator, 0
+    while below > 1 and places < 2 * _MAX_EXPONENT:
+        if 10**places % below == 0:
+            break
+        places += 1
+    if 10**places % below:
+        return f"{value.numerator}/{below}"
+    digits = str(abs(value.numerator) * 10**places // below).rjust(places + 1, "0")
+    sign = "-" if value < 0 else ""
+    return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
+
+
+def _read(number: str) -> Fraction:
+    """The value of a `_TERM`: an integer, a decimal, a fraction or a mixed number."""
+    whole, _, part = number.replace(",", "").rpartition(" ")
+    above, _, below = part.partition("/")
+    value = Fraction(above) / int(below or 1) if int(below or 1) else Fraction(above)
+    return value + int(whole or 0)
+
+
+def _ascii_digits(text: str) -> str:
+    text = _SCRIPT_FRACTION.sub(_spaced_fraction, text)
+    text = _SUPERSCRIPT.sub(lambda m: _power(m[0].translate(_PLAIN_SCRIPT)), text)
+    text = _SUBSCRIPT.sub(lambda m: "_" + m[1].translate(_PLAIN_SCRIPT), text)
+    text = _HAN.sub(_han_number, text)
+    text = "".join(map(_ascii_character, text.translate(_SIGNS)))
+    return _BORDER.sub(" ", text)
+
+
+def _power(exponent: str) -> str:
+    return f"^{exponent}" if exponent.isdecimal() and len(exponent) == 1 else f"^{{{exponent}}}"
+
+
+def _spaced_fraction(match: re.Match[str]) -> str:
+    above, below = match[2].translate(_PLAIN_SCRIPT), match[3].translate(_PLAIN_SCRIPT)
+    return f"{match[1]} {above}/{below}" if match[1] else f"{above}/{below}"
+
+
+@lru_cache(maxsize=4096)
+def _ascii_character(character: str) -> str:
+    """The ASCII digit of a decimal digit, " 1/2" for ½; any other character as it is."""
+    if character.isascii():
+        return character
+    digit = unicodedata.decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    kind, *codes = unicodedata.decomposition(character).split() or [""]
+    if kind != "<fraction>" or len(codes) < 3:
+        return character
+    fraction = "".join(chr(int(code, 16)) for code in codes).replace("⁄", "/")
+    return f" {fraction}"
+
+
+def _han_number(match: re.Match[str]) -> str:
+    """A number in Han characters as digits; one character alone is a word, but for a whole text."""
+    run, text = match[0], match.string
+    alone = len(text.strip(" .,。、!！?？「」“”\"'")) == len(run)
+    units = any(c in _HAN_UNITS or c in _HAN_MYRIADS for c in run)
+    starts = run[0] in _HAN_DIGIT or run[0] == "十"
+    if not starts or not (alone or (units and len(run) > 1)):
+        return run
+    if not units:
+        return "".join(str(_HAN_DIGIT[c]) for c in run)
+    return str(_han_value(run))
+
+
+def _han_value(run: str) -> int:
+    total = section = digit = 0
+    for c in run:
+        if c in _HAN_DIGIT:
+            digit = digit * 10 + _HAN_DIGIT[c]
+        elif c in _HAN_UNITS:
+            section += (digit or 1) * _HAN_UNITS[c]
+            digit = 0
+        else:
+            total += (section + digit or 1) * _HAN_MYRIADS[c]
+            section = digit = 0
+    return total + section + digit
+
+
+def _join_groups(match: re.Match[str]) -> str:
+    groups = match["groups"] or match["dotted"] or match["mixed"] or match["indian"]
+    cents = match["cents"] or match["dotted_cents"] or match["mixed_cents"]
+    digits = re.sub(r"\D", "", groups)
+    return f"{digits}.{cents}" if cents else digits
+
+
+def _add_part(match: re.Match[str]) -> str:
+    part = 3 * _PARTS["quarter"] if match[3] else _PARTS[match[2].lower()]
+    return _decimal(_small(match[1]) + part)
+
+
+def _small(word: str) -> int:
+    return int(word) if word.isdecimal() else _SMALL.index(word.lower())
+
+
+def _spoken_point(match: re.Match[str]) -> str:
+    digits = "".join(str(_small(word)) for word in re.split(r"[ -]", match[2]) if word)
+    return f"{_small(match[1])}.{digits} ".rstrip(" " if match[2][-1:].isalnum() else "")
+
+
+def _spoken_fraction(match: re.Match[str]) -> str:
+    nth = match[2].lower()
+    return f"{_small(match[1])}/{_BELOW[nth]}"
+
+
+def _expand_power(match: re.Match[str]) -> str:
+    number = match["number"] or match["mantissa"] or "1"
+    power = int(match["power"] or match["spoken"] or match["exponent"] or match["ten"])
+    if abs(power) > _MAX_EXPONENT or len(number) > _MAX_DIGITS:
+        return f"n{re.sub(r'[^0-9A-Za-z]', '', match[0])}"  # a word, so that no part is a number
+    return _decimal(_read(number) * Fraction(10) ** power)
+
+
+def _multiply(match: re.Match[str]) -> str:
+    if len(match[0]) > _MAX_DIGITS:
+        return match[0]
+    if match["terms"]:
+        return _sum_terms(match["terms"], match["tail"])
+    number = match["plain"] or match["money"] or match["euros"]
+    letter = match["letter"] or match["short"] or match["before"]
+    return f"{match['sign'] or ''}{_decimal(_read(number) * _LETTERS[letter.strip()[0].lower()])}"
+
+
+def _sum_terms(terms: str, tail: str | None) -> str:
+    """ "2 million 300 thousand" as one number; terms that do not fall in scale stay apart."""
+    parts: list[tuple[Fraction, int]] = []
+    for number, words in _SCALED_PART.findall(terms):
+        scale = prod(_SCALES[w.lower()] for w in re.findall(_WORDS_ALONE, words, re.IGNORECASE))
+        parts.append((_read(number) * scale, scale))
+    if tail:
+        parts.append((Fraction(tail.strip()), 1))
+    if all(later[0] < earlier[1] for earlier, later in pairwise(parts)):
+        return _decimal(sum((value for value, _ in parts), Fraction()))
+    return " ".join(_decimal(value) for value, _ in parts)
+
+
+def _as_percent(match: re.Match[str]) -> str:
+    per = 10 if match[2] == "‰" or match[2].lower().startswith("per") else 100
+    return f"{_decimal(_read(match[1]) / per)}%"
