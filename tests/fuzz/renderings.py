@@ -89,7 +89,8 @@ def scientific(between: str, after: str = "", raised: bool = False) -> Style:
             return None
         if not (exponent := Decimal(text).adjusted()):
             return None
-        mantissa = digits(value / Fraction(10) ** exponent)
+        if (mantissa := digits(value / Fraction(10) ** exponent)) is None:
+            return None
         power = str(exponent).translate(SUPERSCRIPT) if raised else str(exponent)
         return f"{mantissa}{between}{power}{after}"
 
