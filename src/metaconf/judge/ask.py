@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metaconf.client import Completion, Endpoint, Outcome, Request, complete_all, endpoint_of
 from metaconf.config_blocks import Judge as Settings
+from metaconf.errors import UserError
 from metaconf.judge.reader import ReadBy, paid
 from metaconf.judge.verdict import REASON, Verdict, read_verdict
 from metaconf.prompts.judge import (
@@ -20,12 +21,15 @@ from metaconf.prompts.judge import (
     same_task,
     steps_task,
 )
+from metaconf.prompts.slots import clean
 from metaconf.records import Grade, Parsed, Question
 
 Judged = tuple[Question, Parsed, Grade]
 """A reply as it was parsed, and graded by rule."""
 MAX_TOKENS = 300
 CREDIT = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
+MAX_SAID = 100
+"""Characters of what a failed call said that are shown."""
 FAILED = "the judge failed"
 ENOUGH = 20
 """So many verdicts at least are asked for before the share of failed ones stops a run."""
@@ -36,7 +40,8 @@ class Judge:
     """Grades what rules cannot, and pays reflections. `cache` keeps what was paid for.
 
     `asked` and `failed` count verdicts over the judge's whole life; `why` says of some why they
-    failed.
+    failed, `said` of each kind what the server said first. `trouble`: why it could not be asked at
+    all, kept by who goes on without it.
     """
 
     endpoint: Endpoint
@@ -45,6 +50,8 @@ class Judge:
     asked: int = 0
     failed: int = 0
     why: dict[str, int] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
     def __call__(self, replies: Sequence[Judged]) -> list[Grade]:
         """The grades with the judge's: correctness of what no rule could grade (and of wrong
@@ -58,8 +65,13 @@ class Judge:
         return self._read(again) if self.settings.pays == "reader" else self._rubric(again)
 
     def answers(self, replies: Sequence[Judged]) -> list[Grade]:
-        """The grades with the judge's verdicts on answers alone. Raises UserError as a call."""
-        return self._answers(replies)
+        """The grades with the judge's verdicts on answers alone.
+
+        Raises UserError as a call, and where not one verdict could be used."""
+        grades = self._answers(replies)
+        if self.silent:
+            raise UserError(self.silent)
+        return grades
 
     def same(self, pairs: Sequence[tuple[str, str, str]]) -> list[bool | None]:
         """Whether the two answers of each (question, answer, other answer) say the same; None where
@@ -73,11 +85,28 @@ class Judge:
         share = self.failed / max(self.asked, 1)
         if self.asked < ENOUGH or share <= self.settings.max_failed:
             return ""
-        kinds = ", ".join(f"{count} {kind}" for kind, count in self.why.items())
         return (
             f"judge.max_failed {self.settings.max_failed:g}: {self.failed} of {self.asked} verdicts"
-            f" of {self.endpoint.model} failed ({kinds}); use a model that replies in JSON, or"
-            " raise the limit"
+            f" of {self.endpoint.model} failed ({self._kinds()}); use a model that replies in JSON,"
+            " or raise the limit"
+        )
+
+    @property
+    def silent(self) -> str:
+        """That not one verdict came, however few were asked for; "" where one did, or none was."""
+        if not self.asked or self.failed < self.asked:
+            return ""
+        return (
+            f"judge {self.endpoint.model}: not one of {self.asked} verdicts could be used"
+            f" ({self._kinds()}); use a model that replies in JSON, and see what it says at"
+            f" {self.endpoint.url}"
+        )
+
+    def _kinds(self) -> str:
+        """What failed, how often, and of each kind what was said first."""
+        return ", ".join(
+            f"{count} {kind}" + (f": {said}" if (said := self.said.get(kind)) else "")
+            for kind, count in self.why.items()
         )
 
     def _answers(self, replies: Sequence[Judged]) -> list[Grade]:
@@ -156,8 +185,13 @@ class Judge:
         verdict = _read_task(task, outcome.text) if isinstance(outcome, Completion) else None
         if verdict is None:
             self.failed += 1
-            kind = "unreadable" if isinstance(outcome, Completion) else outcome.kind
+            kind, said = (
+                ("unreadable", outcome.text)
+                if isinstance(outcome, Completion)
+                else (outcome.kind, outcome.detail)
+            )
             self.why[kind] = self.why.get(kind, 0) + 1
+            self.said.setdefault(kind, clean(" ".join(said.split()))[:MAX_SAID])
         return verdict
 
 

@@ -3,43 +3,82 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from metaconf.prompts.judge import Field
 from metaconf.prompts.slots import TICKET, clean
+from metaconf.thinking import find_drafts
 
 Verdict = dict[str, Any]
 REASON = "reason"
 MAX_REASON = 400
 """Characters of a judge's reason that are kept."""
+_STARTS = re.compile(r'\s*(?:```\w*\s*)?\{\s*"')
+_JSON = re.compile(r'\{\s*(?:["}]|\Z)')
+_BRACE = re.compile("[{}]")
 
 
 def read_verdict(text: str, ticket: str, fields: Mapping[str, Field]) -> Verdict | None:
     """The fields of the one verdict in `text`, numbers as int, with "reason" (perhaps ""); None
-    where there is none: no JSON object, cut JSON, another ticket, a field missing or out of range,
-    or two verdicts that differ.
+    where there is none: no JSON object, cut JSON, another ticket, a field missing, out of range or
+    given twice, or two verdicts that differ.
 
-    Text around the object is passed over, and so are objects inside of objects.
+    Thinking and text around the object are passed over, and so are objects inside of objects.
+    Line breaks may stand in its strings as they are.
     """
-    found = [v for row in _objects(text) if (v := _verdict(row, ticket, fields)) is not None]
+    rows = _objects(_without_thinking(text))
+    found = [v for row in rows if (v := _verdict(row, ticket, fields)) is not None]
     scores = [{name: v[name] for name in fields} for v in found]
     return found[0] if found and all(s == scores[0] for s in scores) else None
 
 
+def _without_thinking(text: str) -> str:
+    """The text with blanks for the drafts in it; as it is where it starts with the verdict, whose
+    reason may speak of tags."""
+    return text if _STARTS.match(text) else find_drafts(text).mask
+
+
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in a text, from left to right."""
-    decoder, start = json.JSONDecoder(), text.find("{")
+    decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
+    start = text.find("{")
     while start >= 0:
         try:
             row, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             # What cannot be read to its end is passed over whole: a verdict inside of cut JSON may
             # be one that was only quoted.
+            row, end = None, _set_end(text, start)
+        if end is None:
             return
         if isinstance(row, dict):
             yield row
         start = text.find("{", end)
+
+
+def _set_end(text: str, start: int) -> int | None:
+    """Where braces end that are no JSON, such as those of a set {x}; None where they may be JSON,
+    or do not end."""
+    if _JSON.match(text, start):
+        return None
+    depth = 0
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace[0] == "{" else -1
+        if not depth:
+            return brace.end()
+    return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which the keys that were given twice hold nothing."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        row |= {key: None for key, count in counts.items() if count > 1}
+    return row
 
 
 def _verdict(row: dict[str, Any], ticket: str, fields: Mapping[str, Field]) -> Verdict | None:
