@@ -1,7 +1,8 @@
 """The LLM teacher of stage 1: it writes each reflection from what the model itself sampled.
 
 A reflection that leaks (see `graders.leaks`) is written once more, with what was amiss; one that
-still leaks is dropped with its row. So is one whose call failed. All of it is counted.
+still leaks is dropped with its row. So is one whose call failed, and one that was cut or cannot
+stand in a reply: what a teacher thought before it wrote is no part of it. All of it is counted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from metaconf.errors import UserError
 from metaconf.graders.leaks import leaks
 from metaconf.prompts.reflection import reflection_messages
 from metaconf.prompts.slots import clean
+from metaconf.reply import format_reply
+from metaconf.thinking import find_drafts
 from metaconf.train.evidence import Answered
 
 VERSION = "teacher-1"
@@ -28,7 +31,8 @@ class Lessons:
     """Reflections by question id, and what became of those that are not among them.
 
     `leaked` counts what was amiss with first versions, `dropped` with second ones, `failed` the
-    calls without a completion. `cost` is None where a price is not known.
+    calls without a text that can stand in a reply. `tokens` and `cost` are those of failed and
+    repeated calls as well; `cost` is None where a price is not known.
     """
 
     asked: int = 0
@@ -54,7 +58,8 @@ def write_reflections(
 ) -> Lessons:
     """Ask the teacher for the reflection of each row; what was paid for is kept in `cache`.
 
-    Raises UserError as `complete_all`, and where more than the share `max_dropped` came to nothing.
+    Raises UserError as `complete_all`, and where more than the share `max_dropped`, or all of them,
+    came to nothing.
     """
     lessons = Lessons(asked=len(rows))
     first = _ask(rows, [()] * len(rows), endpoint, cache, lessons, "teacher")
@@ -84,7 +89,7 @@ def write_reflections(
 
 def _refuse_few(lessons: Lessons, endpoint: Endpoint, most: float) -> None:
     lost = lessons.asked - len(lessons.written)
-    if lost > most * lessons.asked:
+    if lost and (lost > most * lessons.asked or not lessons.written):
         causes = ", ".join(f"{n} × {what}" for what, n in lessons.dropped.most_common(3))
         raise UserError(
             f"teacher.max_dropped {most:g}: {lost} of {lessons.asked} reflections of"
@@ -116,15 +121,34 @@ def _request(row: Answered, amiss: Sequence[str]) -> Request:
 
 
 def _text(outcome: Outcome, lessons: Lessons) -> str | None:
+    """The reflection of a call, which is counted; None where it has none that can be taught."""
     lessons.calls += 1
-    if not isinstance(outcome, Completion):
-        lessons.failed += 1
-        return None
-    lessons.tokens += (outcome.tokens_in or 0) + (outcome.tokens_out or 0)
-    known = lessons.cost is not None and outcome.cost is not None
-    lessons.cost = lessons.cost + outcome.cost if known else None  # type: ignore[operator]
-    # A reply has one line for the reflection.
-    return " ".join(clean(outcome.text).split())
+    _pay(outcome, lessons)
+    text = _reflection(outcome) if isinstance(outcome, Completion) else ""
+    lessons.failed += not text
+    return text or None
+
+
+def _pay(outcome: Outcome, lessons: Lessons) -> None:
+    lessons.tokens += outcome.wasted_tokens
+    own: float | None = 0.0
+    if isinstance(outcome, Completion):
+        lessons.tokens += (outcome.tokens_in or 0) + (outcome.tokens_out or 0)
+        own = outcome.cost
+    known = lessons.cost is not None and own is not None
+    lessons.cost = lessons.cost + own + outcome.wasted_cost if known else None  # type: ignore[operator]
+
+
+def _reflection(completion: Completion) -> str:
+    """What was written, on the one line that a reply has for it; "" where that cannot be taught."""
+    if completion.finish_reason == "length":
+        return ""
+    text = " ".join(clean(find_drafts(completion.text).mask).split())
+    try:
+        format_reply("answer", text, 0.5)
+    except ValueError:
+        return ""
+    return text
 
 
 def _leaks(row: Answered, text: str) -> list[str]:
