@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaconf.client import Completion, Endpoint, Outcome, Request, complete_all
+from metaconf.client import Completion, Endpoint, Failure, Outcome, Request, complete_all
 from metaconf.engines.logprobs import span_probability
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.prompts.chat import Message
@@ -20,6 +20,8 @@ from metaconf.records import Question, Reply, Span
 
 AT_ONCE = 1000
 """Calls between two times of writing replies down; the client keeps each as it comes."""
+_SHOWN = 200
+"""Characters of why a call failed that are shown."""
 Chat = Callable[[Question], list[Message]]
 Keep = Callable[[list[Reply]], None]
 
@@ -43,7 +45,8 @@ class Remote:
         answer: Callable[[str], Span] | None = None,
     ) -> None:
         """Ask each question for each of `samples` (GREEDY: at temperature 0); replies go to `keep`
-        in batches. A call that failed gives a reply of status "failed", and is counted on stderr.
+        in batches. A call that failed gives a reply of status "failed", and is counted on stderr;
+        so is a refusal, which is a reply: its text stands for it, and a short answer is empty.
         `answer` finds the answer in a reply of which nothing else is kept.
 
         Raises UserError as `complete_all`.
@@ -58,8 +61,7 @@ class Remote:
             replies = [
                 _reply(question.id, sample, one, answer) for (question, sample), one in pairs
             ]
-            if failed := sum(reply.status == "failed" for reply in replies):
-                print(f"{failed} of {len(replies)} calls failed: {_why(found)}", file=sys.stderr)
+            _tell(found)
             keep(replies)
 
 
@@ -79,9 +81,11 @@ def _reply(
     question_id: str, sample: int, outcome: Outcome, answer: Callable[[str], Span] | None
 ) -> Reply:
     if not isinstance(outcome, Completion):
-        return Reply(question_id, sample, "", "failed")
+        refused = outcome.kind == "refusal"
+        text = outcome.detail if refused and answer is None else ""
+        return Reply(question_id, sample, text, "ok" if refused else "failed")
     text, written = outcome.text, outcome.tokens_out or 0
-    status = "cut" if outcome.finish_reason == "length" else "ok"
+    status = "cut" if outcome.finish_reason in ("length", "content_filter") else "ok"
     if answer is None:
         return Reply(question_id, sample, text, status, written)
     start, end = answer(text)
@@ -89,6 +93,23 @@ def _reply(
     return Reply(question_id, sample, text[start:end], status, written, *known)
 
 
-def _why(found: Sequence[Outcome]) -> str:
-    kinds = [f"{one.kind} ({one.detail})" for one in found if not isinstance(one, Completion)]
+def _tell(found: Sequence[Outcome]) -> None:
+    """Say on stderr how many of some calls failed, why, and what they used all the same."""
+    refused = [one for one in found if isinstance(one, Failure) and one.kind == "refusal"]
+    failed = [one for one in found if isinstance(one, Failure) and one.kind != "refusal"]
+    for some, what in ((refused, "replies are refusals of the model"), (failed, "calls failed")):
+        if some:
+            told = f"{len(some)} of {len(found)} {what}: {_why(some)}"
+            print(told + _used(some), file=sys.stderr)
+
+
+def _why(some: Sequence[Failure]) -> str:
+    kinds = [f"{one.kind} ({one.detail[:_SHOWN]})" for one in some]
     return "; ".join(list(dict.fromkeys(kinds))[:3])
+
+
+def _used(some: Sequence[Failure]) -> str:
+    tokens = sum(one.wasted_tokens for one in some)
+    cost = sum(one.wasted_cost for one in some)
+    price = f", cost {cost:.4f}" if cost else ""
+    return f"; they used {tokens:,} tokens{price}" if tokens else ""

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from metaconf.errors import UserError
 from metaconf.evaluation.baselines import certainty_of, same_groups
 from metaconf.evaluation.tables import in_domain, share
+from metaconf.judge import unjudged
 from metaconf.records import Grade, Parsed, Question
 from metaconf.reply import parse_reply
 
@@ -26,13 +28,18 @@ def judged(rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], jud
     """The rows of each system with the judge's `correctness` and `why` where rules gave none,
     `quality` of the reflection in [0, 1] and `judged`, the reason for it; None where not known.
 
-    Too many failed verdicts are told on stderr: what was paid for is worth a report. Raises
-    UserError where the server cannot be asked at all; verdicts got so far stay in its cache.
+    Never raises for the judge: what was paid for is worth a report. Too many failed verdicts are
+    told on stderr; where the server cannot be asked at all, nothing is judged, `judge.trouble` says
+    why, and the verdicts got so far stay in its cache.
     """
     by_id = {question.id: question for question in questions}
     flat = [row for own in rows.values() for row in own]
     replies = [(by_id[row["question_id"]], _parsed(row), _grade(row)) for row in flat]
-    grades = iter(judge(replies))
+    try:
+        grades = iter(judge(replies))
+    except UserError as error:
+        judge.trouble = str(error)
+        grades = iter([unjudged(grade) for *_, grade in replies])
     found = {key: [_with(row, next(grades)) for row in own] for key, own in rows.items()}
     if judge.failing:
         print(f"metaconf: {judge.failing}", file=sys.stderr)
@@ -48,7 +55,7 @@ def by_meaning(
     """Rows of semantic entropy with the judge's sameness beside the grader's (Farquhar et al. 2024
     take a model's entailment): answers that it calls the same count as one, and so do those that a
     third is the same as. `samples` are by question id. A question with a failed verdict has no
-    confidence: how its samples group is not known.
+    confidence: how its samples group is not known. Never raises for the judge (see `judged`).
     """
     groups = {
         i: same_groups(questions[i], samples.get(i, ()))
@@ -57,7 +64,12 @@ def by_meaning(
     pairs = [(i, a, b) for i, own in groups.items() for a, b in combinations(range(len(own)), 2)]
     asked = [(questions[i].prompt, groups[i][a][0], groups[i][b][0]) for i, a, b in pairs]
     said: dict[str, list[tuple[int, int, bool | None]]] = {i: [] for i in groups}
-    for (i, a, b), same in zip(pairs, judge.same(asked), strict=True):
+    try:
+        verdicts = judge.same(asked)
+    except UserError as error:
+        judge.trouble = str(error)
+        verdicts = [None] * len(asked)
+    for (i, a, b), same in zip(pairs, verdicts, strict=True):
         said[i].append((a, b, same))
     if judge.failing:
         print(f"metaconf: {judge.failing}", file=sys.stderr)

@@ -58,7 +58,8 @@ def run(
     files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
     is going to be asked (see `preview`). A `judge` grades long answers and reads the reflections;
     `engine` "vllm" draws with vLLM.
-    Raises UserError for whatever cannot be used, before torch is imported and anything is written.
+    Raises UserError for whatever cannot be used, before torch is imported and anything is written;
+    where a server answered no call at all; and, the report written, where a judge gave no verdict.
     """
     if endpoint is None:
         check_model(model)
@@ -76,14 +77,18 @@ def run(
         "server": endpoint.url if endpoint else None,
         "engine": engine,
         "judge": [judge.model, judge.pays, judge.steps] if judge else None,
+        **({"extra": endpoint.limits.extra} if endpoint and endpoint.limits.extra else {}),
     }
     mark_run(output_dir, asked, resume)
     ways = _ways(baselines, fitted_on)
     if show:
         print(preview.preview(model, questions, fitted_on, ways, endpoint), file=sys.stderr)
     asks = endpoint or _Local(model, engine)
-    rows, extra = _ask(asks, questions, fitted_on, output_dir, seed, ways, judge)
-    return write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
+    rows, extra, amiss = _ask(asks, questions, fitted_on, output_dir, seed, ways, judge)
+    report = write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
+    if amiss:
+        raise UserError(f"{amiss}; {report} does without it; --resume asks it once more")
+    return report
 
 
 def dry_run(
@@ -220,8 +225,11 @@ def _ask(
     seed: int,
     ways: Sequence[str],
     judge: Judge | None,
-) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]]]:
-    """Rows of each way, and its figures beside those of the table."""
+) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]], str]:
+    """Rows of each way, its figures beside those of the table, and why nothing was judged, if so.
+
+    Raises UserError where a server answered nothing.
+    """
     from metaconf.engines import load_engine
     from metaconf.engines.remote import Remote
     from metaconf.evaluation import baselines, judging
@@ -238,7 +246,10 @@ def _ask(
         local = Remote(asked, folder / "calls.sqlite", logprobs)
     alone = calibration if len(ways) > 1 else []
     rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
-    if judge and (asks := judge_of(judge, os.environ, folder / "judge.sqlite")):
+    if not isinstance(asked, _Local):
+        _refuse_nothing(asked, folder)
+    asks = judge_of(judge, os.environ, folder / "judge.sqlite") if judge else None
+    if asks:
         rows = judging.judged(rows, questions, asks)
         if "entropy" in ways:
             by_id = {q.id: q for q in [*questions, *calibration]}
@@ -256,7 +267,19 @@ def _ask(
             extra[way] |= reader_figures(rows[way], seed)
             if "samples8" in ways:
                 extra[way] |= _reflections(rows, questions, way, folder, seed)
-    return rows, extra
+    return rows, extra, (asks.trouble or asks.silent) if asks else ""
+
+
+def _refuse_nothing(endpoint: Endpoint, folder: Path) -> None:
+    """Refuse to measure where every call failed: there is nothing to report."""
+    from metaconf.engines.store import read_replies
+
+    drawn = [reply for path in folder.glob("*.jsonl") for reply in read_replies(path).values()]
+    if drawn and all(reply.status == "failed" for reply in drawn):
+        raise UserError(
+            f"{endpoint.url}: not one of {len(drawn)} calls was answered (why stands above); put"
+            " that right, then run the same command with --resume"
+        )
 
 
 def _reflections(
