@@ -38,7 +38,7 @@ def test_a_value_is_read_back_in_every_style(
 ) -> None:
     gold = data.draw(r.written(value, r.TASKS[task]), label="gold")
     answer = carrier % data.draw(r.written(value, r.TASKS[task]), label="answer")
-    assert graded(task, gold, answer) == 1.0, (gold, answer)
+    assert graded(task, gold, answer) == 1.0, ascii((gold, answer))
 
 
 @TASKS
@@ -50,7 +50,7 @@ def test_another_value_is_wrong_in_every_style(
     assume(r.differ(value, other))
     gold = data.draw(r.written(value, r.TASKS[task]), label="gold")
     answer = carrier % data.draw(r.written(other, r.TASKS[task]), label="answer")
-    assert graded(task, gold, answer) == 0.0, (gold, answer)
+    assert graded(task, gold, answer) == 0.0, ascii((gold, answer))
 
 
 @TASKS
@@ -80,7 +80,7 @@ def test_two_values_at_once_are_wrong(
     assume(r.differ(value, other))
     gold = data.draw(r.written(value, [*r.PLAIN, r.slashed("%d/%d")]), label="gold")
     both = [data.draw(r.written(each, r.TASKS[task])) for each in (value, other)]
-    assert graded(task, gold, join.join(both)) == 0.0, (gold, join.join(both))
+    assert graded(task, gold, join.join(both)) == 0.0, ascii((gold, join.join(both)))
 
 
 @TASKS
