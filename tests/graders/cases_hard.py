@@ -89,6 +89,8 @@ CASES_HARD: list[tuple[str, tuple[str, ...], str, bool, str]] = [
     (S, ("6.02×10²³",), "6.02e23", True, HOW),
     (S, ("6.02×10²³",), "6.02e22", False, HOW),
     (S, ("6.02×10²³",), "6.02", False, HOW),
+    (M, ("1500",), "It is 1.5 × 10^3.", True, MATH),  # the full stop is no decimal point
+    (M, ("3",), "It is 3*10^-1.", False, MATH),
     (M, ("8",), "2³", True, MATH),
     (M, ("23",), "2³", False, MATH),
     (M, ("102",), "10²", False, MATH),
@@ -114,6 +116,7 @@ CASES_HARD: list[tuple[str, tuple[str, ...], str, bool, str]] = [
     (M, ("10",), "10,00,000", False, MATH),
     (S, ("1000000",), "1.000.000", True, HOW),  # two dots can only group
     (S, ("1",), "1.000.000", False, HOW),
+    (S, ("64300000",), "It is 64.300.000.", True, HOW),
     (S, ("1234567.89",), "1.234.567,89", True, HOW),
     (S, ("1234.5",), "1.234,5", True, HOW),
     (S, ("1234567.89",), "1.234.567,98", False, HOW),
@@ -162,6 +165,8 @@ CASES_HARD: list[tuple[str, tuple[str, ...], str, bool, str]] = [
     (M, ("1/2",), "1⁄2", True, MATH),  # the fraction slash
     (M, ("7/4",), "1 3⁄4", True, MATH),
     (M, ("4",), "3/4", False, MATH),
+    (S, ("-⅓",), "⅓", False, HOW),
+    (S, ("-⅓",), "-1/3", True, HOW),
     # Percent, permille, currency
     (M, ("12.5%",), "12.5 per cent", True, MATH),
     (S, ("5%",), "5 Prozent", True, HOW),
