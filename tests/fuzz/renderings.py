@@ -136,7 +136,7 @@ def vulgar(value: Fraction) -> str | None:
 def percent(sign: str) -> Style:
     def write(value: Fraction) -> str | None:
         text = digits(value * 100)
-        return None if text is None or not 0 < value <= 1 else text + sign
+        return None if text is None or not 0 < value < 1 else text + sign
 
     return write
 
@@ -182,12 +182,10 @@ NUMBERS: list[Style] = [
     slashed("%d/%d"),
     mixed("%d %d/%d"),
     vulgar,
-    percent("%"),
-    percent(" percent"),
-    percent("％"),
     spelled,
 ]
-LATEX: list[Style] = [
+# A share as percent is the same number in maths; in other questions it may be another thing.
+MATHS: list[Style] = [
     scientific(" \\times 10^{", "}"),
     scientific(" \\cdot 10^{", "}"),
     slashed("\\frac{%d}{%d}"),
@@ -196,13 +194,16 @@ LATEX: list[Style] = [
     grouped("\\,"),
     grouped("{,}"),
     percent("\\%"),
+    percent("%"),
+    percent(" percent"),
+    percent("％"),
 ]
 MONEY: list[Style] = [money("$", ""), money("£", ""), money("", " €"), money("", " dollars")]
 CARRIERS = (
     "%s", "**%s**", "The answer is %s.", "It is %s", "So the total is %s.", "%s.", " %s\n",
     "Answer: %s", "答案是%s。", "Das Ergebnis ist %s.", "La respuesta es %s.", "Ответ: %s",
 )  # fmt: skip
-TASKS: dict[str, list[Style]] = {"short": NUMBERS, "math": NUMBERS + LATEX}
+TASKS: dict[str, list[Style]] = {"short": NUMBERS, "math": NUMBERS + MATHS}
 
 
 def values() -> st.SearchStrategy[Fraction]:

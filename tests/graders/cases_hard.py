@@ -245,6 +245,7 @@ CASES_HARD: list[tuple[str, tuple[str, ...], str, bool, str]] = [
     (M, ("12",), "12或13", False, MATH),
     (S, ("12",), "entre 12 y 13", False, HOW),
     (S, ("1",), "It is 0.1", False, HOW),
+    (S, ("3",), "It is 1/3", False, HOW),
     (S, ("5",), "It is 3.5.", False, HOW),
     (S, ("5",), "The answer is 5.25.", False, HOW),
     (M, ("5",), "5 | \\frac{7}{3}", False, MATH),
