@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from metaconf.graders.dates import covers, find_dates
+import regex
+
+from metaconf.graders.carriers import carried, denies
+from metaconf.graders.dates import Date, covers, find_dates, without_dotted
 from metaconf.graders.places import levels
-from metaconf.graders.text import fold, is_number, normalise, numbers, words
+from metaconf.graders.text import fold, is_number, normal_form, normalise, numbers, words
 from metaconf.records import Question, Target
 
 Verdict = tuple[float | None, str]
@@ -59,6 +62,11 @@ _ASIDE = re.compile(
 )
 _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
+_DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
+# What makes another name: "C" is not named by "C++", "C#" or "C♭", "A" by "A*", "1" by "0.1".
+_OTHER_NAME = re.compile(r"[.,]\d|\+|#(?!\w)|♭|(?<![\w*]\w)\*(?![\w*])")
+_WITHIN_NUMBER = re.compile(r"\d[.,]")
+_SIGNED_WORD = regex.compile(r"[^\W_]+(?:\++|#|♭|-(?![\w-])|(?<=(?<![\w*])\w)\*)?")
 
 
 def grade_short(question: Question, answer: str) -> Verdict:
@@ -82,10 +90,11 @@ def grade_short(question: Question, answer: str) -> Verdict:
         return None, "not graded: the question has no reference answer"
     if len(answer) > _MAX_CHARS:
         return 0.0, f"longer than {_MAX_CHARS} characters"
-    credit = _equal(question.targets, answer)
-    if credit is not None:
-        return credit, "matches"
-    answer = _PRIVATE.sub(" ", answer)
+    for said in (answer, *(inside := carried(answer))):
+        credit = _equal(question.targets, said)
+        if credit is not None:
+            return credit, "matches"
+    answer = _PRIVATE.sub(" ", inside[-1] if inside else answer)
     if len(answer.split()) > _MAX_WORDS:
         return 0.0, f"longer than {_MAX_WORDS} words"
     return _contained(question, answer)
@@ -106,11 +115,21 @@ def answer_key(answer: str) -> str:
     head, comma, tail = answer[:_MAX_CHARS].partition(",")
     if comma and levels(_core(normalise(tail))) == {3}:
         answer = head
-    form = normalise(answer[:_MAX_CHARS])
-    dates, rest = find_dates(form)
-    if len(dates) == 1 and not _core(rest):
-        return f"{dates[0].year}-{dates[0].month}-{dates[0].day}"
+    inside = carried(answer)
+    folded = fold(inside[-1] if inside else answer[:_MAX_CHARS])
+    date = _whole_date(folded)
+    if date:
+        time = f" {date.time[0]}:{date.time[1]:02}" if date.time else ""
+        return f"{date.year}-{date.month}-{date.day}{time}"
+    form = normal_form(folded)
     return _core(form) or form
+
+
+@lru_cache(maxsize=4096)
+def _whole_date(folded: str) -> Date | None:
+    """The one date that a folded text is, filler words aside."""
+    dates, rest = find_dates(folded)
+    return dates[0] if len(dates) == 1 and not _core(normal_form(rest)) else None
 
 
 @lru_cache(maxsize=65536)
@@ -121,36 +140,49 @@ def _core(form: str) -> str:
         start += 1
     while end > start and tokens[end - 1] in _FILLER:
         end -= 1
-    return normalise(" ".join(tokens[start:end]))
+    return normal_form(" ".join(tokens[start:end]))
 
 
 def _equal(targets: Sequence[Target], answer: str) -> float | None:
     """The best credit among the targets with a text equal to the answer."""
-    forms = {normalise(answer), answer_key(answer)} - {""}
+    forms = _forms(answer)
     credits = [t.credit for t in targets if not forms.isdisjoint(_keys(t.texts))]
     return max(credits, default=None)
 
 
 @lru_cache(maxsize=4096)
 def _keys(texts: tuple[str, ...]) -> frozenset[str]:
-    keys = {normalise(text) for text in texts} | {answer_key(text) for text in texts}
-    return frozenset(keys - {""})
+    return frozenset(form for text in texts for form in _forms(text))
+
+
+def _forms(text: str) -> set[str]:
+    """The forms by which equal texts are found; of a date only its key, as words lose its dots."""
+    key = answer_key(text)
+    return {key} if _DATE_KEY.match(key) else {key, normalise(text)} - {""}
 
 
 def _contained(question: Question, answer: str) -> Verdict:
-    best = best_target(question.targets)
-    marks, pattern = _marks(question.targets)
-    marked = pattern.sub(lambda m: f" {marks.get(normalise(m[0]), m[0])} ", fold(answer))
+    marks, first_words = _marks(question.targets)
+    marked = folded = fold(answer)
+    if any(word in folded for word in first_words):
+        marked = _finder(question.targets).sub(lambda match: _mark(match, marks), folded)
+    if denies(marked.split()):
+        return 0.0, "no match (a denial in another language)"
     affirmed = affirm(marked)
-    unmarked = _unmark(affirmed, marks)
-    named = {i for i in best.values() if _value_match(question, i, unmarked)}
-    if not named:
-        named = _named(question, affirmed, marks, answer)
+    unmarked = _unmark(affirmed, marks) if affirmed != marked else folded
+    named = _valued(question, unmarked) or _named(question, affirmed, marks, answer)
     if len(named) > 1:
         return 0.0, "names several answers"
     if named:
         return question.targets[named.pop()].credit, "contains the answer"
     return 0.0, "no match" if affirmed.strip() == marked.strip() else "no match (denials left out)"
+
+
+def _mark(match: re.Match[str] | regex.Match[str], marks: dict[str, str]) -> str:
+    text, (start, end) = match.string, match.span()
+    if _OTHER_NAME.match(text, end) or _WITHIN_NUMBER.fullmatch(text, max(0, start - 2), start):
+        return match[0]
+    return f" {marks.get(normal_form(match[0]), match[0])} "
 
 
 @lru_cache(maxsize=4096)
@@ -165,18 +197,38 @@ def best_target(targets: tuple[Target, ...]) -> dict[str, int]:
 
 
 @lru_cache(maxsize=4096)
-def _marks(targets: tuple[Target, ...]) -> tuple[dict[str, str], re.Pattern[str]]:
-    """One private character a known answer, and the pattern that finds answers in folded text.
+def _marks(targets: tuple[Target, ...]) -> tuple[dict[str, str], frozenset[str]]:
+    """One private character a known answer, and the first words of all, of which a text that names
+    one holds some."""
+    marks = {key: chr(0xE000 + i) for i, key in enumerate(list(best_target(targets))[:6000])}
+    return marks, frozenset(names[0] for names in _names(targets))
+
+
+def _names(targets: tuple[Target, ...]) -> list[list[str]]:
+    """The words of each known answer that is no date, as in folded text; the longest first."""
+    texts = {fold(text) for target in targets for text in target.texts}
+    texts = {text for text in texts if not _whole_date(text)}
+    texts |= {core for text in texts if (core := _core(normal_form(text)))}
+    found = (_words_of(text) for text in texts)
+    named = (names for names in found if names)
+    return sorted(named, key=lambda names: (-len(names), -len(names[-1])))
+
+
+def _words_of(text: str) -> list[str]:
+    found: list[str] = _SIGNED_WORD.findall(text)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _finder(targets: tuple[Target, ...]) -> re.Pattern[str] | regex.Pattern[str]:
+    """What finds known answers in folded text.
 
     Marking whole names first keeps "Trinidad and Tobago" or "Washington, D.C." from being split.
     """
-    texts = {fold(text) for target in targets for text in target.texts}
-    texts |= {core for text in texts if (core := _core(normalise(text)))}
-    found = sorted((re.findall(r"[^\W_]+", text) for text in texts), key=lambda ws: -len(ws))
-    shapes = [r"[\W_]+".join(map(re.escape, ws)) for ws in found if ws]
-    keys = best_target(targets)
-    marks = {key: chr(0xE000 + i) for i, key in enumerate(list(keys)[:6000])}
-    return marks, re.compile(rf"(?<![\w-])(?:{'|'.join(shapes) or '(?!)'})(?![\w-])")
+    shapes = [r"[\W_]+".join(map(re.escape, names)) for names in _names(targets)]
+    # Only `regex` counts marks as parts of words; `re` compiles faster.
+    compiled = (re if all(map(str.isascii, shapes)) else regex).compile
+    return compiled(rf"(?<![\w-])(?:{'|'.join(shapes) or '(?!)'})(?![\w-])")
 
 
 def _unmark(text: str, marks: dict[str, str]) -> str:
@@ -195,21 +247,38 @@ def affirm(folded: str) -> str:
     return "".join(" " if piece == "but" else piece for piece in pieces)
 
 
-def _value_match(question: Question, index: int, text: str) -> bool:
-    """Rule 3: dates and numbers, compared by value."""
-    form = " ".join(words(text))
-    dates, _ = find_dates(form)
-    for gold in (normalise(t) for t in question.targets[index].texts):
-        gold_dates, rest = find_dates(gold)
-        if len(gold_dates) == 1 and not _core(rest):
-            if dates and all(covers(gold_dates[0], date) for date in dates):
-                return True
-        elif gold_dates == [] and len(numbers(gold.split())) == 1 and _is_value(gold):
-            if len(dates) == 1 and dates[0].year == gold:
-                return True
-            if _only_numbers(text, question.prompt) == {gold}:
-                return True
-    return False
+def _valued(question: Question, text: str) -> set[int]:
+    """Rule 3: the targets that are dates or numbers and whose value a folded text has."""
+    values = _values(question.targets)
+    if not values:
+        return set()
+    dates, _ = find_dates(text)
+    alone = _only_numbers(without_dotted(text), question.prompt)
+    year = dates[0].year if len(dates) == 1 else None
+    best = set(best_target(question.targets).values())
+    return {i for i, gold in values if i in best and _agrees(gold, dates, {year}, alone)}
+
+
+def _agrees(gold: Date | str, dates: list[Date], year: set[str | None], alone: set[str]) -> bool:
+    if isinstance(gold, Date):
+        return bool(dates) and all(covers(gold, date) for date in dates)
+    return gold in year or alone == {gold}
+
+
+@lru_cache(maxsize=4096)
+def _values(targets: tuple[Target, ...]) -> tuple[tuple[int, Date | str], ...]:
+    """(index of a target, its date or number), for each reference that is one."""
+    found = ((i, _value(text)) for i, target in enumerate(targets) for text in target.texts)
+    return tuple((i, value) for i, value in found if value)
+
+
+def _value(gold: str) -> Date | str | None:
+    folded = fold(gold)
+    if date := _whole_date(folded):
+        return date
+    form = normal_form(folded)
+    single = len(numbers(form.split())) == 1 and _is_value(form) and not find_dates(folded)[0]
+    return form if single else None
 
 
 def _is_value(form: str) -> bool:
