@@ -101,6 +101,42 @@ def test_a_judged_run(
         assert not path.is_file() or b"secret-of-the-judge" not in path.read_bytes(), path
 
 
+def judge_run(tmp_path: Path, url: str, *words: str) -> int:
+    """`evaluate --judge` of three questions, one of them long, into `tmp_path/run`."""
+    model, asked = tmp_path / "model", tmp_path / "questions.jsonl"
+    if not model.exists():
+        tiny_model(model)
+    asked.write_text("".join(json.dumps(row) + "\n" for row in (LONG, SHORT, OTHER)))
+    settings = tmp_path / "judge.yaml"
+    settings.write_text(f"judge: {{kind: llm, base_url: '{url}', model: j}}")
+    told = ["evaluate", "--model", str(model), "--questions", str(asked), "--quiet"]
+    return main([*told, "--judge", str(settings), "--output_dir", str(tmp_path / "run"), *words])
+
+
+@pytest.mark.usefixtures("replies")
+@pytest.mark.parametrize("trouble", ["unreadable", "wrong key"])
+def test_e2_a_judge_that_failed_on_everything_is_said_and_leaves_a_report(
+    trouble: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = True
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if broken and trouble == "wrong key":
+            return web.json_response({"error": {"message": "who are you"}}, status=401)
+        return ok("I cannot say." if broken else said(sent))
+
+    with serving(handler) as server:
+        assert judge_run(tmp_path, server.url) == 2
+        told = capsys.readouterr().err
+        what = {"unreadable": "not one of 4 verdicts", "wrong key": "401: who are you"}[trouble]
+        assert what in told and "report.html" in told and "--resume" in told
+        rows = (tmp_path / "run" / "replies.jsonl").read_text().splitlines()
+        assert {json.loads(row)["judged"] for row in rows} == {"the judge failed"}
+        assert (tmp_path / "run" / "report.html").is_file()
+        broken = False
+        assert judge_run(tmp_path, server.url, "--resume") == 0
+
+
 def test_a_judge_file_without_a_judge_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

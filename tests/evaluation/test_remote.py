@@ -177,3 +177,131 @@ def test_without_log_probabilities_the_confidence_is_unknown(asked: Path) -> Non
     rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
     assert {row["confidence"] for row in rows if row["system"] == "probability"} == {None}
     assert {row["correctness"] for row in rows} == {0, 1}
+
+
+def say_of_one(text: str | bytes, status: int = 200) -> Any:
+    """A model that knows three, but replies with this body to one of the questions."""
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if sent["messages"][-1]["content"] == RIGHT:
+            body = text if isinstance(text, bytes) else text.encode()
+            return web.Response(status=status, body=body, content_type="application/json")
+        return await knows_three(request, sent, n)
+
+    return handler
+
+
+ODD: dict[str, str] = {
+    "A1 no message": '{"choices": [{"message": null, "finish_reason": "content_filter"}]}',
+    "A1 no choice": '{"choices": [null]}',
+    "A5 brackets": "[" * 100_000,
+    "A5 digits": '{"usage": ' + "9" * 5000 + "}",
+    "E1 cut": '{"choices": [{"message": {"content": ""}, "finish_reason": "length"}],'
+    ' "usage": {"prompt_tokens": 1, "completion_tokens": 300}}',
+}
+
+
+@pytest.mark.parametrize("row", ODD)
+def test_a1_a5_e1_one_failed_call_and_the_run_goes_on(
+    row: str, asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(say_of_one(ODD[row])) as server:
+        assert evaluate(server) == 0
+        told = capsys.readouterr().err
+        assert "1 of 4 calls failed" in told and ("301 tokens" in told) == row.startswith("E1")
+        assert grades()[RIGHT] is None and set(grades().values()) == {0, None}
+        assert evaluate(server, "--resume") == 0
+        if row.startswith(("E1", "A1 no message")):
+            assert len(server.asked) == 4 + 1  # nothing was asked in vain
+
+
+@pytest.mark.parametrize("usage", ['{"prompt_tokens": "7", "completion_tokens": "5"}', "[1, [2]]"])
+def test_a2_odd_usage_costs_no_run(usage: str, asked: Path) -> None:
+    body = json.dumps(completion(REPLY.format(3)))
+    body = body.replace(json.dumps(completion("")["usage"]), usage)
+    with serving(say_of_one(body)) as server:
+        assert evaluate(server, "--price_in", "1", "--price_out", "2") == 0
+    assert grades()[RIGHT] == 1
+
+
+def test_a3_half_a_surrogate_pair_is_reported_and_resumed(asked: Path) -> None:
+    body = json.dumps(completion("Answer: 3\nSelf-reflection: I \ud83d know it.\nConfidence: 8"))
+    assert "\\ud83d" in body
+    with serving(say_of_one(body)) as server:
+        assert evaluate(server) == 0
+        assert evaluate(server, "--resume") == 0
+        assert len(server.asked) == 4
+    (row,) = [row for _, row in read_jsonl(Path("out/replies.jsonl")) if row["prompt"] == RIGHT]
+    assert row["reflection"] == "I \ufffd know it." and row["correctness"] == 1
+
+
+def test_e3_e4_an_address_with_a_path_and_content_in_parts(asked: Path) -> None:
+    thought = {"type": "thinking", "thinking": "perhaps 4"}
+    parts = completion([thought, {"type": "text", "text": REPLY.format(3)}])
+    with serving(say_of_one(json.dumps(parts))) as server:
+        server.url += "/inference"
+        assert evaluate(server) == 0
+        assert set(server.paths) == {"/inference/chat/completions"} and len(server.asked) == 4
+    assert grades()[RIGHT] == 1
+
+
+def test_e5_only_the_default_temperature(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if "temperature" in sent:
+            text = "'temperature' does not support 0; only the default (1) is supported"
+            return web.json_response({"error": {"message": text}}, status=400)
+        return await knows_three(request, sent, n)
+
+    with serving(handler) as server:
+        assert evaluate(server, "--extra", "{temperature: null, top_k: 3}") == 0
+        assert len(server.asked) == 4 and {sent["top_k"] for sent in server.asked} == {3}
+        assert "temperature" not in capsys.readouterr().err
+        words = ["evaluate", "--base_url", server.url, "--model", "served", "--quiet"]
+        assert main([*words, "--questions", "asked.jsonl", "--output_dir", "out2"]) == 0
+        assert "does not take temperature" in capsys.readouterr().err
+        words += ["--questions", "asked.jsonl", "--output_dir", "out"]
+        assert main([*words, "--extra", "{top_k: 4}", "--resume"]) == 2
+        assert "another extra.top_k" in capsys.readouterr().err
+    assert main(["evaluate", "--extra", "{top_k: 4}", "--output_dir", "out3"]) == 2
+    assert "--extra: only a server takes more keys" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*words, "--extra", "top_k"])
+
+
+def test_e6_a_refusal_is_kept_and_counted(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = json.dumps(completion(None, refusal="I cannot say."))
+    with serving(say_of_one(body)) as server:
+        assert evaluate(server, "--baselines", "samples8") == 0
+        assert "1 of 4 replies are refusals of the model: refusal (I cannot say.)" in (
+            capsys.readouterr().err
+        )
+        before = len(server.asked)
+        assert evaluate(server, "--baselines", "samples8", "--resume") == 0
+        assert len(server.asked) == before
+    rows = [row for _, row in read_jsonl(Path("out/replies.jsonl")) if row["prompt"] == RIGHT]
+    found = {row["system"]: (row["text"], row["answer"], row["why"]) for row in rows}
+    assert found["reply"] == ("I cannot say.", None, "no answer")
+    assert found["samples8"] == ("", None, "no answer")
+
+
+@pytest.mark.parametrize("words", [(), ("--baselines", "asked")])
+def test_e8_a_run_that_no_call_answered_ends_with_an_error(
+    words: tuple[str, ...], asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = True
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if broken:
+            return web.json_response(
+                {"error": {"message": "flagged: insufficient balance"}}, status=400
+            )
+        return await knows_three(request, sent, n)
+
+    with serving(handler) as server:
+        assert evaluate(server, *words) == 2
+        told = capsys.readouterr().err
+        assert "calls failed: refused (400: flagged" in told and "calls was answered" in told
+        assert not Path("out/metrics.json").exists()
+        broken = False
+        assert evaluate(server, *words, "--resume") == 0
+    assert grades()[RIGHT] == 1

@@ -255,6 +255,70 @@ def test_a_judge_needs_an_address_and_is_off_by_default(tmp_path: Path) -> None:
         judge_of(Settings("https://api.deepseek.com", kind="llm"), {}, None)
 
 
+def test_e2_a_judge_that_takes_no_response_format_is_asked_without() -> None:
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if "response_format" in sent:
+            text = "'response_format.type' must be 'json_schema' or 'text'"
+            return web.json_response({"error": text}, status=400)
+        return ok(json.dumps(points(2, 2, 2)(sent)))
+
+    with serving(handler) as server:
+        judge = judge_of(Settings(server.url, kind="llm", concurrency=1), {}, None)
+        assert judge is not None
+        for _ in range(2):
+            grades = judge([reply(f"I know {i}.") for i in range(3)])
+            assert [grade.quality for grade in grades] == [1.0] * 3
+        assert len(server.asked) == 7 and judge.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        ({"message": None, "finish_reason": "content_filter"}, "filtered"),
+        ({"message": {"content": None, "refusal": "I cannot."}}, "refusal"),
+        ({"message": {"content": ""}, "finish_reason": "length"}, "cut"),
+    ],
+)
+def test_a1_e6_a_judge_that_says_nothing_fails_once_and_is_told(choice: Any, kind: str) -> None:
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if "know 1" not in sent["messages"][1]["content"]:
+            return ok(json.dumps(points(2, 2, 2)(sent)))
+        return web.json_response({"choices": [choice]})
+
+    with serving(handler) as server:
+        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        assert judge is not None
+        assert [g.quality for g in judge([reply(f"I know {i}.") for i in range(2)])] == [1.0, None]
+        assert judge.why == {kind: 1} and len(server.asked) == 2 and judge.silent == ""
+        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        assert judge is not None
+        judge([reply("I know 1.")])
+        assert f"not one of 1 verdicts could be used (1 {kind}: " in judge.silent
+        assert judge.failing == ""  # one verdict is no reason to stop a training
+
+
+def test_e7_a_judge_may_think_aloud() -> None:
+    def say(sent: Any) -> str:
+        raw = json.dumps(points(2, 2, 2, "BREAK")(sent)).replace("BREAK", "so\nit is")
+        return f"<think>the set {{x}}, {json.dumps(points(0, 0, 0)(sent))}</think>\n{raw}"
+
+    (found,), _, server = judged_by(say, [reply()])
+    assert (found.quality, found.judged, len(server.asked)) == (1.0, "so\nit is", 1)
+
+
+def test_answers_without_one_verdict_are_refused() -> None:
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        return ok("?")
+
+    with serving(handler) as server:
+        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        assert judge is not None
+        with pytest.raises(UserError, match="not one of 1 verdicts"):
+            judge.answers([reply(task="long")])
+        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        assert judge is not None and judge.answers([reply()])  # nothing to be asked
+
+
 def test_verdicts_are_paid_for_once(tmp_path: Path) -> None:
     async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
         return ok(json.dumps(points(2, 2, 2)(sent)))

@@ -73,6 +73,63 @@ def test_two_verdicts_count_if_they_agree_and_one_inside_another_does_not() -> N
     assert read_verdict('{"quoted": ' + verdict(9), T, SCORE) is None  # cut outside of it
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "<think>the set {x}, or {x: 1}…</think>",
+        "<think>perhaps " + verdict(1) + "</think>\n",
+        "perhaps " + verdict(1) + "</think>\n",
+        "<thinking>\n{</thinking>",
+        "[THINK]{x}[/THINK]",
+        "<|channel|>analysis<|message|>"
+        + verdict(1)
+        + "<|start|>assistant<|channel|>final<|message|>",
+        "The set {x} and {a: {b}} say little. ",
+        "Of f(x) = {1 if x else 2}: ```json\n",
+    ],
+)
+def test_e7_a_verdict_is_read_after_what_was_thought(before: str) -> None:
+    found = read_verdict(before + verdict(9), T, SCORE)
+    assert found and found["score"] == 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>" + verdict(9),  # never closed: no more than a draft
+        "{quoted: " + verdict(9) + "}",
+        "{ x " + verdict(9),
+        '{"cut": ' + verdict(9),
+    ],
+)
+def test_e7_what_is_only_thought_or_quoted_is_none(text: str) -> None:
+    assert read_verdict(text, T, SCORE) is None
+
+
+def test_e7_a_reason_may_hold_line_breaks_and_speak_of_tags() -> None:
+    raw = verdict(9, reason="BREAK").replace("BREAK", "a\nb\tc\r\nd")
+    assert read_verdict(raw, T, SCORE) == {"score": 9, "reason": "a\nb\tc\nd"}
+    for tag in ("</think>", "<think>", "{x}"):
+        found = read_verdict(verdict(9, reason=f"it writes {tag}"), T, SCORE)
+        assert found and found["score"] == 9
+        assert read_verdict(f"```json\n{verdict(9, reason=tag)}\n```", T, SCORE)
+
+
+@pytest.mark.parametrize("again", ['"score": 1', '"score": 9', f'"ticket": "{T}"'])
+def test_e8_a_verdict_with_a_field_twice_is_none(again: str) -> None:
+    twice = verdict(9)[:-1] + f", {again}}}"
+    assert read_verdict(twice, T, SCORE) is None
+    spaced = "{" + again + ", " + verdict(9)[1:]
+    assert read_verdict(spaced, T, SCORE) is None
+    # Elsewhere it matters to nobody.
+    assert read_verdict(verdict(9)[:-1] + ', "x": {"a": 1, "a": 2}}', T, SCORE)
+
+
+def test_a5_no_depth_and_no_number_is_too_much() -> None:
+    for text in ('{"a": ' * 100_000, verdict(9)[:-1] + ', "x": ' + "9" * 5000 + "}"):
+        assert read_verdict(text, T, SCORE) is None
+
+
 def test_words_are_read_as_words() -> None:
     fields = {"verdict": ("right", "wrong")}
     for said, found in (("Right", "right"), (" wrong ", "wrong"), ("maybe", None), (1, None)):
