@@ -27,7 +27,7 @@ ROWS = (
     {"errors", "safe_text", "thinking_marks"},
     {"records", "thinking"},
     {"reply", "config", "config_blocks", "config_values", "config_keys", "config_llama_factory"}
-    | {"prompts", "embedded"},
+    | {"config_refused", "prompts", "embedded"},
     {"client", "questions"},
     {"engines", "graders"},
     {"judge", "rewards"},
@@ -40,9 +40,9 @@ SIDES = {
     "decide": {"metrics", "reply", "records", "errors", "safe_text"},
 }
 WITHIN_ROW = {  # one concern in several files
-    "config": {"config_blocks", "config_values"},
+    "config": {"config_blocks", "config_refused", "config_values"},
     "config_keys": {"config_values"},
-    "config_llama_factory": {"config", "config_values"},
+    "config_llama_factory": {"config", "config_refused", "config_values"},
 }
 METRICS_MAY = {"numpy", "sklearn"}
 HEAVY = {"torch", "transformers", "trl", "vllm", "peft"}

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from metaconf.config_blocks import EMBEDDED, Config, Stage
+from metaconf.config_refused import LOW, refuse
 from metaconf.config_values import Kind, convert, kind_of, nearest, read_value, read_yaml
 from metaconf.errors import UserError
 
@@ -153,11 +154,19 @@ def _own_keys() -> dict[str, Kind]:
 
 @cache
 def _train_keys() -> dict[str, dict[str, Kind]]:
-    table = json.loads(files("metaconf").joinpath("train_keys.json").read_text(encoding="utf-8"))
     return {
-        stage: {name: Kind(tuple(types), tuple(texts)) for name, (types, texts) in keys.items()}
-        for stage, keys in table.items()
+        stage: {
+            name: Kind(tuple(types), tuple(texts), LOW.get(name))
+            for name, (types, texts, _) in keys.items()
+        }
+        for stage, keys in _train_table().items()
     }
+
+
+@cache
+def _train_table() -> dict[str, dict[str, Any]]:
+    """Stage → key → [types, choices, TRL's default], as `config_keys` wrote it."""
+    return json.loads(files("metaconf").joinpath("train_keys.json").read_text(encoding="utf-8"))
 
 
 def _from_file(path: Path) -> Iterator[tuple[str, Given]]:
@@ -209,7 +218,9 @@ def _checked(name: str, given: Given, stage: Stage, known: dict[str, Kind]) -> A
             raise
         value = convert(given.text, known[name], where)  # `--run_name 2024` means the text
     if name in _path_keys() and isinstance(value, str):
-        return _at_home(value, _path_keys()[name], where)
+        value = _at_home(value, _path_keys()[name], where)
+    if name in _train_table()[stage]:
+        refuse(stage, name, value, _train_table()[stage][name][2], where)
     return value
 
 

@@ -1,4 +1,4 @@
-"""Write `train_keys.json`: the keys of TRL's SFTConfig and GRPOConfig, and what each takes.
+"""Write `train_keys.json`: the keys of TRL's SFTConfig and GRPOConfig, what each takes and is.
 
     python -m metaconf.config_keys
 
@@ -9,7 +9,7 @@ keys are kept as a file. A test compares the file with the installed TRL.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,7 +19,8 @@ PATH = Path(__file__).with_name("train_keys.json")
 
 
 def train_keys() -> dict[str, dict[str, Any]]:
-    """For "sft" and "grpo": key → [types, choices] as in `config_values.Kind`. Imports TRL."""
+    """For "sft" and "grpo": key → [types, choices, default], the first two as in
+    `config_values.Kind`. Imports TRL."""
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.sft_config import SFTConfig
 
@@ -28,8 +29,15 @@ def train_keys() -> dict[str, dict[str, Any]]:
 
 def _keys(config: type) -> dict[str, Any]:
     hints = get_type_hints(config)
-    names = sorted(item.name for item in fields(config) if item.init)
-    return {name: [list(part) for part in kind_of(hints[name])[:2]] for name in names}
+    items = sorted((item for item in fields(config) if item.init), key=lambda item: item.name)
+    return {
+        item.name: [*map(list, kind_of(hints[item.name])[:2]), _default(item)] for item in items
+    }
+
+
+def _default(item: Field[Any]) -> Any:
+    value = item.default if item.default_factory is MISSING else item.default_factory()
+    return getattr(value, "value", value)  # of an enum
 
 
 def to_text(table: dict[str, dict[str, Any]]) -> str:

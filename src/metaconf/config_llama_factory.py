@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metaconf.config import known_keys
+from metaconf.config_refused import REFUSED
 from metaconf.config_values import read_value, read_yaml
 from metaconf.errors import UserError
 from metaconf.safe_text import loads_bounded
@@ -29,7 +30,6 @@ RENAMED = {
     "lora_dropout": "lora.dropout",
     "lora_target": "lora.target_modules",
     "cutoff_len": "max_length",
-    "preprocessing_num_workers": "dataset_num_proc",
     "warmup_ratio": "warmup_steps",  # where a number below 1 is a share
 }
 """LLaMA-Factory's names and ours; keys that TRL knows by the same name stay."""
@@ -120,9 +120,13 @@ def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
         name = RENAMED.get(key, key)
         if key in DEVICE:
             unused[key] = "found out from the machine"
+        elif key in TOLD_OTHERWISE:
+            continue
+        elif name in REFUSED["sft"]:
+            unused[key] = REFUSED["sft"][name]
         elif name in known:
             ours[name] = _target(value) if key == "lora_target" else value
-        elif key not in TOLD_OTHERWISE:
+        else:
             unused[key] = WHY.get(key, "has no equivalent")
     if keys.get("finetuning_type", "lora") == "full":
         ours["lora.r"] = 0
@@ -133,6 +137,7 @@ WHY = {
     "template": "the tokenizer's own chat template is used",
     "overwrite_output_dir": "a folder that holds a run is never overwritten",
     "overwrite_cache": "no cache is kept",
+    "preprocessing_num_workers": "rows are laid out by this process",
     "plot_loss": "the report draws the curve",
     "disable_shuffling": "rows are always taught in order",
 }

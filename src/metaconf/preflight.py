@@ -35,6 +35,7 @@ from metaconf.config_blocks import (
     Stage,
     Teacher,
 )
+from metaconf.config_refused import refuse_together
 from metaconf.config_values import read_yaml
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
@@ -43,13 +44,6 @@ from metaconf.records import read_jsonl
 from metaconf.rewards.recipes import recipe_of
 
 RESUME_KEY = "resume_from_checkpoint"
-UNSUPPORTED = {
-    "use_vllm": "replies are drawn by the trainer's own sampler",
-    "top_k": "replies are drawn from the whole distribution",
-    "top_p": "replies are drawn from the whole distribution",
-    "min_p": "replies are drawn from the whole distribution",
-    "repetition_penalty": "replies are drawn from the whole distribution",
-}
 STATE = "trainer_state.json"
 """The last file that a checkpoint gets: without it, saving was interrupted."""
 PREPARED_KEYS = ("conversations", "system", "target")
@@ -117,7 +111,7 @@ def stage_config(
             " give --resume"
         )
     model, run = config.model_name_or_path, Path(config.output_dir)
-    _check_supported(config.trainer)
+    refuse_together(stage, config.trainer, config.lora.r > 0)
     check_model(model)
     check_output_dir(run, resume)
     if stage == "sft":
@@ -157,13 +151,6 @@ def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, A
     check_prepared(config_llama_factory.train_file(keys))
     check_embedded(model)
     return keys
-
-
-def _check_supported(trainer: Mapping[str, Any]) -> None:
-    """Refuse settings of TRL that our forward pass and sampler would ignore."""
-    for key, why in UNSUPPORTED.items():
-        if trainer.get(key) not in (None, False, 1.0, 0, 0.0):
-            raise UserError(f"{key}: {trainer[key]!r} cannot be used: {why}; leave the key out")
 
 
 def check_run(

@@ -170,7 +170,7 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
     assert {name: config.trainer[name] for name in wanted} == wanted
     assert set(unused) == {
         "template", "overwrite_cache", "overwrite_output_dir", "bf16",
-        "disable_gradient_checkpointing", "disable_shuffling",
+        "disable_gradient_checkpointing", "disable_shuffling", "preprocessing_num_workers",
     }  # fmt: skip
     full, _ = as_overrides({**keys, "finetuning_type": "full"})
     assert load_config(Path(os.devnull), "sft", full).lora.r == 0

@@ -31,6 +31,7 @@ from metaconf.prompts.chat import INSTRUCTION
 from metaconf.questions import load_questions, pick
 from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
 from metaconf.reply import format_reply
+from metaconf.train.checks import check_tokenizer
 from metaconf.train.curriculum import curriculum
 from metaconf.train.evidence import (
     Answered,
@@ -224,6 +225,7 @@ def write_set(
 def run(config: Config, resume: bool = False) -> Path:
     """`metaconf prepare`: from questions to `sft.jsonl` in the run directory."""
     del resume  # what is stored is never asked for again
+    check_tokenizer(config.model_name_or_path)
     out, start = begin(config), time.monotonic()
     source = config.questions.path
     chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)

@@ -22,6 +22,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config_blocks import Confidence
+from metaconf.train.checks import taken_by
 from metaconf.train.forward import decoder_of, run_trees
 from metaconf.train.levels import (
     LEVELS,
@@ -153,12 +154,15 @@ def text_loss(
 
 
 def sft_config(trainer: dict[str, Any]) -> SFTConfig:
-    """TRL's configuration with what our rows need."""
-    fixed: dict[str, Any] = {
-        "remove_unused_columns": False,
-        "dataset_kwargs": {"skip_prepare_dataset": True},
+    """TRL's configuration with what our rows need. Raises UserError for what TRL refuses."""
+    silent: dict[str, Any] = {
         "report_to": "none",
         # The rows that teach the confidence alone come first.
         "train_sampling_strategy": "sequential",
     }
-    return SFTConfig(**{**fixed, **trainer})
+    fixed: dict[str, Any] = {
+        "remove_unused_columns": False,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
+    with taken_by("SFTConfig"):
+        return SFTConfig(**{**silent, **trainer, **fixed})

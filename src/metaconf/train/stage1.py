@@ -21,6 +21,7 @@ from metaconf.engines.local import LocalModel, load_local
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages, render
 from metaconf.records import read_jsonl
+from metaconf.train.checks import check_tokenizer
 from metaconf.train.curriculum import ordered, shuffled
 from metaconf.train.encode import encode_reply
 from metaconf.train.levels import lead_in, level_tokens
@@ -223,6 +224,8 @@ def _numbers(row: dict[str, Any]) -> dict[str, float]:
 
 def run(config: Config) -> Path:
     """`metaconf sft`: train on the rows of `train_file`, from a checkpoint if one is named."""
+    sft_config({**DEFAULTS, **hardware(), **config.trainer, "resume_from_checkpoint": None})
+    check_tokenizer(config.model_name_or_path)
     out = begin(config)
     rows = [row for _, row in read_jsonl(Path(config.train_file))]
     train(load_local(config.model_name_or_path), rows, config, out)

@@ -22,6 +22,7 @@ from metaconf.records import Question
 from metaconf.rewards.audit import audit
 from metaconf.rewards.recipes import recipe_of
 from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
+from metaconf.train.checks import check_tokenizer, taken_by
 from metaconf.train.grpo import ConfidenceGRPOTrainer
 from metaconf.train.heldout import HeldOut, set_aside
 from metaconf.train.moving_probe import MovingProbe
@@ -100,7 +101,8 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
         "reward_weights": list(recipe.weights.values()),
         "remove_unused_columns": False,
     }
-    args = GRPOConfig(**whole)
+    with taken_by("GRPOConfig"):
+        args = GRPOConfig(**whole)
     check_groups(args)
     summed = args.multi_objective_aggregation == "sum_then_normalize"
     if set(recipe.credit) != {WHOLE} and not summed:
@@ -174,6 +176,8 @@ def _probe(recipe: Recipe, folder: Path, resumed: int) -> MovingProbe | None:
 
 def run(config: Config) -> Path:
     """`metaconf grpo`: stage 2 on the questions that the configuration names."""
+    check_save_interval(settings(config, Path(config.output_dir), recipe_of(config)))
+    check_tokenizer(config.model_name_or_path)
     out = begin(config)
     source = config.questions.path
     chosen = load_questions("embedded:stage2" if source == EMBEDDED else source, config.questions)
