@@ -85,6 +85,8 @@ def test_g1_arguments_and_the_keys_of_llama_factory_are_at_home_too(home: Path) 
     args = cli_arguments.read(["evaluate", *words])
     assert (args.model, args.questions) == (f"{home}/m", f"{home}/q.jsonl")
     assert (args.output_dir, args.replies) == (home / "out", home / "r.jsonl")
+    words = ["decide", "~/a", "--calibration", "~/c.json"]
+    assert cli_arguments.read(words).calibration == home / "c.json"
     assert cli_arguments.read(["compare", "~/a:stage1", "b"]).runs == [f"{home}/a:stage1", "b"]
     assert cli_arguments.read(["ask", "~/ is what?"]).question == "~/ is what?"
     (home / "l.yaml").write_text("stage: sft\nmodel_name_or_path: ~/m\ndataset_dir: ~/d\n")

@@ -51,7 +51,7 @@ def _written(parser: argparse.ArgumentParser, command: str, name: str) -> str:
 def _at_home(value: Any) -> Any:
     if isinstance(value, list):
         return [_at_home(one) for one in value]
-    return os.path.expanduser(value) if isinstance(value, str | Path) else value
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def _path(text: str) -> Path:

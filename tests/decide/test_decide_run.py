@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,56 @@ def test_from_labelled_replies_to_decisions(
     # Nothing is overwritten.
     assert run("calibrate", labelled, "--output", rule) == 2
     assert run("decide", new, "--calibration", rule, "--output", out) == 2
+
+
+@pytest.mark.parametrize(
+    ("right", "why"),
+    [
+        (lambda i: 1.0, "Warning: all 40 labelled replies are right, so the confidences are left"),
+        (lambda i: 0.0, "Warning: all 40 labelled replies are wrong, so the confidences are left"),
+        (lambda i: float(i > 0), "Warning: only 1 of 40 labelled replies are wrong"),
+    ],
+)
+def test_g2_one_class_is_not_made_certain_in_silence(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    right: Callable[[int], float],
+    why: str,
+) -> None:
+    path, rule, out = (tmp_path / name for name in ("a.jsonl", "rule.json", "o.jsonl"))
+    stated = [round(0.5 + 0.05 * (i % 10), 2) for i in range(40)]
+    rows = [
+        {"question_id": f"q{i}", "confidence": c, "correctness": right(i)}
+        for i, c in enumerate(stated)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("calibrate", path, "--output", rule) == 0
+    said = capsys.readouterr().out
+    assert why in said and "Recalibration: none." in said
+    assert run("decide", path, "--calibration", rule, "--output", out) == 0
+    assert why in capsys.readouterr().out
+    decided = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["recalibrated"] for row in decided] == stated
+
+
+def test_g2_a_flat_map_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.jsonl"
+    order = [*zip([0.2] * 200 + [0.9] * 200, [0, 1] * 200, strict=True)]
+    rows = [
+        {"question_id": i, "confidence": float(a), "correctness": float(b)}
+        for i, (a, b) in enumerate(order)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("calibrate", path, "--output", tmp_path / "rule.json") == 0
+    said = capsys.readouterr().out
+    assert "Warning: every confidence becomes 0.5" in said
+
+
+def test_a5_a_calibration_that_never_closes_its_brackets_is_refused(tmp_path: Path) -> None:
+    rule = tmp_path / "rule.json"
+    rule.write_text("[" * 100_000)
+    new = replies(tmp_path / "a.jsonl", 3)
+    assert run("decide", new, "--calibration", rule, "--output", tmp_path / "o") == 2
 
 
 def test_drift_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

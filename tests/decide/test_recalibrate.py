@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
 
-from metaconf.decide.recalibrate import KINDS, Map, choose, fit
+from metaconf.decide.recalibrate import KINDS, Map, choose, fit, too_little
 from metaconf.metrics import brier
 
 
@@ -60,6 +61,32 @@ def test_the_choice_is_by_held_out_score(slope: float, offset: float, kinds: set
 
 def test_one_question_cannot_be_split() -> None:
     assert choose([0.2, 0.9], [0, 1], ["q", "q"]) == (Map("none"), {})
+
+
+@pytest.mark.parametrize(
+    ("confidence", "right", "why"),
+    [
+        (np.linspace(0.1, 1, 40), [1] * 40, "all 40 labelled replies are right"),
+        (np.linspace(0.1, 1, 40), [0] * 40, "all 40 labelled replies are wrong"),
+        (np.linspace(0.1, 1, 40), [1] * 39 + [0], "only 1 of 40 labelled replies are wrong"),
+        (np.linspace(0.1, 1, 40), [0] * 39 + [1], "only 1 of 40 labelled replies are right"),
+        ([0.2, 0.9, 0.5], [0, 1, 1], "only 1 of 3 labelled replies are wrong"),
+        (np.linspace(0.1, 1, 40), [0.9] * 40, "only 4 of 40 labelled replies are wrong"),
+        ([0.9] * 40, [0, 1] * 20, "all 40 labelled replies state the same confidence, 0.9"),
+    ],
+)
+def test_g2_too_little_leaves_the_confidences_as_they_are(
+    confidence: Any, right: Any, why: str
+) -> None:
+    assert too_little(confidence, right).startswith(why)
+    found, scores = choose(confidence, right, range(len(right)))
+    assert (found, scores) == (Map("none"), {})
+
+
+def test_g2_enough_of_both_is_mapped() -> None:
+    c, y = distorted(0.4, -1.5, 400)
+    assert too_little(c, y) == ""
+    assert choose(c, y, range(400))[0].kind != "none"
 
 
 def test_one_class_stays_finite() -> None:

@@ -12,6 +12,9 @@ from metaconf.metrics import Isotonic, apply_isotonic, brier, fit_isotonic
 from metaconf.metrics.arrays import Array, check_pair, number_questions
 
 FOLDS = 5
+FEWEST = 10
+"""Right replies, and wrong ones, that a map is fitted on at least. Of replies that are all right
+any fit learns "always right", and of a single wrong one little else."""
 CLIP = 0.005
 """Confidences are kept this far from 0 and 1 where their log-odds are taken."""
 
@@ -43,13 +46,30 @@ def fit(kind: str, confidence: ArrayLike, correctness: ArrayLike) -> Map:
     return KINDS[kind](c, y)
 
 
+def too_little(confidence: ArrayLike, correctness: ArrayLike) -> str:
+    """Why no map can be fitted on these rows, in words; "" where one can."""
+    c, y = check_pair(confidence, correctness)
+    right, wrong = float(y.sum()), float((1 - y).sum())
+    if min(right, wrong) == 0:
+        return f"all {len(y)} labelled replies are {'wrong' if right == 0 else 'right'}"
+    if min(right, wrong) < FEWEST:
+        few, kind = min((right, "right"), (wrong, "wrong"))
+        return f"only {few:g} of {len(y)} labelled replies are {kind}, and {FEWEST} are needed"
+    if np.ptp(c) == 0:
+        return f"all {len(c)} labelled replies state the same confidence, {c[0]:g}"
+    return ""
+
+
 def choose(
     confidence: ArrayLike, correctness: ArrayLike, question_ids: Sequence[Hashable]
 ) -> tuple[Map, dict[str, float]]:
     """The kind with the least Brier score on folds that it was not fitted on, fitted on all; and
     the held-out score of each kind. Replies to one question share a fold. At equal scores the
-    earlier of KINDS stays, so that nothing is changed without need."""
+    earlier of KINDS stays, so that nothing is changed without need; and nothing is changed where
+    the rows are `too_little`."""
     c, y = check_pair(confidence, correctness)
+    if too_little(c, y):
+        return Map("none"), {}
     _, place = number_questions(question_ids)
     fold = np.random.default_rng(0).permutation(int(place.max()) + 1)[place] % FOLDS
     parts = [fold == k for k in range(FOLDS) if (fold == k).any() and (fold != k).any()]

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from metaconf.decide.abstain import Rule, certify
-from metaconf.decide.recalibrate import Map, choose
+from metaconf.decide.recalibrate import KINDS, Map, choose, too_little
 from metaconf.decide.replies import Row, read
 from metaconf.errors import UserError
 from metaconf.records import write_jsonl
+from metaconf.safe_text import loads_bounded
 
 VERSION = 1
+FLAT = 0.01
+"""Mapped confidences that lie within so little say the same."""
 
 
 def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: str | None) -> str:
@@ -45,6 +48,7 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: s
         "version": VERSION,
         "rule": asdict(rule),
         "map": asdict(mapping),
+        "no_map_because": too_little(c, y),
         "held_out_brier": scores,
         "confidences": sorted(c.tolist()),
         "left_out": len(rows) - len(known),
@@ -53,7 +57,8 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: s
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
-    return f"{_left_out(len(rows) - len(known))}{in_words(rule)}\nRecalibration: {mapping.kind}."
+    lines = [in_words(rule), f"Recalibration: {mapping.kind}.", *_map_words(kept, mapping(c))]
+    return _left_out(len(rows) - len(known)) + "\n".join(lines)
 
 
 def decide(replies: Path, calibration: Path, output: Path, system: str | None) -> str:
@@ -72,6 +77,7 @@ def decide(replies: Path, calibration: Path, output: Path, system: str | None) -
     write_jsonl(output, decided)
     counts = Counter(row["decision"] for row in decided)
     lines = [f"{counts[kind]} of {len(rows)}: {kind}" for kind in ("answer", "abstain", "unknown")]
+    lines += _map_words(kept)
     drift = _drift(np.array(kept["confidences"]), stated)
     return "\n".join([*lines, *drift, *_silence(kept, len(rows) - len(stated), len(rows))])
 
@@ -97,13 +103,29 @@ def in_words(rule: Rule) -> str:
     )
 
 
+def _map_words(kept: dict[str, Any], mapped: np.ndarray | None = None) -> list[str]:
+    """What a user must know of the map: that there is none, and why, or that it is flat."""
+    if why := kept.get("no_map_because"):
+        return [f"Warning: {why}, so the confidences are left as they are; label more replies."]
+    if mapped is not None and len(mapped) > 1 and np.ptp(mapped) < FLAT:
+        return [
+            f"Warning: every confidence becomes {mapped.mean():.2f}: in these replies it does not"
+            " tell right from wrong."
+        ]
+    return []
+
+
 def _calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = loads_bounded(path.read_text(encoding="utf-8"))
         if kept["version"] != VERSION:
             raise UserError(f"{path}: is of version {kept['version']!r}; calibrate again")
         kept["map"]["numbers"] = tuple(map(tuple, kept["map"]["numbers"]))
-        return kept, Rule(**kept["rule"]), Map(**kept["map"])
+        mapping = Map(**kept["map"])
+        if mapping.kind not in KINDS:
+            raise ValueError(mapping.kind)
+        mapping(kept["confidences"])  # its numbers fit its kind
+        return kept, Rule(**kept["rule"]), mapping
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
