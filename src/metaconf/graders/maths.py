@@ -46,6 +46,7 @@ _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LAST = re.compile(
     rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
 )
+_OTHER_LETTERS = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff\u2100-\u214f]")
 _WRAPPED = re.compile(r"[\\$`*]")
 _NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
 _KELVIN = re.compile(r"(?<=\d)K\b")
@@ -189,7 +190,9 @@ def _unwrap(text: str) -> str:
     text = re.sub(r"\\,(?!\d)", " ", text)
     # Bold, not powers: stars that touch a blank or an end on their outer side.
     text = re.sub(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?]|$)", "", text)
-    return text.replace("$", "") if inline and text.count("$") in (1, 2) else text
+    if inline and text.count("$") == 2:
+        return text.replace("$", "")
+    return re.sub(r"\$(?!\s?[\d.])", "", text) if inline else text  # "$5" is an amount
 
 
 def _as_exponent(match: re.Match[str]) -> str:
@@ -344,6 +347,8 @@ def _ask(gold: str, answer: str) -> bool | None:
     """Compare by math-verify: True, False, or None if it cannot read the gold."""
     if not re.search(r"\w", answer) or len(re.findall(r"[({[]", answer)) > _MAX_BRACKETS:
         answer = "?"  # unreadable, and slow to find out
+    if (" | " in answer and " | " not in gold) or _OTHER_LETTERS.search(answer):
+        answer = "?"  # one or the other, in signs or words; math-verify would take a part
     if "=" in answer and "=" not in gold:
         answer = answer.rpartition("=")[2]
     verdict = _WORKER.ask(gold, answer)

@@ -49,9 +49,20 @@ _SCALE_WORDS = {
 }
 _SCALES = {word: value for value, words in _SCALE_WORDS.items() for word in words.split()}
 _LETTERS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-_SMALL = tuple(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-    + ["eleven", "twelve"]
+_SMALL = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
 )
 
 
@@ -76,16 +87,16 @@ _SCALED_PART = re.compile(rf"(?i:({_TERM})((?:[\s-]*{_WORD})+))")
 _SCIENTIFIC = re.compile(
     rf"(?<![\w.^])(?P<number>{NUMBER})\s*(?:[xX×✕✖*·⋅∙•]|\\times|\\cdot|\btimes\b)\s*"
     r"10\s*(?:(?:\^|\*\*)\s*[{(]?\s*(?P<power>[+-]?\d{1,4})\s*[)}]?"
-    r"|\s+to the (?:power (?:of )?)?(?P<spoken>-?\d{1,3})(?:st|nd|rd|th)?(?: power)?)(?![\d.])"
+    r"|\s+to the (?:power (?:of )?)?(?P<spoken>-?\d{1,3})(?:st|nd|rd|th)?(?: power)?)(?!\d|\.\d)"
     rf"|(?<![\w.^])(?P<mantissa>{NUMBER})\s?[eE](?P<exponent>[+-]?\d{{1,4}})(?![\w.]\w|\w)"
-    r"|(?<![\w.^)}*×·])10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<ten>[+-]?\d{1,4})\s*[)}]?(?![\w.^(])"
+    r"|(?<![\w.^)}*×·])10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<ten>[+-]?\d{1,4})\s*[)}]?(?![\w^(]|\.\d)"
 )
 _GROUPED = re.compile(
     # Blanks, apostrophes and underscores, the same one throughout: 12 345 678, 12'345, 12_345.
     rf"(?<![\w.,/])(?P<groups>[1-9]\d{{0,2}}(?P<mark>[{_BLANK}'’_])\d{{3}}(?:(?P=mark)\d{{3}})*)"
     r"(?:,(?P<cents>\d{1,2}))?(?![\d/])(?!,\d)"
-    r"|(?<![\w.,/])(?P<dotted>[1-9]\d{0,2}(?:\.\d{3}){2,})(?:,(?P<dotted_cents>\d+))?(?![\d.])"
-    r"|(?<![\w.,/])(?P<mixed>[1-9]\d{0,2}(?:\.\d{3})+),(?P<mixed_cents>\d{1,2})(?![\d.,])"
+    r"|(?<![\w.,/])(?P<dotted>[1-9]\d{0,2}(?:\.\d{3}){2,})(?:,(?P<dotted_cents>\d+))?(?!\d|\.\d)"
+    r"|(?<![\w.,/])(?P<mixed>[1-9]\d{0,2}(?:\.\d{3})+),(?P<mixed_cents>\d{1,2})(?!\d|[.,]\d)"
     r"|(?<![\w.,/])(?P<indian>[1-9]\d?(?:,\d{2})+,\d{3})(?![\d,])"
 )
 _LATEX_GROUP = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~)(?=\d{3}(?!\d))")
@@ -95,7 +106,11 @@ _PERCENT = re.compile(
     r"|パーセント|퍼센트|بالمئة|بالمائة|प्रतिशत)",
     re.I,
 )
-_MINUS = re.compile(r"(?<!\d )(?<!\) )(?<!\b\w )\b(?:minus|negative)\s+(?=\.?\d)", re.I)
+_MINUS = re.compile(
+    r"(?<!\d )(?<!\) )(?<!\b\w )\b(?:minus|negative)\s+"
+    rf"(?:({'|'.join(_SMALL)})\b(?![ -]\w)|(?=\.?\d))",
+    re.I,
+)
 _AND_A_HALF = re.compile(
     rf"\b(\d+|{'|'.join(_SMALL)}) and (?:(?:an?|one) (half|third|quarter)|(three) quarters)\b", re.I
 )
@@ -186,7 +201,7 @@ def _plain_ascii(text: str) -> str:
     text = _SCIENTIFIC.sub(_expand_power, text)
     text = _SCALED.sub(_multiply, text)
     text = _PERCENT.sub(r"\1%", _PER_MILLE.sub(_as_percent, text))
-    return _MINUS.sub("-", text)
+    return _MINUS.sub(lambda m: f"-{_small(m[1])}" if m[1] else "-", text)
 
 
 def decimal_fractions(text: str) -> str:
@@ -240,6 +255,7 @@ def _ascii_digits(text: str) -> str:
     text = _SUBSCRIPT.sub(lambda m: "_" + m[1].translate(_PLAIN_SCRIPT), text)
     text = _HAN.sub(_han_number, text)
     text = "".join(map(_ascii_character, text.translate(_SIGNS)))
+    text = re.sub(r"(?<=\d)\0", " ", text).replace("\0", "")
     return _BORDER.sub(" ", text)
 
 
@@ -254,7 +270,7 @@ def _spaced_fraction(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _ascii_character(character: str) -> str:
-    """The ASCII digit of a decimal digit, " 1/2" for ½; any other character as it is."""
+    """The ASCII digit of a decimal digit, NUL and "1/2" for ½; any other character as it is."""
     if character.isascii():
         return character
     digit = unicodedata.decimal(character, None)
@@ -264,7 +280,7 @@ def _ascii_character(character: str) -> str:
     if kind != "<fraction>" or len(codes) < 3:
         return character
     fraction = "".join(chr(int(code, 16)) for code in codes).replace("⁄", "/")
-    return f" {fraction}"
+    return f"\0{fraction}"
 
 
 def _han_number(match: re.Match[str]) -> str:

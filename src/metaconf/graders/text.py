@@ -121,9 +121,9 @@ def normalise(text: str) -> str:
     """The normal form of an answer: words and numbers, single spaces.
 
     Dropped: case, optional accents, punctuation, articles before a word, "AD". Unified: dashes,
-    "&"/"and", "%"/"percent", thousands commas, trailing decimal zeros, spelled numbers and ordinals, Roman
-    numerals after a word, units behind a number ("5 km"), "Saint"/"St", initials ("J. K." is "jk"),
-    common names of a few countries when they are the whole answer ("USA" is "united states").
+    "&"/"and", "%"/"percent", thousands commas, trailing decimal zeros, spelled numbers and
+    ordinals, Roman numerals after a word, units behind a number ("5 km"), "Saint"/"St", initials
+    ("J. K." is "jk"), common names of a few countries when they are the whole answer.
     """
     return normal_form(fold(text))
 
