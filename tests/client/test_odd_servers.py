@@ -279,6 +279,25 @@ def test_e1_what_cannot_be_read_counts_and_a_cut_one_is_not_repeated() -> None:
             assert found.wasted_tokens == tries * 110
 
 
+def test_a_reply_of_no_use_is_not_asked_for_under_its_key_again() -> None:
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        if n == 1:
+            assert request.transport is not None
+            request.transport.close()
+        return ok("" if n < 4 else "fine")
+
+    with serving(handler) as server:
+        assert complete_all([asked()], at(server.url), progress=False)[0]
+    keys = [sent["Idempotency-Key"] for sent in server.headers]
+    assert keys[0] == keys[1] and len(set(keys)) == 3  # the first reply was lost
+
+
+def test_an_empty_error_beside_a_good_reply_is_none() -> None:
+    for error in ({"code": None, "message": ""}, {}, None, "", 0, False, []):
+        (found,), server = answered(lambda _, e=error: {**completion("fine"), "error": e})
+        assert (found.text, len(server.asked)) == ("fine", 1)
+
+
 @pytest.mark.parametrize("finish", ["error", "insufficient_system_resource"])
 def test_a_reply_that_was_broken_off_is_tried_again(finish: str) -> None:
     tries = iter([whole({"content": "half"}, finish), completion("fine")])

@@ -51,7 +51,9 @@ def written(value: Any) -> Written | None:
             return None
         message = {"content": text if isinstance(text, str) else None}
     content = message.get("content")
-    said, thought = "".join(_parts(content, False)), "".join(_parts(content, True))
+    said, thought = content, ""
+    if not isinstance(said, str):
+        said, thought = "".join(_parts(content, False)), "".join(_parts(content, True))
     return Written(
         said if said.strip() else "",
         _reasoning(message, thought),
@@ -85,6 +87,8 @@ def used(value: Any) -> tuple[int | None, int | None]:
 
 def count_of(value: Any) -> int | None:
     """A number of tokens: 300, 300.0, "300"; None for all that counts nothing."""
+    if type(value) is int:
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, str):
         value = _number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -87,6 +87,7 @@ class _Call:
     tokens: int = 0
     cost: float = 0.0
     unread: int = 0
+    replies: int = 0
     last: Failure = NO_REPLY
 
     def ended(self, outcome: Outcome) -> Outcome:
@@ -243,12 +244,15 @@ class _Work:
         import aiohttp
 
         sent, endpoint = wire.body(call.request, self.endpoint, shape), self.endpoint
-        # A server that knows the header gives a lost reply again instead of a second one.
-        headers = {"Idempotency-Key": call.key}
+        # A server that knows the header gives a reply that was lost again, instead of a second one;
+        # one that came and is of no use must not come again.
+        again = f"-{call.replies}" if call.replies else ""
+        headers = {"Idempotency-Key": call.key + again}
         try:
             async with session.post(endpoint.url, json=sent, headers=headers) as reply:
                 # JSON is UTF-8, whatever encoding a header names.
                 text = (await reply.read()).decode("utf-8-sig", "replace")
+                call.replies += 1
                 return wire.read(reply.status, reply.headers, text, endpoint, shape)
         except aiohttp.ClientError as error:
             said = endpoint.hide(str(error) or type(error).__name__)

@@ -115,16 +115,16 @@ def read(
     """What a reply to a request in `shape` means; every text that is shown is without the key."""
     value = _object(text)
     good = 200 <= status < 300
-    error = value.get("error") if isinstance(value, dict) else None
+    error = _has_error(value)
+    tokens = used(value)
+    price = cost(*tokens, endpoint)
     if good and not error:
-        verdict = _completion(value, text, endpoint)
+        verdict = _completion(value, text, tokens, price, endpoint)
     else:
         shown = _shown(value, text, endpoint)
         said = Error(_status(value) if good else status, _words(value), shown)
         verdict = _refused(said, value, headers, shape or endpoint.learnt.shape)
-    tokens_in, tokens_out = used(value)
-    price = cost(tokens_in, tokens_out, endpoint)
-    return Read(verdict, (tokens_in or 0) + (tokens_out or 0), price, good and not error)
+    return Read(verdict, (tokens[0] or 0) + (tokens[1] or 0), price, good and not error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,13 @@ def _names(text: str, key: str) -> bool:
     return re.search(rf"(?<![A-Za-z]){key}(?![A-Za-z_])", text) is not None
 
 
-def _completion(value: Any, text: str, endpoint: Endpoint) -> Verdict:
+def _completion(
+    value: Any,
+    text: str,
+    tokens: tuple[int | None, int | None],
+    price: float | None,
+    endpoint: Endpoint,
+) -> Verdict:
     said = written(value)
     if said is None:
         return Again("malformed", f"no choices in {_shown(value, text, endpoint)[:_SHOWN]!r}")
@@ -186,16 +192,8 @@ def _completion(value: Any, text: str, endpoint: Endpoint) -> Verdict:
         return Again("server", "the reply was broken off")
     if not said.content:
         return _nothing(said, endpoint)
-    tokens_in, tokens_out = used(value)
-    return Completion(
-        said.content,
-        tokens_in,
-        tokens_out,
-        cost(tokens_in, tokens_out, endpoint),
-        finish_reason=said.finish,
-        logprobs=said.logprobs,
-        reasoning=said.reasoning,
-    )
+    more = {"finish_reason": said.finish, "logprobs": said.logprobs, "reasoning": said.reasoning}
+    return Completion(said.content, *tokens, price, **more)
 
 
 def _nothing(said: Written, endpoint: Endpoint) -> Verdict:
@@ -241,6 +239,12 @@ def _object(text: str) -> Any:
     except ValueError:
         return None
     return value[0] if isinstance(value, list) and value else value
+
+
+def _has_error(value: Any) -> bool:
+    """Whether a body holds an error; some servers send an empty one beside every good reply."""
+    error = value.get("error") if isinstance(value, dict) else None
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _error(value: Any) -> dict[str, Any]:
