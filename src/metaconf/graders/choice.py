@@ -7,7 +7,8 @@ counts. Choices numbered 1 to 99 or lettered in lower case are read alike.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import pairwise
 
 from metaconf.graders.letters import ALONE, SEVERAL, affirmed, read_letter, undressed
@@ -20,7 +21,9 @@ _LABEL = re.compile(
     r"(?:(?P<line>^|\n)[ \t]*|(?<=[\s;,]))(?:[(（\[](?P<round>[A-Za-z]|\d\d?)[)）\]]:?"
     r"|(?P<bare>[A-Za-z]|\d\d?)(?:[.．):：][ \t]|[、．]))[ \t]*(?=\S)"
 )
-_NO_LETTER: frozenset[str] = frozenset()
+
+
+_Label = tuple[str, re.Match[str]]
 
 
 @lru_cache(maxsize=4096)
@@ -31,11 +34,11 @@ def choices(prompt: str) -> dict[str, str]:
     of each line before one within lines, letters before numbers. Lower-case labels come as
     capitals.
     """
-    labels = list(_LABEL.finditer(prompt))
-    at_lines = [label for label in labels if label["line"] is not None]
+    labels = [(_name(label), label) for label in _LABEL.finditer(prompt)]
+    at_lines = [one for one in labels if one[1]["line"] is not None]
     for found in (at_lines, labels):
-        for numbered in (False, True):
-            run = _run([one for one in found if _name(one).isdecimal() == numbered])
+        for first in ("A", "F", "1"):  # some tests take turns with A to E and F to K
+            run = _run(found, first)
             if run:
                 return _texts(prompt, run)
     return {}
@@ -45,19 +48,20 @@ def _name(label: re.Match[str]) -> str:
     return (label["round"] or label["bare"]).upper()
 
 
-def _run(labels: list[re.Match[str]]) -> list[re.Match[str]]:
+def _run(labels: list[_Label], first: str) -> list[_Label]:
     """The last of the longest runs of at least two labels that follow each other."""
-    best: list[re.Match[str]] = []
+    best: list[_Label] = []
     for start, label in enumerate(labels):
-        run = [label]
-        for other in labels[start + 1 :]:
-            if _name(other) in _following(_name(run[-1])):
-                run.append(other)
-        if len(run) > 1 and len(run) >= len(best) and _name(label) in "A1F":
-            best = run
+        if label[0] == first:
+            run = [label]
+            for other in labels[start + 1 :]:
+                if other[0] in _following(run[-1][0]):
+                    run.append(other)
+            best = run if len(run) > 1 and len(run) >= len(best) else best
     return best
 
 
+@cache
 def _following(name: str) -> tuple[str, ...]:
     """The labels that may come next: tests that letter F to K leave I out."""
     if name.isdecimal():
@@ -65,11 +69,13 @@ def _following(name: str) -> tuple[str, ...]:
     return (chr(ord(name) + 1), "J") if name == "H" else (chr(ord(name) + 1),)
 
 
-def _texts(prompt: str, run: list[re.Match[str]]) -> dict[str, str]:
-    ends = [after.start() for _, after in pairwise(run)] + [len(prompt)]
-    texts = (prompt[label.end() : end] for label, end in zip(run, ends, strict=True))
-    found = {_name(label): text for label, text in zip(run, texts, strict=True)}
-    return {name: (text.splitlines() or [""])[0].strip(" \t;,") for name, text in found.items()}
+def _texts(prompt: str, run: list[_Label]) -> dict[str, str]:
+    ends = [after.start() for _, (_, after) in pairwise(run)] + [len(prompt)]
+    found: dict[str, str] = {}
+    for (name, label), end in zip(run, ends, strict=True):
+        text = prompt[label.end() : end]
+        found[name] = text.partition("\n")[0].strip(" \t\r;,")
+    return found
 
 
 def grade_choice(question: Question, answer: str) -> tuple[float | None, str]:
@@ -82,28 +88,28 @@ def grade_choice(question: Question, answer: str) -> tuple[float | None, str]:
     Several letters, or a letter beside another choice's text, are wrong. Otherwise the text is
     graded like a short answer among the choices.
     """
-    listed = choices(question.prompt)
-    golds, text = _gold(question, listed)
-    if not golds and text is None:
+    asked = _asked(question.prompt, question.targets[0].texts)
+    if not asked.golds and asked.text is None:
         return None, "not graded: the reference is neither a letter nor a choice of the prompt"
     answer = last_box(answer) or answer
-    form = normalise(answer)
-    if text and any(form == normalise(f"{gold} {text}") for gold in golds):
-        return 1.0, "right letter and text"
     bare = undressed(answer)
-    if (named := _letters_of(answer, listed)) and not ALONE.fullmatch(bare):
-        right = not golds.isdisjoint(named)
+    form = normalise(answer)
+    if form in asked.both:
+        return 1.0, "right letter and text"
+    named = asked.letters.get(form)
+    if named and not ALONE.fullmatch(bare):
+        right = not asked.golds.isdisjoint(named)
         return (1.0, "right text") if right else (0.0, "another choice's text")
-    letter, rest = read_letter(bare, frozenset(listed or LETTERS))
+    letter, rest = read_letter(bare, asked.known)
     if letter == SEVERAL:
         return 0.0, "names several letters"
     if letter is None:
-        return _by_text(question, listed, text, answer)
-    if not golds:
+        return _by_text(question, asked, answer)
+    if not asked.golds:
         return 0.0, "a letter, but the choices have none"
-    if _names_other(rest, letter, listed):
+    if rest and _names_other(rest, letter, asked):
         return 0.0, "letter and text disagree"
-    return (1.0, "right letter") if letter in golds else (0.0, "wrong letter")
+    return (1.0, "right letter") if letter in asked.golds else (0.0, "wrong letter")
 
 
 def same_choice(a: str, b: str) -> bool:
@@ -113,38 +119,55 @@ def same_choice(a: str, b: str) -> bool:
     return first == second if first or second else normalise(a) == normalise(b)
 
 
-def _gold(question: Question, listed: dict[str, str]) -> tuple[frozenset[str], str | None]:
-    """The right letters, several where a choice stands twice, and the right text."""
-    texts = [t.strip() for t in question.targets[0].texts if t.strip()]
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a question lists and wants: the right letters, several where a choice stands twice."""
+
+    known: frozenset[str]
+    letters: dict[str, frozenset[str]]  # normal form of a choice's text → its letters
+    texts: tuple[str, ...]
+    golds: frozenset[str]
+    text: str | None
+    both: frozenset[str]  # normal forms of right letter and text together
+
+
+@lru_cache(maxsize=4096)
+def _asked(prompt: str, texts: tuple[str, ...]) -> _Asked:
+    listed = choices(prompt)
+    letters: dict[str, frozenset[str]] = {}
+    for name, text in listed.items():
+        if form := normalise(text):
+            letters[form] = letters.get(form, frozenset()) | {name}
+    golds, text = _gold([t.strip() for t in texts if t.strip()], listed)
+    golds = golds or letters.get(normalise(text or ""), frozenset())
+    both = frozenset(normalise(f"{gold} {text}") for gold in golds) if text else frozenset[str]()
+    known = frozenset(listed or LETTERS)
+    return _Asked(known, letters, tuple(listed.values()), golds, text, both)
+
+
+def _gold(texts: list[str], listed: dict[str, str]) -> tuple[frozenset[str], str | None]:
     known = listed or LETTERS
     letters = [t.upper() for t in texts if len(t) <= 2 and t.upper() in known]
     others = [t for t in texts if t.upper() not in letters]
     text = others[0] if others else listed.get(letters[0]) if letters else None
-    return frozenset(letters) or _letters_of(text or "", listed), text
+    return frozenset(letters), text
 
 
-def _letters_of(text: str, listed: dict[str, str]) -> frozenset[str]:
-    form = normalise(text)
-    return frozenset(k for k, v in listed.items() if normalise(v) == form) if form else _NO_LETTER
-
-
-def _names_other(rest: str, letter: str, listed: dict[str, str]) -> bool:
+def _names_other(rest: str, letter: str, asked: _Asked) -> bool:
     """Whether what stands beside a letter is, or lists, the text of another choice."""
-    own = _letters_of(rest, listed)
-    if letter in own or not rest.strip():
+    own = asked.letters.get(normalise(rest), frozenset())
+    if letter in own:
         return False
     parts = re.split(r"\s*(?:[,;:/\n]|\.\s|\b(?:or|and|maybe|perhaps)\b)\s*", affirmed(rest))
-    named = own.union(*(_letters_of(part, listed) for part in parts))
+    named = own.union(*(asked.letters.get(normalise(part), frozenset()) for part in parts))
     return bool(named - {letter})
 
 
-def _by_text(
-    question: Question, listed: dict[str, str], text: str | None, answer: str
-) -> tuple[float | None, str]:
-    if text is None:
+def _by_text(question: Question, asked: _Asked, answer: str) -> tuple[float | None, str]:
+    if asked.text is None:
         return 0.0, "no letter found"
-    right = normalise(text)
-    wrong = (Target((t,), 0.0) for t in listed.values() if normalise(t) != right)
+    right = normalise(asked.text)
+    wrong = (Target((text,), 0.0) for text in asked.texts if normalise(text) != right)
     # The choices' own words are no cover for naming two of them.
-    bare = Question(question.id, "", (Target((text,)), *wrong))
+    bare = Question(question.id, "", (Target((asked.text,)), *wrong))
     return grade_short(bare, answer)

@@ -106,6 +106,7 @@ def undressed(answer: str) -> str:
     return _QUOTED.sub(r"\1", text.replace("’", "'")).strip()
 
 
+@lru_cache(maxsize=65536)
 def read_letter(answer: str, known: frozenset[str]) -> tuple[str | None, str]:
     """(letter, the text beside it); letter "" if several are named, None if none is."""
     whole = ALONE.fullmatch(answer)

@@ -14,9 +14,9 @@ from functools import lru_cache
 import regex
 
 from metaconf.graders.carriers import carried, denies
-from metaconf.graders.dates import Date, covers, find_dates, without_dotted
 from metaconf.graders.places import levels
-from metaconf.graders.text import fold, is_number, normal_form, normalise, numbers, words
+from metaconf.graders.text import fold, normal_form, normalise, words
+from metaconf.graders.values import FILLER, core, measured, valued, whole_date
 from metaconf.records import Question, Target
 
 Verdict = tuple[float | None, str]
@@ -24,16 +24,6 @@ Verdict = tuple[float | None, str]
 _MAX_WORDS = 40
 _MAX_CHARS = 2000
 
-_FILLER_WORDS = """
-    am is was are were be been being it its this that these those there here he she they i we you
-    his her their my in on at to from by as for with within into so then well yes ok okay a an the
-    answer correct right final would will should think thought believe guess say suppose know sure
-    called named known located found lies lie situated probably likely definitely certainly
-    currently actually simply just only exactly about around approximately roughly circa has had
-    have do does did won wrote made born died country city state town nation continent currency
-    capital year date place person name number total result equals which who what where when how
-    me think im ive id thats utc sir during throughout"""
-_FILLER = frozenset(_FILLER_WORDS.split())
 _GENERIC_OF = re.compile(
     r"\b(?:country|nation|state|city|town|county|continent|island|province|year) of\s+"
     r"(?=[\ue000-\uf8ff])"
@@ -50,7 +40,7 @@ _NEGATED = re.compile(
 )
 _ANYTHING_BUT = re.compile(r"\b(?:anything|everything|anywhere|everywhere|all|nothing) but\b")
 _SPLIT = re.compile(
-    r"(,(?!\d{3}\b)|[;/|()\[\]\n]|[.!?:](?=\s|$)|\s-+\s"
+    r"(,(?!\d{3}\b)|[;|()\[\]\n]|/(?!\d)|(?<!\d)/|[.!?:](?=\s|$)|\s-+\s"
     r"|\b(?:or|and|maybe|perhaps|possibly|alternatively|also|either|versus|vs)\b)"
 )
 _CONTRAST_WORDS = "or / | maybe perhaps possibly alternatively also either versus vs"
@@ -64,8 +54,8 @@ _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
 _DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
 # What makes another name: "C" is not named by "C++", "C#" or "C♭", "A" by "A*", "1" by "0.1".
-_OTHER_NAME = re.compile(r"[.,]\d|\+|#(?!\w)|♭|(?<![\w*]\w)\*(?![\w*])")
-_WITHIN_NUMBER = re.compile(r"\d[.,]")
+_OTHER_NAME = re.compile(r"(?<=\d)[.,/]\d|\+|#(?!\w)|♭|(?<![\w*]\w)\*(?![\w*])")
+_WITHIN_NUMBER = re.compile(r"\d[.,/](?=\d)")
 _SIGNED_WORD = regex.compile(r"[^\W_]+(?:\++|#|♭|-(?![\w-])|(?<=(?<![\w*])\w)\*)?")
 
 
@@ -92,6 +82,8 @@ def grade_short(question: Question, answer: str) -> Verdict:
         return 0.0, f"longer than {_MAX_CHARS} characters"
     for said in (answer, *(inside := carried(answer))):
         credit = _equal(question.targets, said)
+        if credit is None:
+            credit = measured(question.targets, said)
         if credit is not None:
             return credit, "matches"
     answer = _PRIVATE.sub(" ", inside[-1] if inside else answer)
@@ -113,34 +105,16 @@ def answer_key(answer: str) -> str:
     written year-month-day. Only the first 2,000 characters count.
     """
     head, comma, tail = answer[:_MAX_CHARS].partition(",")
-    if comma and levels(_core(normalise(tail))) == {3}:
+    if comma and levels(core(normalise(tail))) == {3}:
         answer = head
     inside = carried(answer)
     folded = fold(inside[-1] if inside else answer[:_MAX_CHARS])
-    date = _whole_date(folded)
+    date = whole_date(folded)
     if date:
         time = f" {date.time[0]}:{date.time[1]:02}" if date.time else ""
         return f"{date.year}-{date.month}-{date.day}{time}"
     form = normal_form(folded)
-    return _core(form) or form
-
-
-@lru_cache(maxsize=4096)
-def _whole_date(folded: str) -> Date | None:
-    """The one date that a folded text is, filler words aside."""
-    dates, rest = find_dates(folded)
-    return dates[0] if len(dates) == 1 and not _core(normal_form(rest)) else None
-
-
-@lru_cache(maxsize=65536)
-def _core(form: str) -> str:
-    tokens = form.split()
-    start, end = 0, len(tokens)
-    while start < end and tokens[start] in _FILLER:
-        start += 1
-    while end > start and tokens[end - 1] in _FILLER:
-        end -= 1
-    return normal_form(" ".join(tokens[start:end]))
+    return core(form) or form
 
 
 def _equal(targets: Sequence[Target], answer: str) -> float | None:
@@ -170,7 +144,7 @@ def _contained(question: Question, answer: str) -> Verdict:
         return 0.0, "no match (a denial in another language)"
     affirmed = affirm(marked)
     unmarked = _unmark(affirmed, marks) if affirmed != marked else folded
-    named = _valued(question, unmarked) or _named(question, affirmed, marks, answer)
+    named = _right_values(question, unmarked) or _named(question, affirmed, marks, answer)
     if len(named) > 1:
         return 0.0, "names several answers"
     if named:
@@ -180,7 +154,7 @@ def _contained(question: Question, answer: str) -> Verdict:
 
 def _mark(match: re.Match[str] | regex.Match[str], marks: dict[str, str]) -> str:
     text, (start, end) = match.string, match.span()
-    if _OTHER_NAME.match(text, end) or _WITHIN_NUMBER.fullmatch(text, max(0, start - 2), start):
+    if _OTHER_NAME.match(text, end) or (start > 1 and _WITHIN_NUMBER.match(text, start - 2)):
         return match[0]
     return f" {marks.get(normal_form(match[0]), match[0])} "
 
@@ -207,8 +181,8 @@ def _marks(targets: tuple[Target, ...]) -> tuple[dict[str, str], frozenset[str]]
 def _names(targets: tuple[Target, ...]) -> list[list[str]]:
     """The words of each known answer that is no date, as in folded text; the longest first."""
     texts = {fold(text) for target in targets for text in target.texts}
-    texts = {text for text in texts if not _whole_date(text)}
-    texts |= {core for text in texts if (core := _core(normal_form(text)))}
+    texts = {text for text in texts if not whole_date(text)}
+    texts |= {bare for text in texts if (bare := core(normal_form(text)))}
     found = (_words_of(text) for text in texts)
     named = (names for names in found if names)
     return sorted(named, key=lambda names: (-len(names), -len(names[-1])))
@@ -247,55 +221,17 @@ def affirm(folded: str) -> str:
     return "".join(" " if piece == "but" else piece for piece in pieces)
 
 
-def _valued(question: Question, text: str) -> set[int]:
-    """Rule 3: the targets that are dates or numbers and whose value a folded text has."""
-    values = _values(question.targets)
-    if not values:
-        return set()
-    dates, _ = find_dates(text)
-    alone = _only_numbers(without_dotted(text), question.prompt)
-    year = dates[0].year if len(dates) == 1 else None
-    best = set(best_target(question.targets).values())
-    return {i for i, gold in values if i in best and _agrees(gold, dates, {year}, alone)}
-
-
-def _agrees(gold: Date | str, dates: list[Date], year: set[str | None], alone: set[str]) -> bool:
-    if isinstance(gold, Date):
-        return bool(dates) and all(covers(gold, date) for date in dates)
-    return gold in year or alone == {gold}
-
-
-@lru_cache(maxsize=4096)
-def _values(targets: tuple[Target, ...]) -> tuple[tuple[int, Date | str], ...]:
-    """(index of a target, its date or number), for each reference that is one."""
-    found = ((i, _value(text)) for i, target in enumerate(targets) for text in target.texts)
-    return tuple((i, value) for i, value in found if value)
-
-
-def _value(gold: str) -> Date | str | None:
-    folded = fold(gold)
-    if date := _whole_date(folded):
-        return date
-    form = normal_form(folded)
-    single = len(numbers(form.split())) == 1 and _is_value(form) and not find_dates(folded)[0]
-    return form if single else None
-
-
-def _is_value(form: str) -> bool:
-    number, _, unit = form.partition(" ")
-    return is_number(number) and unit in ("", "percent", "bc")
-
-
-def _only_numbers(text: str, prompt: str) -> set[str]:
-    found = set(numbers(words(text.rpartition("=")[2])))
-    return found - set(numbers(words(fold(prompt)))) or found
+def _right_values(question: Question, text: str) -> set[int]:
+    """Rule 3: the targets named by value; of equal ones, the one that pays most."""
+    named = valued(question.targets, question.prompt, text)
+    return named & set(best_target(question.targets).values()) if named else named
 
 
 def _named(question: Question, text: str, marks: dict[str, str], raw: str) -> set[int]:
     """Rule 4: the targets named, empty where something else stands beside them."""
     best = best_target(question.targets)
     keys = {mark: key for key, mark in marks.items()}
-    known = _FILLER | set(words(fold(question.prompt)))
+    known = FILLER | set(words(fold(question.prompt)))
     capitals = {fold(word) for word in re.findall(r"\b[^\W\d_a-z]\w*", raw)}
     pieces = _SPLIT.split(_GENERIC_OF.sub("", text))
     chunks = [
@@ -329,7 +265,7 @@ def _chunks(part: str, marks: dict[str, str]) -> list[str]:
     """Maximal runs of words between filler words; a run that is a known answer as its mark."""
     chunks: list[list[str]] = [[]]
     for token in words(part):
-        if token in _FILLER:
+        if token in FILLER:
             chunks.append([])
         else:
             chunks[-1].append(token)
