@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from metaconf.errors import UserError
+from metaconf.safe_text import clean_text, loads_bounded
 
 FACTS = "metaconf.json"
 """The file in the folder of a model or of a prepared set that says what it was made from."""
@@ -131,31 +133,47 @@ class Reward(_Json):
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows to `path` in one step: readers see the old file or the whole new one."""
+    """Write rows to `path` in one step: readers see the old file or the whole new one.
+
+    Half a surrogate pair is written as U+FFFD. What fails leaves no file behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as out:
-        for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8") as out:
+            for row in rows:
+                line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+                out.write(clean_text(line) + "\n")
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object). Empty and broken lines raise UserError with the line."""
+    """Yield (line number from 1, object), texts cleaned as by `safe_text.clean_text`.
+
+    Empty and broken lines raise UserError with the line.
+    """
     try:
-        source = path.open(encoding="utf-8-sig")
+        source = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     with source:
-        for number, line in enumerate(source, 1):
+        lines = (line for raw in source for line in raw.rstrip(b"\r\n").split(b"\r"))
+        for number, line in enumerate(lines, 1):
             yield number, _object(path, number, line)
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    line = line.removeprefix(BOM_UTF8) if number == 1 else line
     if not line.strip():
         raise UserError(f"{path}:{number}: the line is empty; remove it")
     try:
-        row = json.loads(line)
+        # Some writers encode half a surrogate pair by itself; it becomes U+FFFD.
+        row = loads_bounded(line.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}:{number}: not UTF-8 ({error}); save it as UTF-8") from error
     except ValueError as error:
         raise UserError(f"{path}:{number}: not JSON ({error}); one JSON object a line") from error
     if not isinstance(row, dict):

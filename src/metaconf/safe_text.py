@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 DEPTH = 100
@@ -51,6 +52,17 @@ def clean_value(value: Any) -> Any:
         return [clean_value(item) for item in value]
     if isinstance(value, dict):
         return {clean_value(name): clean_value(item) for name, item in value.items()}
+    return value
+
+
+def finite(value: Any) -> Any:
+    """A JSON value with None for NaN and infinities, which strict JSON cannot hold."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
     return value
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from metaconf.engines.store import append_replies, collect, read_replies
 from metaconf.errors import UserError
-from metaconf.records import Question, Reply, Target
+from metaconf.records import Question, Reply, Target, read_jsonl, write_jsonl
 
 QUESTIONS = [Question(f"q{i}", f"Question {i}?", (Target(("yes",)),)) for i in range(6)]
-REPLY = Reply("q0", -1, 'a "quote"\r\nline\u2028 \U0001f98a \ud800', "ok", 7, 0.1 + 0.2)
+REPLY = Reply("q0", -1, 'a "quote"\r\nline\u2028 \U0001f98a \ufffd', "ok", 7, 0.1 + 0.2)
 
 
 class Asked:
@@ -45,6 +45,52 @@ def test_replies_come_back_exactly(tmp_path: Path) -> None:
     append_replies(tmp_path / "r.jsonl", [REPLY])
     append_replies(tmp_path / "r.jsonl", [Reply("q1", 0, "")])
     assert read_replies(tmp_path / "r.jsonl") == {("q0", -1): REPLY, ("q1", 0): Reply("q1", 0, "")}
+
+
+@pytest.mark.parametrize("half", ["\ud83d", "\ude00", "\ude00\ud83d", "\udcff"])
+def test_a3_half_a_surrogate_pair_is_read_as_a_replacement(tmp_path: Path, half: str) -> None:
+    path, broken = tmp_path / "r.jsonl", Reply("q0", 0, f"Answer: {half}")
+    asked = [Question("q0", "Who?", ())]
+    fresh = collect(path, asked, (0,), lambda questions, samples, keep: keep([broken]))
+    assert fresh["q0", 0].text == "Answer: " + "\ufffd" * len(half)
+    assert collect(path, asked, (0,), Asked()) == fresh  # resumed: the same text
+    append_replies(path, [broken])  # as earlier versions wrote it
+    assert read_replies(path) == fresh
+    write_jsonl(tmp_path / "w.jsonl", [{"text": broken.text, half: half}])
+    assert next(read_jsonl(tmp_path / "w.jsonl"))[1]["text"] == fresh["q0", 0].text
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.jsonl", "w.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"[" * 100_000, "nested"),
+        (b'{"a":' * 100_000, "nested"),
+        (b'{"a": %s}' % (b"9" * 5000), "digits"),
+        (b'{"a": "\xff"}', "UTF-8"),
+    ],
+    ids=["lists", "objects", "digits", "bytes"],
+)
+def test_a5_what_cannot_be_read_is_refused_with_its_line(
+    tmp_path: Path, line: bytes, why: str
+) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"{}\r\n" + line + b"\n")
+    with pytest.raises(UserError, match=rf"r\.jsonl:2: not .*{why}") as error:
+        list(read_jsonl(path))
+    assert len(str(error.value)) < 300
+
+
+def test_what_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        write_jsonl(tmp_path / "w.jsonl", [{"a": 1}, {"a": float("nan")}])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_may_begin_with_a_mark_and_end_its_lines_in_any_way(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n{"a": 2}\r{"a": "\xed\xa0\xbd"}\n{"a": 4}')
+    assert list(read_jsonl(path)) == [(i, {"a": a}) for i, a in enumerate([1, 2, "\ufffd", 4], 1)]
 
 
 @pytest.mark.parametrize("kept", range(1, 40, 6))

@@ -67,3 +67,43 @@ def test_a_bad_line_is_named(
     assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 2
     assert said in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a3_half_a_surrogate_pair_in_any_field_is_reported(tmp_path: Path) -> None:
+    said = "Answer: x\ud83d\nSelf-reflection: y\nConfidence: 7"
+    fields = ("text", "answer", "family", "question_id", "system", "truth")
+    lines = [*({**LINES[0], name: said} for name in fields), {**LINES[3], "reply": said}]
+    path, out = write(tmp_path / "r.jsonl", lines), tmp_path / "out"
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0
+    assert (out / "report.html").exists()
+    written = (out / "replies.jsonl").read_text(encoding="utf-8")
+    assert all("x\ufffd" in line for line in written.splitlines())
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[" * 100_000, "r.jsonl:6: not JSON (brackets nested"),
+        ('{"question_id": 1, "confidence": ' + "9" * 5000 + "}", "r.jsonl:6: not JSON (a whole"),
+        ('{"question_id": 1, "confidence": ' + "9" * 4000 + "}", "r.jsonl:6: confidence is 9999"),
+    ],
+    ids=["brackets", "too many digits", "many digits"],
+)
+def test_a5_brackets_and_digits_without_end_are_one_line(
+    line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = write(tmp_path / "r.jsonl", LINES), tmp_path / "out"
+    path.write_text(path.read_text() + line + "\n")
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 2
+    err = capsys.readouterr().err
+    assert said in err and len(err) < 300 and err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_any_type_in_a_field_that_is_only_shown(tmp_path: Path) -> None:
+    values: list[object] = [float("nan"), float("inf"), ["a", {"b": float("nan")}], {}, 5]
+    fields = ("prompt", "truth", "family", "cause", "split", "why", "text", "answer", "extra")
+    lines = [{**LINES[0], name: value} for name in fields for value in values]
+    path = write(tmp_path / "r.jsonl", [*LINES, *lines])
+    assert main(["evaluate", "--replies", str(path), "--output_dir", str(tmp_path / "out")]) == 0

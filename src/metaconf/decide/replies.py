@@ -13,6 +13,7 @@ from typing import Any
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
+from metaconf.safe_text import finite
 
 Row = dict[str, Any]
 
@@ -42,7 +43,8 @@ def read_reply(where: str, raw: Row) -> Row:
     if question is None:
         raise UserError(f"{where}: names no question; give question_id or question")
     check_numbers(where, raw)
-    row = {**raw, "question_id": str(question)}
+    # NaN elsewhere, which pandas writes for nothing, could not be written again.
+    row = {name: finite(value) for name, value in raw.items()} | {"question_id": str(question)}
     if "confidence" in raw:
         return row
     text = raw.get("reply", raw.get("text"))
@@ -59,4 +61,5 @@ def check_numbers(where: str, row: Row) -> None:
         value = row.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value <= 1):
-            raise UserError(f"{where}: {name} is {value!r}; give a number from 0 to 1, or null")
+            shown = repr(value)[:40]
+            raise UserError(f"{where}: {name} is {shown}; give a number from 0 to 1, or null")

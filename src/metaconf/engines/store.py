@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from metaconf.errors import UserError
 from metaconf.records import Question, Reply, read_jsonl
+from metaconf.safe_text import clean_text
 
 Key = tuple[str, int]
 """(question id, sample)."""
@@ -25,8 +27,8 @@ Ask = Callable[[Sequence[Question], tuple[int, ...], Callable[[list[Reply]], Non
 def read_replies(path: Path) -> dict[Key, Reply]:
     """The replies in `path` (none if it is not there). Cuts a torn last line off the file.
 
-    Of two replies with one key the later counts. Raises UserError for a broken line before the
-    last, or one that is no reply.
+    Of two replies with one key the later counts; half a surrogate pair is U+FFFD. Raises UserError
+    for a broken line before the last, or one that is no reply.
     """
     if not path.exists():
         return {}
@@ -61,6 +63,8 @@ def collect(
     with tqdm(total=total, initial=total - todo, desc=label, unit="reply") as bar:
 
         def keep(batch: list[Reply]) -> None:
+            # As it is read back: a run that goes on from the file sees the same text.
+            batch = [replace(reply, text=clean_text(reply.text)) for reply in batch]
             append_replies(path, batch)
             stored.update({(reply.question_id, reply.sample): reply for reply in batch})
             bar.update(len(batch))
