@@ -106,19 +106,19 @@ def closing_of(opened: str) -> str | None:
     match = _AT_BRACKET.match(opened)
     if not match or not match["tag"]:
         return None
-    turned = re.sub(r"begin|start|prefix|open", _turned, opened, count=1, flags=re.IGNORECASE)
-    if turned != opened:
-        return turned
-    lead = opened[0]
-    return None if "|" in opened[:2] else f"{lead}/{match['name']}{opened[-1]}"
+    if "|" not in opened[:2]:
+        return f"{opened[0]}/{match['name']}{opened[-1]}"
+    turned = _BEGIN.sub(_turned, opened, count=1)
+    return turned if turned != opened else None
 
 
+_BEGIN = re.compile(r"(?<![a-z])(?:begin|start|prefix|open)(?![a-z])", re.IGNORECASE)
 _CLOSINGS = (
     (
-        r"(?:<\|start\|>assistant)?<\|channel\|>",
+        rf"{_HEADER}<\|channel\|>",
         "<|end|><|start|>assistant<|channel|>final<|message|>",
     ),
-    (r"(?:<\|start\|>assistant)?\s?to=", "<|eom|><|start|>assistant to=user<|message|>"),
+    (rf"{_HEADER}\s?to=", "<|eom|><|start|>assistant to=user<|message|>"),
     (r"<\|channel>", "<channel|>"),
     (r"<unused94>", "<unused95>"),
     (r"\[unused16\]", "[unused17]"),

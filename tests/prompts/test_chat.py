@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from jinja2.exceptions import TemplateError
 
 from metaconf.engines.local import LocalModel
+from metaconf.errors import UserError
 from metaconf.prompts.chat import (
     ANSWER_ONLY,
     EXAMPLES,
@@ -59,6 +61,92 @@ def test_training_and_serving_ask_alike(tokenizer_of: Callable[..., Any], system
     assert asked.startswith("<|im_start|>" + ("system\n" if system else "user\n") + ANSWER_ONLY)
     assert asked.endswith(f"{QUESTION}<|im_end|>\n<|im_start|>assistant\nAnswer:")
     assert asked.count("Answer:") == ANSWER_ONLY.count("Answer:") + len(EXAMPLES) + 1
+
+
+PLAIN = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\nOPENED{% endif %}"
+)
+
+
+@pytest.fixture
+def opening(tokenizer_of: Callable[..., Any]) -> Callable[[str], Any]:
+    """A tokenizer whose template ends in the given text."""
+
+    def made(opened: str) -> Any:
+        tokenizer = copy.deepcopy(tokenizer_of())
+        tokenizer.chat_template = PLAIN.replace("OPENED", opened)
+        return tokenizer
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"),
+    [
+        ("<think>\n", "<think>\n\n</think>\n\n"),
+        ("<think>", "<think></think>"),
+        ("<think>\nOkay, ", "<think>\nOkay, </think>"),
+        ("<thought>\n", "<thought>\n\n</thought>\n\n"),
+        ("<seed:think>", "<seed:think></seed:think>"),
+        ("<think:opensource>", "<think:opensource></think:opensource>"),
+        ("<ifm|think_fast>", "<ifm|think_fast></ifm|think_fast>"),
+        ("[THINK]", "[THINK][/THINK]"),
+        ("◁think▷", "◁think▷◁/think▷"),
+        ("<|START_THINKING|>", "<|START_THINKING|><|END_THINKING|>"),
+        ("<|begin_of_thought|>\n", "<|begin_of_thought|>\n\n<|end_of_thought|>\n\n"),
+        ("<|think:start|>", "<|think:start|><|think:end|>"),
+        ("<|inner_prefix|>", "<|inner_prefix|><|inner_suffix|>"),
+        ("<|channel>thought\n", "<|channel>thought\n\n<channel|>\n\n"),
+        ("<unused94>thought\n", "<unused94>thought\n\n<unused95>\n\n"),
+        (
+            "<|channel|>analysis<|message|>",
+            "<|channel|>analysis<|message|><|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+        (
+            "Here are my reasoning steps:\n",
+            "Here are my reasoning steps:\n[BEGIN FINAL RESPONSE]\n",
+        ),
+    ],
+)
+def test_d3_thinking_that_a_template_opens_is_closed(
+    opening: Callable[[str], Any], opened: str, closed: str
+) -> None:
+    tokenizer = opening(opened)
+    prompt = render(tokenizer, messages(QUESTION))
+    assert tokenizer.decode(prompt).endswith(f"<|im_start|>assistant\n{closed}")
+    assert tuple(prompt) == LocalModel(None, tokenizer).reply_prompt(QUESTION)
+    good = format_reply("Ecuador", "I know it.", 0.9)
+    assert parse_reply(closed + good).confidence == 0.9
+
+
+@pytest.mark.parametrize(
+    "closed", ["", "<think>\n\n</think>\n\n", "</think>", "<|channel|>final<|message|>"]
+)
+def test_d3_a_template_that_leaves_nothing_open_is_left_alone(
+    opening: Callable[[str], Any], closed: str
+) -> None:
+    tokenizer = opening(closed)
+    chat = messages("Is <think> a tag? <think>")
+    assert render(tokenizer, chat) == tokenizer.apply_chat_template(
+        chat, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+
+
+@pytest.mark.parametrize("switch", ["enable_thinking", "thinking"])
+def test_d3_a_template_s_own_switch_comes_first(opening: Callable[[str], Any], switch: str) -> None:
+    off = f"{{% if {switch} is defined and not {switch} %}}<think> </think>"
+    tokenizer = opening(off + "{% else %}<think>{% endif %}")
+    text = tokenizer.decode(render(tokenizer, messages(QUESTION)))
+    assert text.endswith("assistant\n<think> </think>")
+
+
+@pytest.mark.parametrize("opened", ["<|think|>", "<|content_thinking|>"])
+def test_d3_thinking_that_cannot_be_closed_is_refused(
+    opening: Callable[[str], Any], opened: str
+) -> None:
+    with pytest.raises(UserError, match=r"not closed .*set tokenizer\.chat_template"):
+        render(opening(opened), messages(QUESTION))
 
 
 def test_without_system_loses_no_turn() -> None:

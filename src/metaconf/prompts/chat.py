@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from metaconf.errors import UserError
+from metaconf.thinking import closing_of_prompt
 
 Message = dict[str, str]
 
@@ -85,23 +86,71 @@ def without_system(chat: Sequence[Message]) -> list[Message]:
 def render(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
     """Token ids of the conversation up to where the assistant's reply begins.
 
-    A template that refuses the system role (it raises) gets the instruction in the user turn.
-    Raises UserError for a tokenizer without a chat template.
+    A template that refuses the system role (it raises) gets the instruction in the user turn. One
+    that opens a block of thinking for the assistant gets it closed, empty: a reply begins with its
+    answer, and stage 1 would train answers as thoughts. Training and evaluation ask alike.
+    Raises UserError for a tokenizer without a chat template, and for a block that cannot be closed.
     """
     from jinja2.exceptions import TemplateError
 
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
-            f"{getattr(tokenizer, 'name_or_path', 'the tokenizer')}: has no chat template: a "
+            f"{_named(tokenizer)}: has no chat template: a "
             "base model? Name its instruct or chat version, or set tokenizer.chat_template"
         )
     try:
-        return _apply(tokenizer, chat)
+        tokens = _apply(tokenizer, chat, tokenize=True)
     except TemplateError:
-        return _apply(tokenizer, without_system(chat))
+        chat = without_system(chat)
+        tokens = _apply(tokenizer, chat, tokenize=True)
+    if closing_of_prompt(tokenizer.decode(tokens[-_TAIL:])) == "":
+        return tokens
+    return _closed(tokenizer, chat, tokens)
 
 
-def _apply(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
+_TAIL = 48
+"""So many tokens at the end of a prompt show whether it leaves thinking open."""
+_NO_THINKING = {"enable_thinking": False, "thinking": False}
+"""The switches that templates have for it; jinja passes over those that one has not."""
+
+
+def _apply(tokenizer: Any, chat: Sequence[Message], tokenize: bool, **switches: Any) -> Any:
     return tokenizer.apply_chat_template(
-        list(chat), add_generation_prompt=True, tokenize=True, return_dict=False
+        list(chat), add_generation_prompt=True, tokenize=tokenize, return_dict=False, **switches
     )
+
+
+def _closed(tokenizer: Any, chat: Sequence[Message], tokens: list[int]) -> list[int]:
+    """The prompt with its block of thinking closed: by the template's own switch where that does
+    it, else by the marker of its convention."""
+    text = _apply(tokenizer, chat, tokenize=False)
+    if not (opened := text[_reply_at(tokenizer, chat, text) :]) or closing_of_prompt(opened) == "":
+        return tokens  # what looked open is the question's
+    without = _apply(tokenizer, chat, tokenize=False, **_NO_THINKING)
+    if closing_of_prompt(without[_reply_at(tokenizer, chat, without, **_NO_THINKING) :]) == "":
+        return _tokens(tokenizer, without)
+    closing = closing_of_prompt(opened)
+    if not closing or closing_of_prompt(opened + closing) != "":
+        raise UserError(
+            f"{_named(tokenizer)}: its chat template ends in thinking that is not closed"
+            f" ({opened[-40:]!r}), and how to close it is not known; set tokenizer.chat_template to"
+            " one that does not open it"
+        )
+    return _tokens(tokenizer, text + closing)
+
+
+def _reply_at(tokenizer: Any, chat: Sequence[Message], text: str, **switches: Any) -> int:
+    """Where in a rendered prompt the conversation ends and the assistant's turn begins."""
+    whole = tokenizer.apply_chat_template(list(chat), tokenize=False, **switches)
+    if text.startswith(whole) and len(whole) < len(text):
+        return len(whole)
+    said = chat[-1]["content"].strip()
+    return text.rfind(said) + len(said) if said in text else 0
+
+
+def _tokens(tokenizer: Any, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _named(tokenizer: Any) -> str:
+    return getattr(tokenizer, "name_or_path", None) or "the tokenizer"
