@@ -46,6 +46,7 @@ _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LAST = re.compile(
     rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
 )
+_SPELLED = re.compile(r"[A-Za-z][A-Za-z -]+")
 _OTHER_LETTERS = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff\u2100-\u214f]")
 _WRAPPED = re.compile(r"[\\$`*]")
 _NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
@@ -116,6 +117,8 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
         return False
     gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
     number, unit = with_unit(gold)
+    if number is None and _SPELLED.fullmatch(gold):
+        number = read_value(answer_key(gold))
     if number is not None:
         verdict = _compare_number(number, unit, answer, bare_percent)
         if verdict is not None:

@@ -217,7 +217,8 @@ _FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,4})/(\d{1,4})(?![\w/]|
 
 def _as_decimal(match: re.Match[str]) -> str:
     whole, above, below = int(match[1] or 0), int(match[2]), int(match[3])
-    if not 0 < above < below and (match[1] or below > 20 or below < 2 or above % below == 0):
+    score = below < 2 or above % below == 0 or (below > 20 and above < 32)
+    if not 0 < above < below and (match[1] or score):
         return match[0]  # a date, a score, 24/7
     value = whole + Fraction(above, below)
     return _decimal(value) if _ends(value) else f"{value.numerator}/{value.denominator}"

@@ -14,8 +14,9 @@ from functools import lru_cache
 import regex
 
 from metaconf.graders.carriers import carried, denies
+from metaconf.graders.measures import other_currency
 from metaconf.graders.places import levels
-from metaconf.graders.text import fold, normal_form, normalise, words
+from metaconf.graders.text import fold, normal_form, normalise, other_accents, words
 from metaconf.graders.values import FILLER, core, measured, valued, whole_date
 from metaconf.records import Question, Target
 
@@ -51,6 +52,7 @@ _ASIDE = re.compile(
     r"|the\b.*\b(?:of|in|from|by|who|that|which)\b)"
 )
 _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
+_SIGNED_OTHERWISE = re.compile(r"[^\x00-\x7f]|[$]|dollar|euro|pound|yen|rupee", re.IGNORECASE)
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
 _DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
 # What makes another name: "C" is not named by "C++", "C#" or "C♭", "A" by "A*", "1" by "0.1".
@@ -75,11 +77,24 @@ def grade_short(question: Question, answer: str) -> Verdict:
        the prompt, asides ("the capital of …", "in …") and places of another level ("Mali, West
        Africa", "Quito, Ecuador"); another name in a list, or anything after "or", is a hedge and
        wrong, even if it is another target: two targets named earn nothing.
+    Wrong after all where currency or accents are stated on both sides and differ ("$5", "€5").
     """
     if not any(normalise(text) for target in question.targets for text in target.texts):
         return None, "not graded: the question has no reference answer"
     if len(answer) > _MAX_CHARS:
         return 0.0, f"longer than {_MAX_CHARS} characters"
+    verdict = _graded(question, answer)
+    if verdict[0] and _SIGNED_OTHERWISE.search(answer) and _all_differ(question.targets, answer):
+        return 0.0, "another currency, or other accents"
+    return verdict
+
+
+def _all_differ(targets: Sequence[Target], answer: str) -> bool:
+    texts = [text for target in targets for text in target.texts]
+    return all(other_currency(text, answer) or other_accents(text, answer) for text in texts)
+
+
+def _graded(question: Question, answer: str) -> Verdict:
     for said in (answer, *(inside := carried(answer))):
         credit = _equal(question.targets, said)
         if credit is None:

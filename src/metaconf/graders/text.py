@@ -106,6 +106,28 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", bare).casefold().translate(_LETTERS)
 
 
+def other_accents(gold: str, answer: str) -> bool:
+    """Whether a word of both is written with accents in each, and with others ("má", "mà").
+
+    A word without any agrees with every spelling: accents are often left out when typing.
+    """
+    if gold.isascii() or answer.isascii():
+        return False
+    wanted: dict[str, set[str]] = {}
+    for word, bare in _accented(gold):
+        wanted.setdefault(bare, set()).add(word)
+    return any(
+        word != bare and bare in wanted and not wanted[bare] & {word, bare}
+        for word, bare in _accented(answer)
+    )
+
+
+def _accented(text: str) -> list[tuple[str, str]]:
+    """Each word of a text with its accents and without."""
+    words = regex.findall(r"[^\W\d_]+", unicodedata.normalize("NFD", visible(text).casefold()))
+    return [(word, _OPTIONAL.sub("", word)) for word in words]
+
+
 def visible(text: str) -> str:
     """The text without characters that cannot be seen: joiners, direction and format marks."""
     if text.isascii():

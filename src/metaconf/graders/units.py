@@ -44,7 +44,8 @@ _TEMPERATURES = {"coulomb": "degree_Celsius", "farad": "degree_Fahrenheit"}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _CASED = re.compile(
     r"(?<=\d)\s*(?:(?:°|º|\bdeg(?:rees?)?\.?|\\circ|\^\\circ|\^\{\\circ\}|\\degree)\s*([CF])\b|([℃℉])"
-    r"|([mM](?:Wh?|VA?|A|Hz|Pa|J|N|eV|Ω|bar|mol|cal|g|L|l|s)|[kKMGT](?:B|b|bps|bit))(?![\w²³]))"
+    r"|([kmMGTµμ]?(?:Ω|\u2126)|[mM](?:m|Wh?|VA?|A|Hz|Pa|J|N|eV|bar|mol|cal|g|L|l|s)"
+    r"|[kKMGT](?:B|b|bps|bit))(?![\w²³]))"
 )
 _NEVER_IN_PROSE = frozenset(("in", "a", "at", "as", "are", "on", "d", "t", "s", "m", "bar", "an"))
 
@@ -80,7 +81,7 @@ def stated_unit(text: str) -> str:
 @lru_cache(maxsize=4096)
 def unit_name(raw: str) -> str | None:
     """The one name of a unit in any of its spellings ("km", "Kilometres"), None if unknown."""
-    text = raw.replace("µ", "μ").replace("Ω", "Ω").replace("²", "2").replace("³", "3")
+    text = raw.replace("µ", "μ").replace("\u2126", "Ω").replace("²", "2").replace("³", "3")
     text = re.sub(r"°|º|\^?\{?\\circ\}?|\\degree|\bdeg(?:rees?)?\b\.?", "degree ", text).strip()
     text = " ".join(text.replace("\\", " ").rstrip(".").split())
     parts = _PARTED.split(text)
