@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
+from metaconf.report import fonts
 from metaconf.report.load import Bin, Figure, System
 from metaconf.report.svg import AFTER, BEFORE, INK, LINE, MUTED, OTHERS
 
@@ -90,7 +91,8 @@ def gaps(rows: Sequence[tuple[str, Figure, Figure]]) -> Canvas:
 
 def label(text: str, width: int = 34) -> str:
     """Text fit for a chart: printable, and short. Names come from files and may hold anything."""
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    drawn = fonts.in_chart(text)
+    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in drawn)
     return clean if len(clean) <= width else clean[: width - 1] + "…"
 
 

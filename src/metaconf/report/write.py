@@ -8,7 +8,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,20 +16,24 @@ import jinja2
 import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
-from metaconf.report import charts, view
+from metaconf.report import charts, fonts, view
 from metaconf.report.load import Run, System, load_run
 from metaconf.report.pack import Packed, pack
 from metaconf.report.svg import inline
+from metaconf.safe_text import clean_text
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn figure: its element for the page, what it is called, and its file's stem."""
+    """A drawn figure: its element for the page, what it is called, its file's stem, and names
+    that stand in it as numbers."""
 
     svg: Markup
     title: str
     stem: str
+    names: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,20 @@ def write_report(run: Path) -> Path:
         matplotlib.rc("svg", hashsalt="metaconf")
         matplotlib.rc("font", size=8)
         matplotlib.rc("lines", linewidth=1.6)
-        drawn = _draw(content, run / "figures")
+        with fonts.named(_names(content)):
+            drawn = _draw(content, run / "figures")
     packed = pack(content.replies, {system.key: system.name for system in content.systems})
     return _write(run / "report.html", _render(content, drawn, packed))
+
+
+def _names(run: Run) -> Iterator[str]:
+    """All names that stand in charts."""
+    yield from (system.name for system in run.systems)
+    for rows in run.curves.values():
+        yield from (name for row in rows for name in row)
+    if run.systems:
+        for name, _, _ in view.gap_rows(run.systems[-1]):
+            yield name.partition("=")[2] or name
 
 
 def _draw(run: Run, folder: Path) -> Charts:
@@ -121,7 +136,19 @@ def _save(canvas: Canvas, folder: Path, stem: str, title: str) -> Chart:
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}):
         canvas.savefig(text, format="svg", metadata=metadata)
-    return Chart(Markup(inline(text.getvalue(), stem, charts.label(title, 200))), title, stem)
+    names = fonts.key(one.get_text() for one in canvas.findobj(Text))  # pyright: ignore
+    _write_key(folder / f"{stem}.txt", names)
+    svg = Markup(inline(text.getvalue(), stem, charts.label(title, 200)))
+    return Chart(svg, title, stem, names)
+
+
+def _write_key(path: Path, names: Sequence[tuple[str, str]]) -> None:
+    """What numbers in a chart's files stand for, beside them."""
+    lines = [f"{number} {clean_text(' '.join(name.split()))}\n" for number, name in names]
+    if lines:
+        path.write_text("".join(lines), encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def file_stem(text: str) -> str:
