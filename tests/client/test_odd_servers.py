@@ -345,6 +345,25 @@ def test_e2_a_key_that_a_server_refuses_is_left_out_from_then_on(
     assert "top_logprobs" not in server.asked[-1] or key != "logprobs"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Response format json_object is not supported by this model",
+        "JSON mode is not supported",
+        "Invalid value for `response_format`",
+        {"message": "no", "param": "response_format.type"},
+    ],
+    ids=str,
+)
+def test_e2_a_form_of_reply_by_another_name(message: Any) -> None:
+    def say(sent: Any) -> Any:
+        refused = web.json_response({"error": message}, status=400)
+        return refused if "response_format" in sent else completion("fine")
+
+    (found,), server = answered(say, asked(json=True))
+    assert (found.text, len(server.asked)) == ("fine", 2)
+
+
 def test_e2_several_keys_and_the_name_of_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
     def say(sent: Any) -> Any:
         if "max_tokens" in sent:

@@ -184,7 +184,7 @@ def test_tokens_are_counts_or_unknown(usage: Any) -> None:
         assert count is None or (type(count) is int and 0 <= count <= 10**12)
 
 
-REFUSALS = st.one_of(TEXTS, st.sampled_from(wire.CAN_GO).map("{} must not be".format))
+REFUSALS = st.one_of(TEXTS, st.sampled_from(list(wire.CAN_GO)).map("{} must not be".format))
 
 
 @given(st.lists(REFUSALS.map(lambda text: json.dumps({"error": text})), max_size=6))

@@ -34,8 +34,14 @@ NEVER = (501, 505)
 """Statuses of what this server does not do at all."""
 OURS = ("invalid_request_error", "context_length_exceeded", "content_filter", "bad_request")
 """Codes and types of an error that the same request would get again."""
-CAN_GO = ("response_format", "temperature", "seed", "top_logprobs", "logprobs")
-"""Keys of a request that it can do without."""
+CAN_GO = {
+    "response_format": r"response[ _]format|json_object|json_schema|json[ _-]mode",
+    "temperature": "temperature",
+    "seed": "seed",
+    "top_logprobs": "top_logprobs",
+    "logprobs": "logprobs?",
+}
+"""Keys of a request that it can do without, and what errors call them."""
 _COMPLAINT = re.compile(
     r"support|default|must|unknown|unrecogni[sz]ed|invalid|allow|permitted|extra|expected"
     r"|not available|deprecated|cannot",
@@ -175,7 +181,7 @@ def _reshaped(value: Any, text: str, shape: Shape) -> Shape | None:
 
 
 def _names(text: str, key: str) -> bool:
-    return re.search(rf"(?<![A-Za-z]){key}(?![A-Za-z_])", text) is not None
+    return re.search(rf"(?<![A-Za-z])(?:{CAN_GO[key]})(?![A-Za-z_])", text, re.I) is not None
 
 
 def _completion(

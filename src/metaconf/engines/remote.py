@@ -16,6 +16,7 @@ from metaconf.client import Completion, Endpoint, Failure, Outcome, Request, com
 from metaconf.engines.logprobs import span_probability
 from metaconf.engines.sampler import GREEDY, Sampling
 from metaconf.prompts.chat import Message
+from metaconf.prompts.slots import clean
 from metaconf.records import Question, Reply, Span
 
 AT_ONCE = 1000
@@ -104,7 +105,8 @@ def _tell(found: Sequence[Outcome]) -> None:
 
 
 def _why(some: Sequence[Failure]) -> str:
-    kinds = [f"{one.kind} ({one.detail[:_SHOWN]})" for one in some]
+    # A refusal is what a model wrote: not fit for a terminal as it is.
+    kinds = [f"{one.kind} ({' '.join(clean(one.detail).split())[:_SHOWN]})" for one in some]
     return "; ".join(list(dict.fromkeys(kinds))[:3])
 
 
