@@ -1,6 +1,7 @@
 """The reply format: every value comes back, nothing is invented, nothing raises."""
 
 import random
+import re
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from metaconf.records import Parsed
 from metaconf.reply import format_reply, parse_reply, token_spans
+from metaconf.safe_text import as_seen
 
 GOOD = "Answer: Quito\nSelf-reflection: I doubt it.\nConfidence: 8"
 
@@ -148,6 +150,164 @@ def test_problems_are_named_with_their_place(text: str, problem: str) -> None:
     assert problem in parsed.problems and not parsed.well_formed
 
 
+DRAFT = "Answer: Lima\nSelf-reflection: a draft\nConfidence: 2\n"
+HARMONY = "<|start|>assistant<|channel|>final<|message|>"
+CONVENTIONS = [  # what opens thinking, and what closes it: as chat templates in use have it
+    ("<think>", "</think>"),
+    ("<THINK>", "</THINK>"),
+    ("< think >", "< / think >"),
+    ('<think effort="high">', "</think>"),
+    ("<think>\n<think>\n", "</think>"),
+    ("<think>one<think>two</think>", "</think>"),
+    ("<think>one</think><think>", "</think>"),
+    ("<think>\n", "\n</think>\n<answer>\n"),
+    ("<think>\n", "\n</think>\n\n<response>\n"),
+    ("<Thought>\n", "\n</Thought>\n<Output>\n"),
+    ("<thought>", "</thought>"),
+    ("<thought>I close with </think>", "</thought>"),
+    ("<thinking>", "</thinking>"),
+    ("<antThinking>", "</antThinking>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<reflection>", "</reflection>"),
+    ("<analysis>", "</analysis>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<inner_monologue>", "</inner_monologue>"),
+    ("<chain_of_thought>", "</chain_of_thought>"),
+    ('<details type="reasoning">', "</details>"),
+    ("<思考>", "</思考>"),
+    ("&lt;think&gt;", "&lt;/think&gt;"),
+    ("\\<think\\>", "\\</think\\>"),
+    ("＜think＞", "＜/think＞"),
+    ("<th\u200bink>", "</think\u2066>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<mm:think>", "</mm:think>"),
+    ("<think:opensource>", "</think:opensource>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<ifm|think_fast>", "</ifm|think_fast>"),
+    ("[THINK]", "[/THINK]"),
+    ("[unused16]", "[unused17]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|think_start|>", "<|think_end|>"),
+    ("<|think:start|>", "<|think:end|>"),
+    ("<|thinking|>", "<|/thinking|>"),
+    ("<|think|>", "<|end|><|begin|>assistant<|content|>"),
+    ("<|begin_of_thought|>\n", "\n<|end_of_thought|>\n<|begin_of_solution|>\n"),
+    ("<|START_THINKING|>", "<|END_THINKING|><|START_RESPONSE|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),
+    ("<unused94>thought\n", "<unused95>"),
+    ("<|channel>thought\n", "<channel|>"),
+    ("<|channel|>analysis<|message|>", "<|end|>"),
+    ("<|channel|>analysis<|message|>", "<|end|>" + HARMONY),
+    ("<|start|>assistant<|channel|>analysis<|message|>", "<|end|>\n" + HARMONY),
+    ("<|channel|>commentary to=functions.f <|constrain|>json<|message|>", "<|end|>" + HARMONY),
+    ("analysis", "assistantfinal"),
+    ("<|content_thinking|>", "<|end_message|><|content_text|>"),
+    (" to=self<|message|>", "<|eom|><|start|>assistant to=user<|message|>"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|><|open|>response<|sep|>"),
+    ("/think\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    ("Here is my thought process:\n", "\nHere is my response:\n"),
+    ("Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]\n"),
+]
+
+
+@pytest.mark.parametrize(("opening", "closing"), CONVENTIONS)
+def test_d1_a_draft_is_never_taken(opening: str, closing: str) -> None:
+    for draft in (DRAFT, "\n" + DRAFT, "Lima?\n" + DRAFT):
+        parsed = check(opening + draft + closing + GOOD)
+        assert (parsed.answer, parsed.reflection) == ("Quito", "I doubt it.")
+        assert parsed.confidence == 0.8 and parsed.thinking and "Lima" in parsed.thinking
+        said = ("Quito", 0.8), ("Quito", None), (None, None), (None, 0.8)
+        for text in (
+            opening + draft,  # cut off
+            opening + draft + closing,
+            draft + closing + GOOD,  # opened by the prompt
+            GOOD + "\n" + opening + draft + closing,
+            GOOD + "\n" + opening + draft,
+            opening + closing + opening + draft + closing + GOOD,
+            f"Sure. {opening}\n{draft}{closing}{GOOD}",
+            f"Answer: Quito\nSelf-reflection: so {opening}{draft}{closing}\nConfidence: 8",
+            f"Answer: Quito\nSelf-reflection: so {opening}{draft}",
+        ):
+            parsed = check(text)
+            assert (parsed.answer, parsed.confidence) in said, text
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("<think>", "</think>"), ("<thought>", "</thought>")]
+)
+def test_d1_answer_and_confidence_come_from_one_block(opening: str, closing: str) -> None:
+    between = f"Answer: Lima\n{opening}no{closing}\nSelf-reflection: hm\nConfidence: 9"
+    assert check(between).confidence is None
+    assert check(f"Answer: {opening}Lima?{closing}Quito\nConfidence: 9").answer is None
+    twice = "Answer: Lima\nSelf-reflection: a\nConfidence: 2\nSelf-reflection: b\nConfidence: 9"
+    assert check(twice).confidence == 0.2 and not check(twice).well_formed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + "<|im_end|>",
+        GOOD + "<|return|>",
+        GOOD + "\n</answer>",
+        HARMONY + GOOD,
+        f"<answer>\n{GOOD}\n</answer>",
+        GOOD.replace("Quito", "<answer>Quito</answer>"),
+        f"<think>hm</think>{GOOD}</s>",
+    ],
+)
+def test_wrappers_and_ends_of_a_message_are_passed_over(text: str) -> None:
+    parsed = check(text)
+    assert parsed.well_formed, parsed.problems
+    assert (parsed.answer, parsed.confidence) == ("Quito", 0.8)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "<reflection>I doubt it</reflection>",
+        "my <plan> was good",
+        "a < b and c > d",
+        "[Thinking, Fast and Slow] says so",
+        "[a] and <b>bold</b>, see <https://example.org>",
+        "Here is my reasoning: I know it",
+        "analysis of thought, assistant",
+    ],
+)
+def test_mark_up_and_turns_of_phrase_stay_in_the_reflection(words: str) -> None:
+    parsed = check(GOOD.replace("I doubt it.", words))
+    assert parsed.well_formed, parsed.problems
+    assert (parsed.reflection, parsed.confidence) == (words, 0.8)
+
+
+@pytest.mark.parametrize("dash", "-‐‑‒–—−﹣－­ _")
+@pytest.mark.parametrize("colon", ":：﹕∶")
+def test_d2_labels_with_any_dash_and_colon(dash: str, colon: str) -> None:
+    text = f"Answer{colon} Quito\n**Self{dash}reflection{colon}** hm\nＣonfidence {colon} ８／１０"
+    parsed = check(text)
+    assert (parsed.answer, parsed.reflection, parsed.confidence) == ("Quito", "hm", 0.8)
+    assert parsed.well_formed
+
+
+@pytest.mark.parametrize("mark", "\u200b\u200e\u2066\u2069\ufeff\u00ad\u2060\u061c\ufe0f\U000e0041")
+def test_c4_invisible_characters_are_passed_over(mark: str) -> None:
+    everywhere = mark + mark.join(GOOD) + mark
+    parsed = check(everywhere)
+    assert parsed.well_formed and parsed.confidence == 0.8
+    assert parsed.answer and parsed.answer.replace(mark, "") == "Quito"
+    assert check(GOOD.replace("Quito", mark)).answer is None
+    assert check(GOOD.replace("Quito", f"**{mark}Quito**{mark}")).answer in (
+        "Quito",
+        f"Quito{mark}",
+    )
+
+
+def test_c4_what_belongs_to_a_sign_stays_with_it() -> None:
+    for answer in ("❤\ufe0f", "می\u200cخواهم", "👩\u200d🔬", "🏴\U000e0067\U000e0062\U000e007f"):
+        assert check(GOOD.replace("Quito", answer)).answer == answer
+        assert parse_reply(format_reply(answer, "b", 0.5)).answer == answer
+
+
 def test_missing_is_not_zero_and_zero_is_not_missing() -> None:
     assert confidence("0") == 0.0 and confidence("none") is None
 
@@ -193,6 +353,7 @@ def test_labels_in_a_reflection_become_prose() -> None:
     assert parsed.reflection == "Confidence: 3 Answer: Lima  **Confidence:** 9"
 
 
+HOLDS_TAG = re.compile(r"[<\[◁&]|here|assistant").search
 LINES = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(
     st.sampled_from(
         [
@@ -226,17 +387,18 @@ def test_format_then_parse_gives_the_same(
     try:
         text = format_reply(answer, reflection, c, thinking)
     except ValueError:
-        assert "<think>" in (answer + reflection) or not (answer.strip() and reflection.strip())
+        seen = [as_seen(value)[0] for value in (answer, reflection, thinking or "")]
+        assert any(map(HOLDS_TAG, seen)) or not (seen[0].strip() and seen[1].strip())
         return
     parsed = parse_reply(text)
     assert parsed.well_formed, parsed.problems
     assert (parsed.confidence, parsed.thinking) == (c, thinking)
     assert parsed.answer and parsed.reflection
     assert text == format_reply(parsed.answer, parsed.reflection, c, thinking)
-    if "**" not in answer:
-        assert parsed.answer == answer.strip()
-    if "**" not in reflection and ":" not in reflection:
-        assert parsed.reflection == reflection.strip()
+    if "**" not in as_seen(answer)[0]:
+        assert as_seen(parsed.answer)[0] == as_seen(answer)[0].strip()
+    if "**" not in (seen := as_seen(reflection)[0]) and ":" not in seen:
+        assert as_seen(parsed.reflection)[0] == seen.strip()
 
 
 def check(text: str) -> Parsed:
@@ -310,6 +472,20 @@ def test_fuzz_mutated_replies() -> None:
         "Answer:**\n",
         "<think></think>",
         "Answer\t",
+        "<thought>x</think>",
+        "<think>x",
+        "<plan>x</plan>",
+        "x<|end|>",
+        "<|channel|>analysis<|message|>x",
+        "<|start|>assistant",
+        "<answer>\nAnswer: x\n",
+        "Here is my reasoning:\n",
+        "Here is my response:\n",
+        "assistantfinal",
+        "<think " + "a" * 80,
+        "\u200b",
+        "\u200bx",
+        "＜",
     ],
 )
 def test_hostile_text_takes_linear_time(unit: str) -> None:

@@ -194,6 +194,14 @@ class _Scan:
     def counts(self, opened: Mark, end: int) -> bool:
         return not opened.plain or self.labelled(opened.end, end)
 
+    def reaches_on(self, opened: Mark) -> bool:
+        """Whether what is never closed is thinking: in the middle of a line, a plain word is prose
+        unless an answer follows."""
+        if not opened.plain or self.answered(opened.end):
+            return True
+        before = self.text[max(0, opened.start - 40) : opened.start].rstrip(" \t")
+        return before[-1:] in ("", "\n") and self.labelled(opened.end, len(self.text))
+
     def labelled(self, start: int, end: int) -> bool:
         place = bisect_left(self.labels, start)
         return place < len(self.labels) and self.labels[place] < end
@@ -208,13 +216,12 @@ class _Scan:
 
     def drafts(self) -> Drafts:
         size = len(self.text)
-        unclosed = next((m.start for m in self.stack if self.counts(m, size)), None)
-        if unclosed is not None:
-            opened = next(m for m in self.stack if m.start == unclosed)
+        opened = next((mark for mark in self.stack if self.reaches_on(mark)), None)
+        if opened is not None:
             self.regions.append(Region(opened.start, opened.end, size, size))
         if self.regions and self.text[: self.regions[0].start].strip():
             self.stray.append(self.regions[0].start)
-        return Drafts(self.mask(), tuple(self.regions), tuple(self.stray), unclosed)
+        return Drafts(self.mask(), tuple(self.regions), tuple(self.stray), opened and opened.start)
 
     def mask(self) -> str:
         """Line ends for thinking, so that a label after it starts a line; blanks for markers, so
