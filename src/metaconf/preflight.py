@@ -42,6 +42,7 @@ from metaconf.errors import UserError
 from metaconf.questions import load_questions
 from metaconf.records import read_jsonl
 from metaconf.rewards.recipes import recipe_of
+from metaconf.safe_text import loads_bounded
 
 RESUME_KEY = "resume_from_checkpoint"
 STATE = "trainer_state.json"
@@ -284,7 +285,7 @@ def mark_run(output_dir: Path, asked: Mapping[str, Any], resume: bool) -> None:
         partial.replace(marker)
         return
     try:
-        before = json.loads(marker.read_text(encoding="utf-8"))
+        before = loads_bounded(marker.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{marker}: not JSON ({error}); start anew in another folder") from error
     _refuse_other(output_dir, before, json.loads(text))

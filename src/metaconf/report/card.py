@@ -15,6 +15,7 @@ from typing import Any
 from metaconf.errors import UserError
 from metaconf.records import FACTS
 from metaconf.report.load import Figure, Run, System, load_run
+from metaconf.safe_text import loads_bounded
 
 DIAGRAM = "reliability.png"
 MEASURES = {
@@ -66,7 +67,7 @@ def _facts(model: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the folder of a model that MetaConf trained")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return loads_bounded(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); train the model again") from error
 

@@ -6,7 +6,6 @@ number becomes None and keeps its reason. A broken file is refused with its plac
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, cast
 
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
+from metaconf.safe_text import loads_bounded
 
 Row = dict[str, Any]
 
@@ -112,7 +112,7 @@ def number(value: object) -> float | None:
 
 def _read_object(path: Path) -> Row:
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        value = loads_bounded(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable JSON ({error}); write it again") from error
     return _object(value, path, "the file")
