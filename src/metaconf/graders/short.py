@@ -154,7 +154,7 @@ def _contained(question: Question, answer: str) -> Verdict:
     marks, first_words = _marks(question.targets)
     marked = folded = fold(answer)
     if any(word in folded for word in first_words):
-        marked = _finder(question.targets).sub(lambda match: _mark(match, marks), folded)
+        marked = _mark_names(folded, question.targets, marks)
     if denies(marked.split()):
         return 0.0, "no match (a denial in another language)"
     affirmed = affirm(marked)
@@ -167,11 +167,11 @@ def _contained(question: Question, answer: str) -> Verdict:
     return 0.0, "no match" if affirmed.strip() == marked.strip() else "no match (denials left out)"
 
 
-def _mark(match: re.Match[str] | regex.Match[str], marks: dict[str, str]) -> str:
-    text, (start, end) = match.string, match.span()
+def _mark(text: str, start: int, end: int, marks: dict[str, str]) -> str:
+    found = text[start:end]
     if _OTHER_NAME.match(text, end) or (start > 1 and _WITHIN_NUMBER.match(text, start - 2)):
-        return match[0]
-    return f" {marks.get(normal_form(match[0]), match[0])} "
+        return found
+    return f" {marks.get(normal_form(found), found)} "
 
 
 @lru_cache(maxsize=4096)
@@ -209,15 +209,39 @@ def _words_of(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _finder(targets: tuple[Target, ...]) -> re.Pattern[str] | regex.Pattern[str]:
-    """What finds known answers in folded text.
+def _by_first_word(targets: tuple[Target, ...]) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = {}
+    for names in _names(targets):
+        found.setdefault(names[0], []).append(names)
+    return found
+
+
+def _mark_names(folded: str, targets: tuple[Target, ...], marks: dict[str, str]) -> str:
+    """Folded text with its known answers as marks. (Words are compared one by one: a pattern for
+    each question's answers would take longer to compile than to use.)
 
     Marking whole names first keeps "Trinidad and Tobago" or "Washington, D.C." from being split.
     """
-    shapes = [r"[\W_]+".join(map(re.escape, names)) for names in _names(targets)]
-    # Only `regex` counts marks as parts of words; `re` compiles faster.
-    compiled = (re if all(map(str.isascii, shapes)) else regex).compile
-    return compiled(rf"(?<![\w-])(?:{'|'.join(shapes) or '(?!)'})(?![\w-])")
+    names, words_found = _by_first_word(targets), list(_SIGNED_WORD.finditer(folded))
+    out, at, i = list[str](), 0, 0
+    while i < len(words_found):
+        length = next(
+            (len(n) for n in names.get(words_found[i][0], ()) if _at(words_found, i, n)), 0
+        )
+        if length:
+            start, end = words_found[i].start(), words_found[i + length - 1].end()
+            out += [folded[at:start], _mark(folded, start, end, marks)]
+            at, i = end, i + length - 1
+        i += 1
+    return "".join([*out, folded[at:]])
+
+
+def _at(found: Sequence[regex.Match[str]], i: int, names: Sequence[str]) -> bool:
+    """Whether the words of `names` stand from the `i`-th word on, no hyphen at either end."""
+    if [match[0] for match in found[i : i + len(names)]] != names:
+        return False
+    text, start, end = found[i].string, found[i].start(), found[i + len(names) - 1].end()
+    return text[start - 1 : start] not in ("-", "_") and text[end : end + 1] not in ("-", "_")
 
 
 def _unmark(text: str, marks: dict[str, str]) -> str:
