@@ -559,6 +559,7 @@ def test_e8_a_time_to_wait_is_bounded_or_ignored(
         (400, {"error": "no"}, "refused", 1),
         (422, {"detail": "no"}, "refused", 1),
         (413, "", "refused", 1),
+        (408, "", "server", 2),
         (501, {"error": {"message": "not implemented"}}, "refused", 1),
         (200, {"error": {"type": "invalid_request_error", "message": "no"}}, "refused", 1),
         (200, {"error": {"code": 400, "message": "no"}}, "refused", 1),
