@@ -53,6 +53,7 @@ _ASIDE = re.compile(
 )
 _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
 _SIGNED_OTHERWISE = re.compile(r"[^\x00-\x7f]|[$]|dollar|euro|pound|yen|rupee", re.IGNORECASE)
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
 _DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
 # What makes another name: "C" is not named by "C++", "C#" or "C♭", "A" by "A*", "1" by "0.1".
@@ -89,12 +90,20 @@ def grade_short(question: Question, answer: str) -> Verdict:
     return verdict
 
 
+@lru_cache(maxsize=4096)
+def _all_plain(targets: tuple[Target, ...]) -> bool:
+    return all(_PLAIN_NUMBER.fullmatch(text) for target in targets for text in target.texts)
+
+
 def _all_differ(targets: Sequence[Target], answer: str) -> bool:
     texts = [text for target in targets for text in target.texts]
     return all(other_currency(text, answer) or other_accents(text, answer) for text in texts)
 
 
 def _graded(question: Question, answer: str) -> Verdict:
+    if _PLAIN_NUMBER.fullmatch(answer) and _all_plain(question.targets):
+        credit = _equal(question.targets, answer)  # nothing to be found within
+        return (0.0, "no match") if credit is None else (credit, "matches")
     for said in (answer, *(inside := carried(answer))):
         credit = _equal(question.targets, said)
         if credit is None:
