@@ -12,6 +12,7 @@ REPEATS times, and counted on the other. Votes: 9 replies a held-out question at
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,15 @@ def _vote_figures(right: dict[str, list[float]]) -> dict[str, record.Figure]:
     return found
 
 
+def kept(found: dict[str, record.Figure], notes: str) -> tuple[dict[str, record.Figure], str]:
+    """Figures that need a model stay as they were measured, which the notes say."""
+    path = record.RESULTS / "decisions.json"
+    before = json.loads(path.read_text())["figures"] if path.exists() else {}
+    old = [name for name in before if name not in found]
+    said = f" Measured earlier, with the rule of one start: {', '.join(old)}." if old else ""
+    return before | found, notes + said
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="a trained model whose replies vote")
@@ -197,6 +207,8 @@ def main() -> None:
         found |= votes(arguments.model, arguments.questions, arguments.output_dir)
     command = "python benchmarks/decisions.py --model runs/demo/stage2"
     notes = "samples_saved: by stopping when no further reply of 5 can change the weighted vote."
+    if not arguments.model:
+        found, notes = kept(found, notes)
     path = record.write("decisions", command, found, [0], notes, ("numpy", "scipy"))
     print(path.read_text())
 

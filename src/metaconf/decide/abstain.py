@@ -62,7 +62,7 @@ LEVELS = tuple(k / 20 for k in range(19, -1, -1))
 """Preset, so that they know nothing of the data: .95, .90, … 0."""
 EARLY = 0.95
 """Share of δ for the first walk. Chosen by simulation, as SHARE was: benchmarks/certificate.py."""
-EARLY_GRADED = 0.5
+EARLY_GRADED = 0.75
 SHARE = 0.2
 MOST = 10_000_000
 """More labelled replies than this are not asked for: it counts as "no number would do"."""
