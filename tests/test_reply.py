@@ -206,6 +206,10 @@ CONVENTIONS = [  # what opens thinking, and what closes it: as chat templates in
     (" to=self<|message|>", "<|eom|><|start|>assistant to=user<|message|>"),
     ("<|open|>think<|sep|>", "<|close|>think<|sep|><|open|>response<|sep|>"),
     ("/think\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    ("<|im_start|>think\n", "\n<|im_start|>answer\n"),
+    ("<｜begin▁of▁thinking｜>", "<｜end▁of▁thinking｜>"),
+    ("## Thinking\n\n", "\n\n## Final Response\n\n"),
+    ("**Reasoning:**\n", "\n**Final answer**\n"),
     ("Here is my thought process:\n", "\nHere is my response:\n"),
     ("Here are my reasoning steps:\n", "[BEGIN FINAL RESPONSE]\n"),
 ]
@@ -272,6 +276,7 @@ def test_wrappers_and_ends_of_a_message_are_passed_over(text: str) -> None:
         "[a] and <b>bold</b>, see <https://example.org>",
         "Here is my reasoning: I know it",
         "analysis of thought, assistant",
+        "so:\n## Reasoning\nI know it",
     ],
 )
 def test_mark_up_and_turns_of_phrase_stay_in_the_reflection(words: str) -> None:

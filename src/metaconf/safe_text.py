@@ -72,7 +72,7 @@ def as_seen(text: str) -> tuple[str, list[int] | None]:
     What is invisible is gone; dashes, colons, blanks and full-width forms are ASCII's. Nothing
     else is folded: a superscript two is no 2. None for the places where all stayed in place.
     """
-    if text.isascii() or not _DRESSED.search(text):
+    if text.isascii() or _plain_latin(text) or not _DRESSED.search(text):
         return text, None
     plain = text.translate(_PLAIN)
     if not _UNSEEN.search(plain):
@@ -106,6 +106,15 @@ def loads_bounded(text: str | bytes) -> Any:
     if text.count("[") + text.count("{") > DEPTH and _deeper(value, DEPTH):
         raise ValueError(_TOO_DEEP)
     return clean_value(value) if _ESCAPED_HALF.search(text) else value
+
+
+def _plain_latin(text: str) -> bool:
+    """Whether no regular expression is needed to see that nothing is dressed up."""
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return "\xa0" not in text and "\xad" not in text
 
 
 def _signs(ranges: str) -> list[int]:

@@ -23,9 +23,10 @@ _HEADER = rf"(?:(?:{_NEW_MESSAGE}){_BLANK})?"
 _CHANNEL = r"[^<>\n]{0,80}(?:<\|constrain\|>[^<>\n]{0,40})?<\|message\|>"
 _AT_BRACKET = re.compile(  # bounded repeats keep a text of brackets linear
     rf"""(?P<final>{_HEADER}(?:<\|channel\|>{_BLANK}final{_CHANNEL}|to=user{_BLANK}<\|message\|>
-        |<\|content(?:_text)?\|>)|<\|open\|>{_BLANK}response{_BLANK}<\|sep\|>
+        |<\|content(?:_text)?\|>)|<\|(?:im_)?start\|>{_BLANK}(?:answer|final|response)\b|<\|open\|>{_BLANK}response{_BLANK}<\|sep\|>
         |\[BEGIN[ ]FINAL[ ]RESPONSE\])
     |(?P<channel>{_HEADER}(?:<\|channel\|>{_CHANNEL}|to=[\w.-]{{1,60}}{_BLANK}<\|message\|>)
+        |<\|(?:im_)?start\|>{_BLANK}(?:think|thinking|thought|reasoning|analysis)\b
         |<\|channel>{_BLANK}\w{{0,20}}|<unused94>(?:thought)?|\[unused16\]|<\|content_thinking\|>
         |<\|open\|>{_BLANK}think{_BLANK}<\|sep\|>)
     |(?P<close><channel\|>|<unused95>|\[unused17\]|<\|close\|>{_BLANK}think{_BLANK}<\|sep\|>)
@@ -33,7 +34,7 @@ _AT_BRACKET = re.compile(  # bounded repeats keep a text of brackets linear
     |(?P<end>(?P<part><\|(?:end|eom|end_message)\|>)|<\|(?:eot|return|call|stop|end_of_msg|im_end
         |eot_id|end_?of_?turn|end_?of_?text)\|>|<end_of_turn>|<turn\|>|</s>|<eos>
         |<\|end▁of▁sentence\|>|<\|close\|>\w{{1,20}}<\|sep\|>|\[END[ ]FINAL[ ]RESPONSE\])
-    |(?P<tag>(?:<|&lt;|\[|◁)[ \t\r\n/|\\]{{0,4}}(?P<name>[^\W\d_][\w:.|-]{{0,60}}+)(?P<rest>
+    |(?P<tag>(?:<|&lt;|\[|◁)[ \t\r\n/|\\]{{0,4}}(?P<name>[^\W\d_][\w:.|▁-]{{0,60}}+)(?P<rest>
         (?:[ \t\r\n/\\][^<>\[\]◁▷&]{{0,200}})?)(?:>|&gt;|\]|▷))""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -43,11 +44,16 @@ _SENTENCE = re.compile(
             |to=(?!user)[\w.-]{1,60}[ ]?<\|message\|>)|(?P<slash>/think(?=[ \t]*+\n)))
     |^[ \t]*+(?:\*\*)?(?P<process>here(?:['’]s|[ ]is|[ ]are)[ ](?:my|the)[ ](?:thought[ ]process
         |thinking(?:[ ]process)?|thoughts|reasoning(?:[ ](?:steps|process))?)[ \t]*+:)
+    |^[ \t]*+(?P<head>(?:\#{1,6}[ ]*+|\*\*)(?:thought(?:s|[ ]process)?|thinking(?:[ ]process)?
+        |reasoning))[ \t:*]*+$
+    |^[ \t]*+(?P<answered>(?:\#{1,6}[ ]*+|\*\*)(?:final[ ]answer|(?:final[ ])?(?:response|reply)))
+        [ \t:*]*+$
     |^[ \t]*+(?:\*\*)?(?P<response>here(?:['’]s|[ ]is)[ ](?:my|the)[ ](?:final[ ])?(?:response
         |answer|reply)[ \t]*+:)
     |(?P<bare>(?-i:assistant[ ]?final)(?=\W|[A-Z]|\Z))""",
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
+_HINTS = ("here", "assistant", "#", "**thought", "**think", "**reason", "**final", "**resp")
 _STARTS = ("thought", "/think", "analysis", "commentary", "to=")
 _THINKS = re.compile(
     r"think|thought|reason|scratch_?pad|monologue|deliberat|\bcot\b|inner_(?:pre|suf)fix"
@@ -137,7 +143,7 @@ def _turned(word: re.Match[str]) -> str:
 
 def _may_hold_sentence(text: str) -> bool:
     low = text.lower()
-    return "here" in low or "assistant" in low or low.lstrip().startswith(_STARTS)
+    return any(hint in low for hint in _HINTS) or low.lstrip().startswith(_STARTS)
 
 
 def _sentence(match: re.Match[str]) -> Mark:
@@ -145,8 +151,8 @@ def _sentence(match: re.Match[str]) -> Mark:
     start, end = match.span(name)
     if name in ("channel", "slash"):
         return Mark("open", name, start, end, loose=True)
-    if name == "process":
-        return Mark("open", name, start, end)
+    if name in ("process", "head"):
+        return Mark("open", "process", start, end)
     return Mark("final", "channel" if name == "bare" else "process", start, end)
 
 
@@ -169,7 +175,7 @@ def _tag(match: re.Match[str]) -> Mark | None:
     """A tag by the words in its name; None for one that has nothing to do with thinking."""
     start, end = match.span()
     lead = match.string[start : match.start("name")]
-    if match.string[start - 1 : start] == "\\":
+    if match["rest"].rstrip().endswith("\\") and match.string[start - 1 : start] == "\\":
         start -= 1  # escaped for Markdown
     told = _told(lead, match["name"].lower().strip("|"), match["rest"].strip())
     if told is None or told[1]:
