@@ -16,7 +16,7 @@ from typing import Any
 
 import record
 
-from metaconf.config import RUN_MARKER
+from metaconf.config.load import RUN_MARKER
 from metaconf.evaluation.names import BASELINES
 from metaconf.evaluation.run import run
 

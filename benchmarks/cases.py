@@ -27,7 +27,7 @@ from xml.etree import ElementTree
 import numpy as np
 import record
 
-from metaconf.graders import grade_answer
+from metaconf.grading import grade_answer
 from metaconf.records import Question, Target
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ ROWS = [
 WORKER = """
 import json, sys, time
 import metaconf
-from metaconf.graders import grade_answer
+from metaconf.grading import grade_answer
 from metaconf.records import Question, Target
 print(metaconf.__file__, flush=True)
 for line in sys.stdin:

@@ -26,7 +26,7 @@ import numpy as np
 import record
 from scipy.stats import beta, binomtest
 
-from metaconf.decide.abstain import LEVELS, certify, walk
+from metaconf.decisions.abstain import LEVELS, certify, walk
 
 SIZES = (100, 300, 1000, 3000, 10_000)
 ALPHAS = (0.01, 0.05, 0.1, 0.3)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtr, xlogy
 
-from metaconf.decide.abstain import EARLY, SHARE, size
+from metaconf.decisions.abstain import EARLY, SHARE, size
 
 Ints = np.ndarray
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import record
 
-from metaconf.client import Completion, Endpoint, Request, complete_all
-from metaconf.config_blocks import Client
+from metaconf.clients import Completion, Endpoint, Request, complete_all
+from metaconf.config.blocks import Client
 
 LATENCY, RATE, FAILS = 0.2, 300, 100
 PRICES = (1.0, 10.0)

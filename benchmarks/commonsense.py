@@ -20,14 +20,15 @@ import numpy as np
 import record
 import scoring
 
-from metaconf import demo, metrics
-from metaconf.config_blocks import Config
-from metaconf.engines.local import LocalModel, load_local
+from metaconf import metrics
+from metaconf.cli import demo
+from metaconf.config.blocks import Config
+from metaconf.data import load_questions, pick
 from metaconf.evaluation.systems import Row, evaluate
-from metaconf.questions import load_questions, pick
+from metaconf.generation.local import LocalModel, load_local
 from metaconf.records import Question
-from metaconf.train import stage2
-from metaconf.train.prepare import prepare
+from metaconf.training import stage2
+from metaconf.training.prepare import prepare
 
 SIZES = (1700, 200, 300, 800)
 

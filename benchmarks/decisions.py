@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import record
 
-from metaconf.decide.abstain import LEVELS, certify
-from metaconf.decide.vote import settled_after, vote
+from metaconf.decisions.abstain import LEVELS, certify
+from metaconf.decisions.vote import settled_after, vote
 
 ALPHA, DELTA, LABELLED, REPEATS = 0.15, 0.1, 500, 1000
 VOTES = (3, 5, 9)
@@ -90,10 +90,10 @@ def _theirs(controller: Any, method: str, c: np.ndarray, y: np.ndarray) -> float
 
 def on_real_replies(model: str, folder: Path) -> dict[str, record.Figure]:
     """Certified on half of the model's own replies, realised on the other half."""
-    from metaconf.engines.local import load_local
+    from metaconf.data import embedded_questions, pick
     from metaconf.evaluation.systems import evaluate
     from metaconf.evaluation.tables import complete
-    from metaconf.questions import embedded_questions, pick
+    from metaconf.generation.local import load_local
 
     halves = [pick(embedded_questions(split), 500, 0) for split in ("calibration", "heldout")]
     asked = [question for half in halves for question in half]
@@ -131,12 +131,12 @@ def halved(c: np.ndarray, y: np.ndarray, alpha: float) -> tuple[float, float]:
 
 def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
     """Accuracy of the majority and of the weighted vote, and the samples that stopping saves."""
-    from metaconf import demo
-    from metaconf.engines.local import load_local, sample_replies
-    from metaconf.engines.sampler import Sampling
-    from metaconf.engines.store import collect
-    from metaconf.graders import grade_answer
-    from metaconf.graders.short import answer_key
+    from metaconf.cli import demo
+    from metaconf.generation.local import load_local, sample_replies
+    from metaconf.generation.sampler import Sampling
+    from metaconf.generation.store import collect
+    from metaconf.grading import grade_answer
+    from metaconf.grading.short import answer_key
     from metaconf.reply import parse_reply
 
     local, asked = load_local(model), demo.heldout(count, 1)[:count]

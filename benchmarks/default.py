@@ -21,11 +21,12 @@ import record
 from default_figures import STAGES, figures
 from scoring import in_domain, pairs
 
-from metaconf import demo, metrics
-from metaconf.config import RUN_MARKER
+from metaconf import metrics
+from metaconf.cli import demo
+from metaconf.config.load import RUN_MARKER
 from metaconf.evaluation.systems import Row
-from metaconf.train.evidence import Answered, features
-from metaconf.train.probe import fit
+from metaconf.training.evidence import Answered, features
+from metaconf.training.probe import fit
 
 PLAN = demo.Plan(heldout=1500, out_of_domain=300)
 
@@ -41,10 +42,10 @@ def seed_run(folder: Path, seed: int, unknowable: Path | None, demo_run: Path) -
 
 
 def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
-    from metaconf.engines.local import load_local
+    from metaconf.data import embedded_questions
     from metaconf.evaluation.ablation import with_other_reflection, without_reflection
     from metaconf.evaluation.systems import evaluate
-    from metaconf.questions import embedded_questions
+    from metaconf.generation.local import load_local
 
     rows, clock = measured(folder, seed)
     calibrated = _recalibrated(folder)
@@ -77,8 +78,8 @@ def measured(folder: Path, seed: int) -> tuple[dict[str, Any], demo.Clock]:
 
 
 def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
+    from metaconf.data import embedded_questions, pick
+    from metaconf.generation.local import load_local
 
     asked = pick(embedded_questions("calibration"), CALIBRATION, 0)
     return recalibration(load_local("embedded"), asked, folder / "base" / "calibration.jsonl")
@@ -134,7 +135,7 @@ TRAINING = ("stage1_questions", "stage2_steps", "samples")
 
 
 def _unknowable(path: Path) -> list[Any]:
-    from metaconf.questions import load_questions, pick
+    from metaconf.data import load_questions, pick
 
     return pick(load_questions(str(path)), 200, 0)
 
@@ -183,10 +184,10 @@ Probed = tuple[list[Answered], np.ndarray]
 
 def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
     """The base's answers in training and held out, with its hidden states at their ends (n, D)."""
-    from metaconf.engines.local import load_local
-    from metaconf.engines.store import read_replies
-    from metaconf.questions import embedded_questions
-    from metaconf.train.prepare import collect
+    from metaconf.data import embedded_questions
+    from metaconf.generation.local import load_local
+    from metaconf.generation.store import read_replies
+    from metaconf.training.prepare import collect
 
     base = load_local("embedded")
     taught = read_replies(folder / "prepare" / "answers.jsonl")
@@ -200,7 +201,7 @@ def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
 
 def states(base: Any, answers: Sequence[Answered]) -> np.ndarray:
     """(n, D) hidden states at the ends of the base's answers."""
-    from metaconf.train.probe import answer_states, probe_layer
+    from metaconf.training.probe import answer_states, probe_layer
 
     prompts = [base.answer_prompt(r.question.prompt) for r in answers]
     layer = probe_layer(base.model.config.num_hidden_layers)
@@ -238,9 +239,9 @@ def _sampling(questions: int = 32, k: int = 8) -> dict[str, record.Figure]:
     """How many times longer `generate(num_return_sequences=k)` takes than our sampler."""
     import torch
 
-    from metaconf.engines.local import load_local, sample_answers
-    from metaconf.engines.sampler import Sampling
-    from metaconf.questions import embedded_questions, pick
+    from metaconf.data import embedded_questions, pick
+    from metaconf.generation.local import load_local, sample_answers
+    from metaconf.generation.sampler import Sampling
 
     local = load_local("embedded")
     asked = pick(embedded_questions("stage1"), questions, 0)

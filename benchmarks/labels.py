@@ -22,10 +22,11 @@ import default
 import numpy as np
 import record
 
-from metaconf import demo, metrics
-from metaconf.config import RUN_MARKER
-from metaconf.train.evidence import Answered, features, targets
-from metaconf.train.probe import fit
+from metaconf import metrics
+from metaconf.cli import demo
+from metaconf.config.load import RUN_MARKER
+from metaconf.training.evidence import Answered, features, targets
+from metaconf.training.probe import fit
 
 SIZES = (40, 80, 160, 320, 640, 1280, 2400)
 DRAWS = 10

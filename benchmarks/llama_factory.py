@@ -22,7 +22,7 @@ import numpy as np
 import record
 import scoring
 
-from metaconf import demo
+from metaconf.cli import demo
 from metaconf.cli import main as metaconf
 
 CONFIG = "configs/llama_factory_sft_cpu.yaml"

@@ -16,8 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
-from metaconf.engines.local import LocalModel
-from metaconf.engines.sampler import Draw, Drawn, Sampling, draw
+from metaconf.generation.local import LocalModel
+from metaconf.generation.sampler import Draw, Drawn, Sampling, draw
 from metaconf.prompts.chat import render
 
 ROWS = 32

@@ -19,11 +19,11 @@ import record
 from model_server import ROWS, serving
 
 from metaconf.cli import main as metaconf
-from metaconf.engines.local import load_local
+from metaconf.data import load_questions, pick
+from metaconf.generation.local import load_local
 from metaconf.metrics import wilson
-from metaconf.questions import load_questions, pick
 from metaconf.records import Question, read_jsonl, write_jsonl
-from metaconf.train.varied import shares
+from metaconf.training.varied import shares
 
 COMMAND = "python benchmarks/prepare.py --gsm8k gsm8k_test.jsonl --nq nq_open_dev.jsonl"
 EACH = 300

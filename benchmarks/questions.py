@@ -30,7 +30,7 @@ CHUNK = 50_000
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-from metaconf.questions import duplicates, load_questions, pick
+from metaconf.data import duplicates, load_questions, pick
 start = time.process_time()
 questions = load_questions(sys.argv[1])
 loaded = time.process_time()

@@ -39,10 +39,10 @@ from recipes_plan import QUICK, Plan
 from recipes_reached import LONGER, PROBE, TAUGHT
 from recipes_starts import ADAPTER, TEACHING, share_start, taught, taught_folder
 
-from metaconf import demo
-from metaconf.config import RUN_MARKER
-from metaconf.config_blocks import Confidence, Config, Credit, Curve, Judge
-from metaconf.preflight import mark_run
+from metaconf.cli import demo
+from metaconf.cli.preflight import mark_run
+from metaconf.config.blocks import Confidence, Config, Credit, Curve, Judge
+from metaconf.config.load import RUN_MARKER
 from metaconf.rewards.recipes import OURS, PUBLISHED
 
 STAGE_2_ALONE = "ours-stage-2-alone"
@@ -98,9 +98,9 @@ def pieces(recipes: Sequence[str], seeds: Sequence[int], probe: bool = False) ->
 
 def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     """Train (or take the start as it is), ask the held-out questions, keep rows, curve, tokens."""
-    from metaconf.engines.local import load_local
     from metaconf.evaluation.reader import readings
     from metaconf.evaluation.systems import evaluate
+    from metaconf.generation.local import load_local
 
     folder = piece.folder(out)
     begin = taught(out, plan, piece.seed, start) if _of_ours(piece) else start
@@ -164,9 +164,9 @@ def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, 
 
 
 def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
-    from metaconf.train import stage2
+    from metaconf.data import embedded_questions, pick
+    from metaconf.generation.local import load_local
+    from metaconf.training import stage2
 
     questions = pick(embedded_questions("stage2"), None, piece.seed)
     return stage2.train(load_local(str(start)), questions, config(piece, plan), folder)

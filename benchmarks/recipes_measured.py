@@ -12,7 +12,7 @@ import numpy as np
 import scoring
 from recipes_plan import Plan
 
-from metaconf import demo
+from metaconf.cli import demo
 
 SAMPLES = 20
 """Answers drawn to a question, of which a reflection may name some."""
@@ -29,9 +29,9 @@ def asked(plan: Plan) -> list[Any]:
 def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
     """What the untrained model's own signals say of the held-out questions, and of the curve's;
     `calibrated` is its answer's probability after an isotonic map."""
-    from metaconf.engines.local import load_local
+    from metaconf.data import load_questions, pick
     from metaconf.evaluation.systems import evaluate
-    from metaconf.questions import load_questions, pick
+    from metaconf.generation.local import load_local
 
     base, folder = load_local(plan.base), out / "base"
     known = load_questions("embedded:calibration")
@@ -69,12 +69,12 @@ def named_answers(
 def probe(out: Path, plan: Plan, seed: int) -> dict[str, tuple[float, float]]:
     """By held-out question id, what a linear probe on the base's hidden state says of the base's
     answer, fitted on the graded answers that teach ours its confidence, and whether it is right."""
-    from metaconf.engines.local import load_local
-    from metaconf.engines.store import read_replies
+    from metaconf.data import embedded_questions, pick
     from metaconf.evaluation.systems import evaluate
-    from metaconf.questions import embedded_questions, pick
-    from metaconf.train.prepare import collect
-    from metaconf.train.probe import fit
+    from metaconf.generation.local import load_local
+    from metaconf.generation.store import read_replies
+    from metaconf.training.prepare import collect
+    from metaconf.training.probe import fit
 
     base, held = load_local(plan.base), out / "base" / "answers.jsonl"
     # With their samples, as `base_rows` asks: in bfloat16 a greedy answer, and its probability,

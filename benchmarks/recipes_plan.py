@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metaconf import demo
+from metaconf.cli import demo
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from recipes_plan import Plan
 
-from metaconf import demo
-from metaconf.config_blocks import Confidence, Config, Lora
+from metaconf.cli import demo
+from metaconf.config.blocks import Confidence, Config, Lora
 
 TEACHING = Confidence(families=True, text="held", weight=2.0, blur=0.05, written=True, stretch=1.2)
 """How the start is taught: it knows the replies' format already, so that the confidence may weigh
@@ -45,10 +45,10 @@ def _stage1(
 ) -> Path:
     """The demo's stage 1 from `start`, taught as `how` says with what the base sampled, timed as
     "stage1"; what is there is taken as it is."""
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
-    from metaconf.train import stage1
-    from metaconf.train.prepare import prepare
+    from metaconf.data import embedded_questions, pick
+    from metaconf.generation.local import load_local
+    from metaconf.training import stage1
+    from metaconf.training.prepare import prepare
 
     model = folder / "stage1"
     if not (model / "tokenizer_config.json").exists():

@@ -23,8 +23,8 @@ import record
 from recipes import GROUP
 from transformers import PrinterCallback, ProgressCallback
 
-from metaconf import demo
-from metaconf.config_blocks import Config
+from metaconf.cli import demo
+from metaconf.config.blocks import Config
 
 STEPS, TURNS = 6, 2
 LENGTH = "completions/mean_length"
@@ -67,8 +67,8 @@ PACKAGES = ("torch", "transformers", "trl", "peft")
 
 def trainer_settings(out: Path) -> dict[str, Any]:
     """What both sides are told."""
-    from metaconf.train.stage1 import hardware
-    from metaconf.train.stage2 import DEFAULTS
+    from metaconf.training.stage1 import hardware
+    from metaconf.training.stage2 import DEFAULTS
 
     told = {**DEFAULTS, **hardware(), **demo.STAGE2, "seed": 0, "output_dir": str(out)}
     return {**told, "max_steps": STEPS, "num_generations": GROUP, "disable_tqdm": True}
@@ -80,12 +80,12 @@ def plain(model: str, out: Path) -> Log:
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.grpo_trainer import GRPOTrainer
 
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
+    from metaconf.data import embedded_questions, pick
+    from metaconf.generation.local import load_local
     from metaconf.rewards.recipes import PUBLISHED
-    from metaconf.train.payment import Payment
-    from metaconf.train.stage1 import lora
-    from metaconf.train.stage2 import question_rows
+    from metaconf.training.payment import Payment
+    from metaconf.training.stage1 import lora
+    from metaconf.training.stage2 import question_rows
 
     local = load_local(model)
     asked = pick(embedded_questions("stage2"), None, 0)
@@ -109,9 +109,9 @@ def plain(model: str, out: Path) -> Log:
 
 def ours(model: str, recipe: Any, out: Path) -> Log:
     """The product's stage 2."""
-    from metaconf.engines.local import load_local
-    from metaconf.questions import embedded_questions, pick
-    from metaconf.train import stage2
+    from metaconf.data import embedded_questions, pick
+    from metaconf.generation.local import load_local
+    from metaconf.training import stage2
 
     config = Config("grpo", trainer_settings(out), seed=0, recipe=recipe)
     asked = pick(embedded_questions("stage2"), None, 0)

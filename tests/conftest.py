@@ -37,7 +37,7 @@ def local_of(tmp_path_factory: pytest.TempPathFactory) -> MakeLocal:
     leave it as it is; take `fresh_local` to train one."""
     import torch
 
-    from metaconf.engines.local import load_local
+    from metaconf.generation.local import load_local
 
     torch.set_num_threads(1)
 
@@ -55,7 +55,7 @@ def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     its rounding would drown."""
     import torch
 
-    monkeypatch.setattr("metaconf.engines.local.default_dtype", lambda: torch.float32)
+    monkeypatch.setattr("metaconf.generation.local.default_dtype", lambda: torch.float32)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def fresh_local(local_of: MakeLocal) -> MakeLocal:
     """The same, but a copy of its own for a test that changes the weights."""
     import copy
 
-    from metaconf.engines.local import LocalModel
+    from metaconf.generation.local import LocalModel
 
     def fresh(architecture: str = "llama", digits: str = "single") -> LocalModel:
         local = local_of(architecture, digits)

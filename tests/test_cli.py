@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 import metaconf
-import metaconf.train
-from metaconf import ask, preflight
-from metaconf.cli import main
-from metaconf.config import RUN_MARKER
+import metaconf.training
+from metaconf.cli import ask, main, preflight
+from metaconf.config.load import RUN_MARKER
 from metaconf.errors import UserError
 from metaconf.records import Reply
 
@@ -162,7 +161,7 @@ def stages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]
     calls: dict[str, list[Any]] = {}
     for name in ("prepare", "stage1", "stage2"):
         run = lambda *args, name=name: calls.update({name: list(args)})  # noqa: E731
-        monkeypatch.setattr(metaconf.train, name, SimpleNamespace(run=run), raising=False)
+        monkeypatch.setattr(metaconf.training, name, SimpleNamespace(run=run), raising=False)
     monkeypatch.setattr("metaconf.report.card.write_card", lambda model: Path("model/README.md"))
     for name in preflight_environment():
         monkeypatch.delenv(name, raising=False)
@@ -234,7 +233,7 @@ def test_a_run_is_not_resumed_with_other_settings(
 ) -> None:
     import yaml
 
-    from metaconf.config import load_config, resolved
+    from metaconf.config.load import load_config, resolved
 
     checkpoint(folder / "other", 5)
     words = ["--output_dir", "other", "--reward.format", "0.5", "--max_steps", "40"]
@@ -264,7 +263,7 @@ def test_errors_of_our_own_making_are_not_hidden(
     def broken(*_: Any) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr(metaconf.train, "stage2", SimpleNamespace(run=broken))
+    monkeypatch.setattr(metaconf.training, "stage2", SimpleNamespace(run=broken))
     with pytest.raises(ValueError, match="a bug"):
         main(GRPO.split())
 
@@ -283,7 +282,7 @@ def test_an_interrupted_run_says_how_to_go_on(
             (Path(config.output_dir) / RUN_MARKER).write_text("{}")
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(metaconf.train, "stage2", SimpleNamespace(run=interrupted))
+    monkeypatch.setattr(metaconf.training, "stage2", SimpleNamespace(run=interrupted))
     said = {}
     # Started in the background, a process ignores the signal.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

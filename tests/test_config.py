@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaconf import config_keys
-from metaconf.config import (
+from metaconf.config.blocks import Lora
+from metaconf.config.load import (
     Config,
     Stage,
     check_model,
@@ -24,9 +24,9 @@ from metaconf.config import (
     load_config,
     resolved,
 )
-from metaconf.config_blocks import Lora
-from metaconf.config_values import Kind, convert, kind_of
+from metaconf.config.values import Kind, convert, kind_of
 from metaconf.errors import UserError
+from tools import trl_keys as config_keys
 
 WELL_KNOWN = """
 model_name_or_path: Qwen/Qwen3-0.6B
@@ -329,7 +329,7 @@ def test_a_model_folder_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_reading_a_configuration_does_not_import_torch(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("max_steps: 1\n")
     program = (
-        "import sys; from pathlib import Path; from metaconf.config import load_config;"
+        "import sys; from pathlib import Path; from metaconf.config.load import load_config;"
         f"load_config(Path({str(tmp_path / 'a.yaml')!r}), 'grpo');"
         "assert not {'torch', 'transformers', 'trl'} & set(sys.modules)"
     )
@@ -337,7 +337,7 @@ def test_reading_a_configuration_does_not_import_torch(tmp_path: Path) -> None:
 
 
 def test_the_known_keys_are_those_of_the_installed_trl() -> None:
-    """Fails after an upgrade: run `python -m metaconf.config_keys` and read the difference."""
+    """Fails after an upgrade: run `python -m tools.trl_keys` and read the difference."""
     written = config_keys.PATH.read_text(encoding="utf-8")
     assert written == config_keys.to_text(config_keys.train_keys())
 

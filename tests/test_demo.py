@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from metaconf import demo
-from metaconf.preflight import checkpoints
+from metaconf.cli import demo
+from metaconf.cli.preflight import checkpoints
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
-from metaconf.train.sft import ConfidenceSFTTrainer
+from metaconf.training.sft import ConfidenceSFTTrainer
 
 PLAN = demo.Plan(stage1_questions=24, stage2_steps=1, heldout=6, out_of_domain=2, samples=3)
 

@@ -10,13 +10,13 @@ from importlib.resources import files
 
 import pytest
 
-from metaconf.embedded.build_questions import SPLITS, build, main, pack, split_of
-from metaconf.embedded.draft import fold, key_of
-from metaconf.embedded.invented import FAMILY as INVENTED
-from metaconf.embedded.invented import FORMS as INVENTED_FORMS
-from metaconf.embedded.invented import NUMBERS
-from metaconf.questions import FAMILIES, embedded_questions
+from metaconf.data import FAMILIES, embedded_questions
 from metaconf.records import Question
+from tools.embedded_questions.build_questions import SPLITS, build, main, pack, split_of
+from tools.embedded_questions.draft import fold, key_of
+from tools.embedded_questions.invented import FAMILY as INVENTED
+from tools.embedded_questions.invented import FORMS as INVENTED_FORMS
+from tools.embedded_questions.invented import NUMBERS
 
 TRAINING = {"stage1", "stage2"}
 ARITHMETIC = {"sum", "difference", "product"}

@@ -14,9 +14,9 @@ from types import ModuleType
 
 import pytest
 
-from metaconf.config import load_config
-from metaconf.config_blocks import Reward
-from metaconf.config_values import read_yaml
+from metaconf.config.blocks import Reward
+from metaconf.config.load import load_config
+from metaconf.config.values import read_yaml
 from metaconf.prompts import reflection
 from metaconf.rewards import adapters
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from metaconf import cli_arguments
+from metaconf.cli import arguments as cli_arguments
 from metaconf.cli import main
-from metaconf.config import Stage, check_model, help_lines, known_keys, load_config
-from metaconf.config_llama_factory import read
-from metaconf.config_values import read_value
+from metaconf.cli.preflight import check_prepared, stage_config
+from metaconf.config.llama_factory import read
+from metaconf.config.load import Stage, check_model, help_lines, known_keys, load_config
+from metaconf.config.values import read_value
+from metaconf.data import load_questions
 from metaconf.errors import UserError
-from metaconf.preflight import check_prepared, stage_config
-from metaconf.questions import load_questions
 
 PATH_KEYS = (
     *("model_name_or_path", "output_dir", "train_file", "questions.path", "curve.path"),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from metaconf.data import embedded_questions, load_questions, pick
 from metaconf.errors import UserError
-from metaconf.questions import embedded_questions, load_questions, pick
 from metaconf.records import Question, Target, write_jsonl
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from metaconf.cli_arguments import command_line
-from metaconf.config import load_config
+from metaconf.cli.arguments import command_line
+from metaconf.config.load import load_config
 from metaconf.reply import parse_reply
 
 ROOT = Path(__file__).parent.parent

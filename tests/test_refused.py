@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from metaconf.config import Stage, _train_table, known_keys, load_config
-from metaconf.config_refused import NEUTRAL, ONLY, REFUSED, refuse, refuse_together
+from metaconf.config.load import Stage, _train_table, known_keys, load_config
+from metaconf.config.refused import NEUTRAL, ONLY, REFUSED, refuse, refuse_together
 from metaconf.errors import UserError
 
 _WORKS = """

@@ -13,8 +13,6 @@ import torch
 from tiny import tiny_model
 
 from metaconf.cli import main
-from metaconf.engines.local import next_share
-from metaconf.engines.sampler import GREEDY
 from metaconf.errors import UserError
 from metaconf.evaluation import run as evaluation
 from metaconf.evaluation.ablation import as_expected
@@ -27,10 +25,12 @@ from metaconf.evaluation.baselines import (
 )
 from metaconf.evaluation.names import BASELINES, WAYS, chosen
 from metaconf.evaluation.systems import Row, Settings, worked_turns
+from metaconf.generation.local import next_share
+from metaconf.generation.sampler import GREEDY
 from metaconf.prompts.chat import REVIEW
 from metaconf.records import Question, Reply, Target
 from metaconf.report.load import load_run
-from metaconf.train.levels import level_tokens
+from metaconf.training.levels import level_tokens
 
 WHERE = Question("q0", "Where is Timbuktu?", (Target(("Mali",)),))
 FAST = Settings(reply_tokens=10, answer_tokens=3, rows=64)

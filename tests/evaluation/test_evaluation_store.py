@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from metaconf.engines.store import append_replies, collect, read_replies
 from metaconf.errors import UserError
+from metaconf.generation.store import append_replies, collect, read_replies
 from metaconf.records import Question, Reply, Target, read_jsonl, write_jsonl
 
 QUESTIONS = [Question(f"q{i}", f"Question {i}?", (Target(("yes",)),)) for i in range(6)]
@@ -153,7 +153,7 @@ def test_other_samples_of_the_same_questions_are_asked_by_what_they_lack(tmp_pat
 def test_a_process_that_is_killed_loses_no_finished_batch(tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
-from metaconf.engines.store import append_replies
+from metaconf.generation.store import append_replies
 from metaconf.records import Reply
 for i in range(3):
     append_replies(Path({str(tmp_path / "r.jsonl")!r}), [Reply("q", i, "x" * 10_000)])

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from metaconf.engines.sampler import GREEDY
-from metaconf.engines.store import append_replies, read_replies
 from metaconf.errors import UserError
 from metaconf.evaluation.systems import (
     Settings,
@@ -19,6 +17,8 @@ from metaconf.evaluation.systems import (
     truth,
     worked_turns,
 )
+from metaconf.generation.sampler import GREEDY
+from metaconf.generation.store import append_replies, read_replies
 from metaconf.prompts.chat import messages
 from metaconf.records import Question, Reply, Target
 from metaconf.reply import parse_reply

@@ -13,10 +13,10 @@ from chat_server import ok, serving
 from tiny import tiny_model
 
 from metaconf.cli import main
-from metaconf.config_blocks import Judge as Settings
+from metaconf.config.blocks import Judge as Settings
 from metaconf.evaluation.baselines import certainty
 from metaconf.evaluation.judging import by_meaning
-from metaconf.judge import judge_of
+from metaconf.judging import judge_of
 from metaconf.prompts.judge import ANSWER
 from metaconf.records import Question, Target
 
@@ -44,7 +44,7 @@ def said(sent: Any) -> str:
 @pytest.fixture
 def replies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model's replies, whatever it would have said."""
-    from metaconf.engines.sampler import GREEDY
+    from metaconf.generation.sampler import GREEDY
     from metaconf.records import Reply
 
     def given(_: Any, questions: Any, *__: Any, **___: Any) -> Any:

@@ -10,8 +10,8 @@ import pytest
 from tiny import tiny_model
 
 from metaconf.cli import main
-from metaconf.client import endpoint_of
-from metaconf.config_blocks import Client
+from metaconf.clients import endpoint_of
+from metaconf.config.blocks import Client
 from metaconf.evaluation.preview import conversation, preview, replies_each
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.records import Question, Target

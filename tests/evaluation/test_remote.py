@@ -39,7 +39,7 @@ async def knows_three(request: web.Request, sent: Any, n: int) -> web.Response:
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("metaconf.evaluation.tables.METRICS", ("accuracy", "ece", "brier"))
-    monkeypatch.setattr("metaconf.client.run.BACK_OFF", 0.01)
+    monkeypatch.setattr("metaconf.clients.run.BACK_OFF", 0.01)
     rows = [{"question": f"What is {i} + 1?", "answer": i + 1} for i in range(4)]
     path = tmp_path / "asked.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

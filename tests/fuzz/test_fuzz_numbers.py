@@ -9,7 +9,7 @@ import renderings as r
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from metaconf.graders import grade_answer, group_answers, same_answer
+from metaconf.grading import grade_answer, group_answers, same_answer
 from metaconf.records import Question, Target
 
 ASKED = {"short": "How much is it?", "math": "Work it out.", "choice": "Which?\nA. 5\nB. ½\nC. 5 k"}

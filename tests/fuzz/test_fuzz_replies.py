@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metaconf.decide.replies import read_reply
+from metaconf.decisions.replies import read_reply
 from metaconf.errors import UserError
 from metaconf.records import Parsed, read_jsonl, write_jsonl
 from metaconf.reply import format_reply, parse_reply

@@ -11,13 +11,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaconf.client import Completion, Endpoint, Failure, wire
-from metaconf.client.endpoint import Shape, completions_url
-from metaconf.client.reply import used
-from metaconf.config_blocks import Client
-from metaconf.engines.logprobs import span_probability
+from metaconf.clients import Completion, Endpoint, Failure, wire
+from metaconf.clients.endpoint import Shape, completions_url
+from metaconf.clients.reply import used
+from metaconf.config.blocks import Client
 from metaconf.errors import UserError
-from metaconf.judge import read_verdict
+from metaconf.generation.logprobs import span_probability
+from metaconf.judging import read_verdict
 from metaconf.safe_text import loads_bounded
 
 WHERE = Endpoint("http://h/v1", "m", "sk-key", Client(price_in=1.0, price_out=10.0))

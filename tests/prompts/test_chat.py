@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jinja2.exceptions import TemplateError
 
-from metaconf.engines.local import LocalModel
 from metaconf.errors import UserError
+from metaconf.generation.local import LocalModel
 from metaconf.prompts.chat import (
     ANSWER_ONLY,
     EXAMPLES,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metaconf.graders.reflection import decisiveness
+from metaconf.grading.reflection import decisiveness
 from metaconf.prompts.causes import (
     CAUSES,
     COMPLEXITY,

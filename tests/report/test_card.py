@@ -11,12 +11,12 @@ import yaml
 from huggingface_hub import ModelCard
 
 from metaconf.cli import main
-from metaconf.config_blocks import Config, Judge, Questions, Teacher
+from metaconf.config.blocks import Config, Judge, Questions, Teacher
 from metaconf.errors import UserError
 from metaconf.report import write_report
 from metaconf.report.card import code, fenced, write_card
-from metaconf.train.prepare import write_set
-from metaconf.train.rundir import note
+from metaconf.training.prepare import write_set
+from metaconf.training.rundir import note
 
 
 def trained(folder: Path, start: str = "embedded", **more: Any) -> Path:

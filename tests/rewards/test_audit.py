@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metaconf.cli import main
-from metaconf.config_blocks import Confidence, Config, Reward
+from metaconf.config.blocks import Confidence, Config, Reward
 from metaconf.rewards.audit import audit, payoffs
 from metaconf.rewards.recipes import PUBLISHED, recipe_of
 from metaconf.rewards.recipes.base import CONFIDENCE, WHOLE, Recipe, Replies

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaconf.config_blocks import Config, Credit
+from metaconf.config.blocks import Config, Credit
 from metaconf.errors import UserError
 from metaconf.rewards.credit import flown, lesson, normalised
 from metaconf.rewards.recipes import recipe_of

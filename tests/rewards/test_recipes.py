@@ -8,10 +8,10 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
-from metaconf.config import load_config
-from metaconf.config_blocks import Confidence, Config, Credit, Reward
+from metaconf.cli.preflight import stage_config
+from metaconf.config.blocks import Confidence, Config, Credit, Reward
+from metaconf.config.load import load_config
 from metaconf.errors import UserError
-from metaconf.preflight import stage_config
 from metaconf.records import Question, Target
 from metaconf.rewards.group import grade_group, judged
 from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of

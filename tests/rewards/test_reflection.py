@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from metaconf.graders.reflection import decisiveness, named_share, score_reflection
+from metaconf.grading.reflection import decisiveness, named_share, score_reflection
 from metaconf.prompts.causes import COMPLEXITY, KNOWLEDGE
 from metaconf.records import Parsed, Question, Target
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metaconf.engines.local import LocalModel
 from metaconf.evaluation.reflections import partners
 from metaconf.evaluation.systems import Row
-from metaconf.train.forced import confidence_given
+from metaconf.generation.local import LocalModel
+from metaconf.training.forced import confidence_given
 
 
 def without_reflection(local: LocalModel, rows: Sequence[Row]) -> list[Row]:

@@ -14,9 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from metaconf.engines.local import LocalModel, next_share
-from metaconf.engines.sampler import GREEDY
-from metaconf.engines.store import Key
 from metaconf.evaluation.ablation import as_expected
 from metaconf.evaluation.names import THINKING_TOKENS, WAYS
 from metaconf.evaluation.systems import (
@@ -35,7 +32,10 @@ from metaconf.evaluation.systems import (
     worked_turns,
 )
 from metaconf.evaluation.tables import complete, in_domain
-from metaconf.graders import same_answer
+from metaconf.generation.local import LocalModel, next_share
+from metaconf.generation.sampler import GREEDY
+from metaconf.generation.store import Key
+from metaconf.grading import same_answer
 from metaconf.metrics import Figure, apply_isotonic, fit_isotonic, summarise
 from metaconf.prompts.chat import (
     EXAMPLES,
@@ -284,7 +284,7 @@ def _p_true(
 def _probe(
     local: LocalModel, every: Sequence[Question], asked: int, path: Path, settings: Settings
 ) -> list[Row]:
-    from metaconf.train.probe import answer_states, cross_fitted, fit, probe_layer
+    from metaconf.training.probe import answer_states, cross_fitted, fit, probe_layer
 
     replies = short_answers(local, every, (GREEDY,), path, "probe", settings)
     rows = [answer_row(q, replies[q.id, GREEDY], "probe", None) for q in every]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaconf.decide.replies import Row, read
+from metaconf.decisions.replies import Row, read
 from metaconf.errors import UserError
 from metaconf.metrics import Figure, Run, brier, paired_differences, summarise
 
@@ -71,9 +71,9 @@ def report(runs: Sequence[One], compared: dict[str, Any], folder: Path, seed: in
     The report's systems are the runs, over the questions that all of them answered; beside their
     figures stand the differences.
     """
+    from metaconf.cli.preflight import mark_run
     from metaconf.evaluation.given import SHOWN, as_evaluated
     from metaconf.evaluation.run import write_json, write_results
-    from metaconf.preflight import mark_run
 
     asked = {"command": "compare", "runs": [run.name for run in runs], "seed": seed}
     mark_run(folder, asked, False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from metaconf.decide.replies import Row, read_reply
+from metaconf.decisions.replies import Row, read_reply
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 
@@ -23,9 +23,9 @@ def measure(path: Path, output_dir: Path, seed: int) -> Path:
 
     Raises UserError, before anything is written, for a line that cannot be used, naming it.
     """
-    from metaconf.config import check_output_dir
+    from metaconf.cli.preflight import mark_run
+    from metaconf.config.load import check_output_dir
     from metaconf.evaluation.run import write_results
-    from metaconf.preflight import mark_run
 
     check_output_dir(output_dir, False)
     rows = read_given(path)

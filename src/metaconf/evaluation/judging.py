@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from metaconf.errors import UserError
 from metaconf.evaluation.baselines import certainty_of, same_groups
 from metaconf.evaluation.tables import in_domain, share
-from metaconf.judge import unjudged
+from metaconf.judging import unjudged
 from metaconf.records import Grade, Parsed, Question
 from metaconf.reply import parse_reply
 
 if TYPE_CHECKING:
     from metaconf.evaluation.systems import Row
-    from metaconf.judge import Judge
+    from metaconf.judging import Judge
     from metaconf.metrics import Figure
 
 Rows = dict[str, list["Row"]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metaconf.config_values import nearest
+from metaconf.config.values import nearest
 from metaconf.errors import UserError
 
 REPLY_TOKENS, ANSWER_TOKENS = 96, 12

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from metaconf.evaluation.names import ANSWER_TOKENS, REPLY_TOKENS, THINKING_TOKENS, WAYS
-from metaconf.graders import grade_answer
+from metaconf.grading import grade_answer
 from metaconf.prompts.chat import messages
 from metaconf.records import Question
 
 if TYPE_CHECKING:
-    from metaconf.client import Endpoint
+    from metaconf.clients import Endpoint
 
 EXAMPLES = 3
 LETTERS = 4
@@ -52,7 +52,7 @@ def conversation(question: str) -> str:
 
 def _template(model: str) -> Callable[[str], str]:
     """The text that a local model is given for a question."""
-    from metaconf.engines.local import LocalModel, load_tokenizer
+    from metaconf.generation.local import LocalModel, load_tokenizer
 
     local = LocalModel(None, load_tokenizer(model))
     return lambda question: local.tokenizer.decode(local.reply_prompt(question))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from metaconf.evaluation.reflections import partners
 from metaconf.evaluation.systems import Row
 from metaconf.evaluation.tables import in_domain
-from metaconf.judge.reader import FEWEST, Told, cross_fitted
+from metaconf.judging.reader import FEWEST, Told, cross_fitted
 from metaconf.metrics import Figure, Run, paired_difference, summarise
 
 MOST = 4000

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from metaconf.evaluation.systems import Row
 from metaconf.evaluation.tables import in_domain, share
-from metaconf.graders import same_answer
-from metaconf.graders.reflection import named_share
+from metaconf.grading import same_answer
+from metaconf.grading.reflection import named_share
 from metaconf.metrics import Figure, Run, paired_difference
 from metaconf.prompts.causes import named_answers, named_causes
 from metaconf.records import Question

@@ -14,18 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metaconf.config import EMBEDDED, check_model, check_output_dir
-from metaconf.config_blocks import AS_IS, Judge, Questions
+from metaconf.cli.preflight import check_served, mark_run
+from metaconf.config.blocks import AS_IS, Judge, Questions
+from metaconf.config.load import EMBEDDED, check_model, check_output_dir
+from metaconf.data import load_questions, overlap, pick
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
 from metaconf.evaluation.names import NAMES, WAYS, in_order
-from metaconf.graders import grade_answer
-from metaconf.preflight import check_served, mark_run
-from metaconf.questions import load_questions, overlap, pick
+from metaconf.grading import grade_answer
 from metaconf.records import Question, write_jsonl
 
 if TYPE_CHECKING:
-    from metaconf.client import Endpoint
+    from metaconf.clients import Endpoint
     from metaconf.evaluation.systems import Row
     from metaconf.metrics import Figure
 
@@ -230,13 +230,13 @@ def _ask(
 
     Raises UserError where a server answered nothing.
     """
-    from metaconf.engines import load_engine
-    from metaconf.engines.remote import Remote
     from metaconf.evaluation import baselines, judging
     from metaconf.evaluation.reader import reader_figures
     from metaconf.evaluation.systems import Settings
     from metaconf.evaluation.tables import mean_tokens
-    from metaconf.judge import judge_of
+    from metaconf.generation import load_engine
+    from metaconf.generation.remote import Remote
+    from metaconf.judging import judge_of
 
     folder = output_dir / "raw"
     if isinstance(asked, _Local):
@@ -272,7 +272,7 @@ def _ask(
 
 def _refuse_nothing(endpoint: Endpoint, folder: Path) -> None:
     """Refuse to measure where every call failed: there is nothing to report."""
-    from metaconf.engines.store import read_replies
+    from metaconf.generation.store import read_replies
 
     drawn = [reply for path in folder.glob("*.jsonl") for reply in read_replies(path).values()]
     if drawn and all(reply.status == "failed" for reply in drawn):
@@ -299,7 +299,7 @@ def _reflections(
 
 def _samples(folder: Path) -> dict[str, list[str]]:
     """The sampled short answers by question id; calls that failed gave none."""
-    from metaconf.engines.store import read_replies
+    from metaconf.generation.store import read_replies
 
     samples: dict[str, list[str]] = {}
     for reply in read_replies(folder / f"{WAYS['samples8'].file}.jsonl").values():

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from metaconf.engines.local import LocalModel, sample_answers, sample_replies
-from metaconf.engines.remote import Chat, Remote
-from metaconf.engines.sampler import GREEDY, Sampling
-from metaconf.engines.store import Key, collect
 from metaconf.evaluation.names import ANSWER_TOKENS, REPLY_TOKENS
-from metaconf.graders import grade_answer, same_answer
+from metaconf.generation.local import LocalModel, sample_answers, sample_replies
+from metaconf.generation.remote import Chat, Remote
+from metaconf.generation.sampler import GREEDY, Sampling
+from metaconf.generation.store import Key, collect
+from metaconf.grading import grade_answer, same_answer
 from metaconf.prompts.chat import ANSWER_ONLY, EXAMPLES, answer_turns, messages, render
 from metaconf.records import Parsed, Question, Reply, Span
 from metaconf.reply import format_reply, parse_reply

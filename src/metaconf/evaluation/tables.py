@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metaconf.evaluation.names import WAYS
-from metaconf.graders.abstained import abstains
+from metaconf.grading.abstained import abstains
 from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
 
 if TYPE_CHECKING:  # its module imports torch, and figures need none

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from metaconf.config_blocks import Reward as RewardWeights
+from metaconf.config.blocks import Reward as RewardWeights
+from metaconf.data import question_from_row
 from metaconf.errors import UserError
-from metaconf.questions import question_from_row
 from metaconf.records import Grade, Parsed, Question, Reward
 from metaconf.reply import parse_reply
 from metaconf.rewards.group import grade, grade_group

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaconf.config_blocks import Credit
+from metaconf.config.blocks import Credit
 from metaconf.errors import UserError
 from metaconf.rewards.recipes.base import (
     CONFIDENCE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metaconf.graders import grade_answer
-from metaconf.graders.reflection import score_reflection
+from metaconf.grading import grade_answer
+from metaconf.grading.reflection import score_reflection
 from metaconf.records import Grade, Parsed, Question, Reward
 from metaconf.reply import parse_reply
 from metaconf.rewards.parts import reward

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from metaconf.config_blocks import Confidence, Config, Credit, Reward
+from metaconf.config.blocks import Confidence, Config, Credit, Reward
 from metaconf.errors import UserError
 from metaconf.rewards.recipes import (
     coca,

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from metaconf.config_blocks import Config
+from metaconf.config.blocks import Config
 from metaconf.rewards.recipes.base import WHOLE, Exact, Recipe, Replies
 from metaconf.rewards.targets import Array, filled
 

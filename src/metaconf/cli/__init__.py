@@ -1,0 +1,252 @@
+"""The command line. Each command checks what it was given, then imports what it runs.
+
+`metaconf --help` answers at once and bad input is refused in a second, because nothing heavy is
+imported before a command's checks have passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from metaconf.cli import arguments as cli_arguments
+from metaconf.cli import train as cli_train
+from metaconf.errors import UserError
+
+if TYPE_CHECKING:
+    from metaconf.clients.endpoint import Endpoint
+
+QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "DATASETS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}
+"""What other libraries would print between our lines; a value that is set already stays."""
+
+
+ASKING = (
+    *("model", "questions", "map", "columns", "name"),
+    *("limit", "resume", "baselines", "calibration", "base_url", "engine", "judge", "dry_run"),
+    *("price_in", "price_out", "extra"),
+)
+"""Arguments of `evaluate` that say nothing where no model is asked."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return 0 (`audit`: 1 where it found a defect), 2 for bad input (one line on
+    stderr) or 130 when interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    args = argparse.Namespace()
+    try:
+        args = cli_arguments.read(words)
+        with warnings.catch_warnings():
+            # Libraries telling each other what they will rename: nothing that a user can act on.
+            warnings.simplefilter("ignore", FutureWarning)
+            return COMMANDS[args.command](args) or 0
+    except UserError as error:
+        print("metaconf: error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nmetaconf: stopped; {_how_to_go_on(args, words)}", file=sys.stderr)
+        return 130
+
+
+# Commands
+
+
+def _model(args: argparse.Namespace) -> None:
+    from metaconf.embedded.model import embedded_model
+
+    print(embedded_model())
+
+
+def _questions(args: argparse.Namespace) -> None:
+    from metaconf.cli.questions import reading, show
+
+    print(show(args.path, reading(args.map, args.columns, args.name), args.against))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    if args.replies is not None:
+        for name in ASKING:
+            if getattr(args, name) not in (None, False):
+                raise UserError(f"--{name}: --replies asks no model; leave one of the two out")
+
+        from metaconf.evaluation import given
+
+        print(given.measure(args.replies, args.output_dir, args.seed))
+        return
+    from metaconf.cli.preflight import check_engine, check_run, judge_config
+    from metaconf.cli.questions import reading
+    from metaconf.config.blocks import EMBEDDED
+    from metaconf.evaluation.names import chosen
+
+    judge = judge_config(args.judge) if args.judge else None
+    model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
+    how = reading(args.map, args.columns, args.name)
+    endpoint = _endpoint(args)
+    vllm = args.engine == "vllm"
+    check_engine(args.engine or "transformers")
+    if endpoint is not None and vllm:
+        raise UserError("--engine vllm: the server of --base_url draws; leave one of the two out")
+    baselines = chosen(args.baselines, endpoint is not None, vllm)
+    if args.calibration is not None and not baselines:
+        raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
+    if args.dry_run:
+        from metaconf.evaluation import run as evaluation
+
+        more = (args.limit, args.seed, baselines, args.calibration, endpoint)
+        print(evaluation.dry_run(model, questions, *more, how))
+        return
+    if endpoint is None:
+        check_run(model, questions, args.output_dir, args.resume, how)
+    args.run_dir = args.output_dir
+
+    from metaconf.evaluation import run as evaluation
+
+    report = evaluation.run(
+        model,
+        questions,
+        args.output_dir,
+        limit=args.limit,
+        seed=args.seed,
+        resume=args.resume,
+        baselines=baselines,
+        calibration=args.calibration,
+        show=not args.quiet,
+        endpoint=endpoint,
+        how=how,
+        judge=judge,
+        engine=args.engine or "transformers",
+    )
+    print(report)
+
+
+def _endpoint(args: argparse.Namespace) -> Endpoint | None:
+    """The server that --base_url names, if any."""
+    if args.base_url is None:
+        if args.price_in is not None or args.price_out is not None:
+            raise UserError("--price_in, --price_out: only a server has prices; give --base_url")
+        if args.extra is not None:
+            raise UserError("--extra: only a server takes more keys; give --base_url too")
+        return None
+    from metaconf.clients.endpoint import endpoint_of
+    from metaconf.config.blocks import Client
+
+    if args.model is None:
+        raise UserError("--base_url: give the server's name of the model as well: --model NAME")
+    prices = {"price_in": args.price_in, "price_out": args.price_out}
+    more = {"model": args.model, "extra": args.extra, **prices}
+    client = Client(args.base_url, key_env=args.key_env, **more)
+    return endpoint_of(client, os.environ)
+
+
+def _report(args: argparse.Namespace) -> None:
+    if not args.folder.is_dir():
+        raise UserError(f"{args.folder}: no such folder; give the folder of a run")
+
+    from metaconf.report import write_report
+
+    print(write_report(args.folder))
+
+
+def _card(args: argparse.Namespace) -> None:
+    for folder in filter(None, (args.model, args.results)):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; give the folder of a model, or of a run")
+
+    from metaconf.report.card import write_card
+
+    print(write_card(args.model, args.results, args.system))
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from metaconf.evaluation import compare
+
+    if args.output_dir is not None:
+        from metaconf.config.load import check_output_dir
+
+        check_output_dir(args.output_dir, False)
+    runs = compare.load(args.runs, args.system)
+    found = compare.compare(runs, args.seed)
+    if args.output is not None:
+        from metaconf.evaluation.run import write_json
+
+        write_json(args.output, found)
+    print(compare.markdown(found))
+    if args.output_dir is not None:
+        print(compare.report(runs, found, args.output_dir, args.seed))
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from metaconf.decisions import run
+
+    print(run.calibrate(args.replies, args.output, args.alpha, args.delta, args.system))
+
+
+def _decide(args: argparse.Namespace) -> None:
+    from metaconf.decisions import run
+
+    print(run.decide(args.replies, args.calibration, args.output, args.system))
+
+
+def _ask(args: argparse.Namespace) -> None:
+    from metaconf.cli import ask
+
+    ask.run(args.question, args.model)
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from metaconf.cli.preflight import RUN_MARKER, check_run
+
+    begun = (args.output_dir / RUN_MARKER).is_file()  # a demo goes on where it was
+    check_run("embedded", "embedded", args.output_dir, resume=begun)
+    args.run_dir = args.output_dir
+
+    from metaconf.cli import demo
+
+    demo.run(args.output_dir, args.seed)
+
+
+def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
+    """What an interrupted user types next: --resume where there is something to resume."""
+    from metaconf.cli.preflight import RUN_MARKER, checkpoints
+
+    again = shlex.join(["metaconf", *words])
+    folder = getattr(args, "run_dir", None)
+    if folder is None or args.command == "demo" or not (folder / RUN_MARKER).is_file():
+        return f"go on with: {again}"
+    if args.command in ("sft", "grpo") and not checkpoints(folder):
+        return f"no checkpoint was saved yet; remove {folder}, then: {again}"
+    return f"go on with: {again}{'' if args.resume else ' --resume'}"
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "model": _model,
+    "questions": _questions,
+    "prepare": cli_train.prepare,
+    "sft": cli_train.sft,
+    "grpo": cli_train.grpo,
+    "audit": cli_train.audit,
+    "evaluate": _evaluate,
+    "report": _report,
+    "card": _card,
+    "compare": _compare,
+    "calibrate": _calibrate,
+    "decide": _decide,
+    "ask": _ask,
+    "demo": _demo,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

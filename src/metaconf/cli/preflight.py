@@ -1,0 +1,310 @@
+"""What can be refused before torch is imported is refused here, so that a slip costs a second.
+
+The commands that start a run call this first and import their module after it. Only `mark_run`
+writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from metaconf.clients.endpoint import endpoint_of
+from metaconf.config import llama_factory as config_llama_factory
+from metaconf.config.blocks import (
+    AS_IS,
+    EMBEDDED,
+    Confidence,
+    Config,
+    Judge,
+    Questions,
+    Stage,
+    Teacher,
+)
+from metaconf.config.load import (
+    RUN_MARKER,
+    check_model,
+    check_output_dir,
+    first_process,
+    load_config,
+    resolved,
+)
+from metaconf.config.refused import refuse_together
+from metaconf.config.values import read_yaml
+from metaconf.data import load_questions
+from metaconf.embedded.model import embedded_model
+from metaconf.errors import UserError
+from metaconf.records import read_jsonl
+from metaconf.rewards.recipes import recipe_of
+from metaconf.safe_text import loads_bounded
+
+RESUME_KEY = "resume_from_checkpoint"
+STATE = "trainer_state.json"
+"""The last file that a checkpoint gets: without it, saving was interrupted."""
+PREPARED_KEYS = ("conversations", "system", "target")
+
+
+def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = False) -> Config:
+    """The configuration of `prepare` (no path: the defaults), all that it names checked.
+
+    Raises UserError.
+    """
+    config = load_config(path or Path(os.devnull), "sft", overrides)
+    check_model(config.model_name_or_path)
+    check_output_dir(Path(config.output_dir), resume)
+    for server in (config.judge, config.teacher):
+        check_served(server)
+    check_learnable(config.questions, config.judge)
+    check_engine(config.engine.kind)
+    check_embedded(config.model_name_or_path)
+    _check_labels(config.confidence)
+    _check_answers(config.confidence)
+    _check_same(config, resume)
+    return config
+
+
+def _check_labels(how: Confidence) -> None:
+    if how.labels and how.target not in ("probe", "hidden"):
+        raise UserError(
+            f"confidence.labels {how.labels}: only a probe teaches answers whose grade it does not"
+            f" know, and confidence.target is {how.target}; leave the key out, or choose probe"
+        )
+
+
+def _check_answers(how: Confidence) -> None:
+    if not how.answers_of:
+        return
+    if how.answers != "greedy":
+        raise UserError(
+            f"confidence.answers {how.answers}: of confidence.answers_of ({how.answers_of}) the"
+            " likeliest answers are taught; leave one of the two keys out"
+        )
+    check_model(how.answers_of)
+
+
+def _check_held(config: Config) -> None:
+    if config.confidence.text == "held" and config.lora.r == 0:
+        raise UserError(
+            "confidence.text held, lora.r 0: what the model said before is read from it without its"
+            " adapter; choose lora.r 64, or confidence.text given"
+        )
+
+
+def stage_config(
+    path: Path, stage: Stage, overrides: Sequence[str] = (), resume: bool = False
+) -> Config:
+    """The configuration of a training command, all that it names checked. Raises UserError.
+
+    With `resume`, `trainer["resume_from_checkpoint"]` is the newest whole checkpoint.
+    """
+    if stage == "sft" and config_llama_factory.is_llama_factory(path):
+        path, overrides = _in_our_keys(path, overrides)
+    config = load_config(path, stage, overrides)
+    if config.trainer.get(RESUME_KEY):
+        raise UserError(
+            f"{RESUME_KEY}: the newest checkpoint in output_dir is taken; leave the key out and"
+            " give --resume"
+        )
+    model, run = config.model_name_or_path, Path(config.output_dir)
+    refuse_together(stage, config.trainer, config.lora.r > 0)
+    check_model(model)
+    check_output_dir(run, resume)
+    if stage == "sft":
+        _check_held(config)
+        check_prepared(Path(config.train_file))
+    else:
+        recipe_of(config)
+        check_served(config.judge)
+        check_learnable(config.questions, config.judge)
+        if config.curve.path:
+            load_questions(config.curve.path)
+    _check_same(config, resume)
+    checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
+    check_embedded(model)
+    return replace(config, trainer=config.trainer | checkpoint)
+
+
+def _in_our_keys(path: Path, overrides: Sequence[str]) -> tuple[Path, list[str]]:
+    """A YAML of LLaMA-Factory as overrides of an empty one; what is not used is said on stderr."""
+    words, unused = config_llama_factory.as_overrides(config_llama_factory.read(path))
+    if unused:
+        told = "; ".join(f"{key} ({why})" for key, why in unused.items())
+        print(f"{path}: keys of LLaMA-Factory that TRL does not use: {told}", file=sys.stderr)
+    return Path(os.devnull), [*words, *overrides]
+
+
+def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The keys of a YAML of LLaMA-Factory with overrides, all that we rely on checked.
+
+    Raises UserError.
+    """
+    keys = config_llama_factory.read(path, overrides)
+    keys.setdefault("output_dir", "runs/llama_factory_sft")
+    model = str(keys.setdefault("model_name_or_path", EMBEDDED))
+    check_model(model)
+    check_output_dir(Path(keys["output_dir"]), resume=False)
+    check_prepared(config_llama_factory.train_file(keys))
+    check_embedded(model)
+    return keys
+
+
+def check_run(
+    model: str,
+    questions: str,
+    output_dir: Path,
+    resume: bool,
+    how: Questions = AS_IS,
+) -> None:
+    """Refuse a model, questions or a run directory that cannot be used; all questions are read.
+
+    Raises UserError.
+    """
+    check_model(model)
+    check_output_dir(output_dir, resume)
+    if questions != EMBEDDED:
+        load_questions(questions, how)
+    check_embedded(model)
+
+
+def judge_config(path: Path) -> Judge:
+    """The `judge` block of one of our YAML files, which must name a server. Raises UserError."""
+    judge = load_config(path, "grpo").judge
+    if judge.kind == "offline":
+        raise UserError(
+            f"{path}: judge.kind is 'offline', which reads no replies here; set kind: llm, and"
+            " base_url, model and key_env where they are not DeepSeek's"
+        )
+    check_served(judge)
+    return judge
+
+
+def check_engine(kind: str) -> None:
+    """Refuse an engine that is not installed. Raises UserError."""
+    if kind == "vllm" and find_spec("vllm") is None:
+        raise UserError(
+            "engine vllm: vLLM is not installed; install the extra `vllm` of this package, or use"
+            " transformers"
+        )
+
+
+def check_served(one: Judge | Teacher) -> None:
+    """Refuse a judge or teacher behind a server without an address or key. Raises UserError."""
+    if one.kind == "llm":
+        endpoint_of(one, os.environ)
+
+
+def check_learnable(asked: Questions, judge: Judge) -> None:
+    """Refuse questions that cannot be used, or none of which anybody can grade; all are read.
+
+    Raises UserError.
+    """
+    if asked.path == EMBEDDED:
+        return
+    questions = load_questions(asked.path, asked)
+    if judge.kind == "offline" and all(question.task == "long" for question in questions):
+        raise UserError(
+            f"{asked.path}: all {len(questions)} questions are of the task long, which no rule can"
+            " grade, so there is nothing to learn from; give questions with short answers too, or"
+            " a judge (judge.kind llm)"
+        )
+
+
+def check_embedded(model: str) -> None:
+    """Where `model` is the embedded one, have it there: refused if its wheel is missing.
+
+    The last check of all, because the first use converts the model, which imports torch.
+    """
+    if model == EMBEDDED:
+        embedded_model()
+
+
+def check_prepared(path: Path) -> None:
+    """Refuse what is no file of rows by `metaconf prepare`, by file and line. Raises UserError."""
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; run `metaconf prepare` first, then give the sft.jsonl that it"
+            " wrote: --train_file FILE"
+        )
+    number = 0
+    for number, row in read_jsonl(path):
+        for key in PREPARED_KEYS:
+            if key not in row:
+                raise UserError(
+                    f"{path}:{number}: no {key!r}, so not a row of `metaconf prepare`; prepare the"
+                    f" questions first: metaconf prepare --questions {path}"
+                )
+    if not number:
+        raise UserError(f"{path}: holds no row; run `metaconf prepare` again")
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The whole checkpoints of a run directory, the highest step last."""
+    steps = {
+        int(number): path
+        for path in run.glob("checkpoint-*")
+        if (number := path.name.removeprefix("checkpoint-")).isdecimal()
+        and (path / STATE).is_file()
+    }
+    return [steps[step] for step in sorted(steps)]
+
+
+def _newest(run: Path) -> Path:
+    if whole := checkpoints(run):
+        return whole[-1]
+    raise UserError(
+        f"{run}: holds no whole checkpoint to resume from; start anew with another output_dir (and"
+        " save_strategy: steps)"
+    )
+
+
+def _check_same(config: Config, resume: bool) -> None:
+    """Refuse to resume a run with other settings than the ones that it wrote down."""
+    stored = Path(config.output_dir) / "config.yaml"
+    if resume and first_process() and stored.is_file():
+        before, _ = read_yaml(stored)
+        _refuse_other(Path(config.output_dir), before, resolved(config))
+
+
+def mark_run(output_dir: Path, asked: Mapping[str, Any], resume: bool) -> None:
+    """Write what was asked into a new run directory, or refuse to resume what was asked otherwise.
+
+    `asked` is JSON data; the message names the keys that differ. Raises UserError.
+    """
+    marker = output_dir / RUN_MARKER
+    text = json.dumps(asked, ensure_ascii=False, indent=1) + "\n"
+    if not resume:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        partial = marker.with_name(f".{marker.name}.{os.getpid()}")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(marker)
+        return
+    try:
+        before = loads_bounded(marker.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{marker}: not JSON ({error}); start anew in another folder") from error
+    _refuse_other(output_dir, before, json.loads(text))
+
+
+def _refuse_other(run: Path, before: Any, now: Any) -> None:
+    was, is_ = dict(_flat(before)), dict(_flat(now))
+    if apart := [name for name in {**was, **is_} if was.get(name) != is_.get(name)]:
+        raise UserError(
+            f"{run}: its run had another {', '.join(apart)}; resume with the same settings, or give"
+            " another output_dir"
+        )
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves by dotted name; a run's own resume point is no setting of it."""
+    if not isinstance(value, dict):
+        yield name or "form", value
+        return
+    for key, item in value.items():
+        if key != RESUME_KEY:
+            yield from _flat(item, f"{name}.{key}" if name else key)

@@ -1,0 +1,94 @@
+"""The commands that train, and `audit`, which looks at what would be paid."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from metaconf.errors import UserError
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """`metaconf prepare`."""
+    from metaconf.cli.preflight import prepare_config
+
+    overrides = [*_overrides(args), "--output_dir", str(args.output_dir)]
+    config = prepare_config(args.config, overrides, args.resume)
+    args.run_dir = args.output_dir
+
+    from metaconf.training import prepare as preparing
+
+    preparing.run(config, args.resume)
+
+
+def sft(args: argparse.Namespace) -> None:
+    """`metaconf sft`."""
+    from metaconf.cli.preflight import stage_config
+
+    if args.questions is not None:
+        raise UserError(
+            f"--questions {args.questions}: stage 1 learns from prepared rows; run `metaconf"
+            " prepare --questions …` first, then sft with --train_file FOLDER/sft.jsonl"
+        )
+    if args.engine == "llama-factory":
+        _llama_factory(args)
+        return
+    config = stage_config(args.config, "sft", _overrides(args), args.resume)
+    args.run_dir = Path(config.output_dir)
+
+    from metaconf.training import stage1
+
+    _finish(stage1.run(config))
+
+
+def _llama_factory(args: argparse.Namespace) -> None:
+    from metaconf.cli.preflight import llama_factory_keys
+    from metaconf.training import llama_factory
+
+    if args.resume:
+        raise UserError("--resume: give LLaMA-Factory its own --resume_from_checkpoint FOLDER")
+    program = llama_factory.find_program(args.llama_factory)
+    keys = llama_factory_keys(args.config, _overrides(args))
+    _finish(llama_factory.run(keys, program))
+
+
+def grpo(args: argparse.Namespace) -> None:
+    """`metaconf grpo`."""
+    from metaconf.cli.preflight import stage_config
+
+    config = stage_config(args.config, "grpo", _overrides(args), args.resume)
+    args.run_dir = Path(config.output_dir)
+
+    from metaconf.training import stage2
+
+    _finish(stage2.run(config))
+
+
+def _finish(run: Path) -> None:
+    """The card of the model that was trained, and where it is."""
+    from metaconf.config.load import first_process
+    from metaconf.report.card import write_card
+
+    if first_process():
+        print(write_card(run).parent)
+
+
+def audit(args: argparse.Namespace) -> int:
+    """`metaconf audit`; 1 where it found a defect."""
+    from metaconf.config.load import load_config
+    from metaconf.rewards.audit import audit as audited
+    from metaconf.rewards.audit import table
+    from metaconf.rewards.recipes import recipe_of
+
+    config = load_config(args.config, "grpo", args.rest)
+    recipe = recipe_of(config)
+    found = audited(recipe, config.trainer.get("scale_rewards"))
+    print(table(recipe, found))
+    return int(any(one.fatal for one in found))
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    """The `--key value` words of a training command, its shorthands written out."""
+    model = ["--model_name_or_path", args.model] if args.model is not None else []
+    questions = ["--questions.path", args.questions] if args.questions is not None else []
+    return [*args.rest, *model, *questions]

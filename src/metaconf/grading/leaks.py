@@ -1,0 +1,69 @@
+"""What a teacher's reflection must not hold: the grade, a number for confidence, the truth, or the
+way that it came about. A model that learns from such a text learns to write what it cannot know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from metaconf.grading.text import normalise
+from metaconf.prompts.slots import stated
+
+LONGEST = 700
+"""Characters; three sentences need fewer."""
+_GRADE = re.compile(
+    r"\b(?:answer|reply|response|this|that|it)\s+(?:is|was|turned out|proved)\s+(?:to be\s+)?"
+    r"(?:in fact\s+|actually\s+|indeed\s+|not\s+)?(?:in)?(?:correct|right|wrong|false|mistaken)\b"
+    r"|\b(?:the )?(?:correct|right|true|actual|real) answer (?:is|was|would be|should)"
+    r"|\bI (?:was|am) (?:right|wrong|correct|incorrect|mistaken)\b"
+    r"|\b(?:graded|marked) (?:as )?(?:right|wrong|correct|incorrect)\b",
+    re.I,
+)
+_SOURCE = re.compile(
+    r"\b(?:other_answers|JSON|sampled?|samples|sampling|asked again|ground truth|reference answer|"
+    r"the data|given data|dataset)\b",
+    re.I,
+)
+_LABEL = re.compile(r"^\W*(?:answer|confidence|self-reflection)\W*:|</?think>", re.I | re.M)
+_FIRST = re.compile(r"\b(?:I|I'm|I've|I'd|me|Me|my|My|mine|myself)\b")
+
+
+def leaks(
+    reflection: str, question: str, answer: str, others: Sequence[str], truths: Sequence[str]
+) -> list[str]:
+    """What is amiss with a reflection, in words that a teacher understands; [] where nothing is.
+
+    `others` are the model's own other answers, `truths` the references: one of these is a leak
+    where it stands in the reflection and in nothing that the model said or was asked.
+    """
+    found: list[str] = []
+    if _GRADE.search(reflection):
+        found.append("it says whether the answer is right")
+    if any(number not in question for number in stated(reflection)):
+        found.append("it gives a number for the confidence")
+    if _names_truth(reflection, [question, answer, *others], truths):
+        found.append("it names an answer that the model never gave")
+    if _SOURCE.search(reflection):
+        found.append("it speaks of the data it was written from")
+    if _LABEL.search(reflection):
+        found.append("it holds a label such as Answer: or Confidence:")
+    if not _FIRST.search(reflection):
+        found.append("it does not speak as I")
+    if not reflection.strip() or len(reflection) > LONGEST:
+        found.append("it is empty or longer than three sentences")
+    return found
+
+
+def _names_truth(reflection: str, said: Sequence[str], truths: Sequence[str]) -> bool:
+    text, known = _words(reflection), [_words(one) for one in said]
+    for truth in truths:
+        words = _words(truth)
+        # A number of one digit or a word of two letters stands anywhere by chance.
+        if len(words) > 4 and words in text and not any(words in one for one in known):
+            return True
+    return False
+
+
+def _words(text: str) -> str:
+    return f" {normalise(text)} "

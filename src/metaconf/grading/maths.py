@@ -1,0 +1,362 @@
+"""The grader for mathematics: plain numbers and lists here, all else by math-verify.
+
+Plain numbers are most of the traffic and where math-verify errs (it reads "1 3/4" as 1, takes a
+part of a list for the whole), so they are compared exactly as fractions. Expressions go to a child
+process (math_worker.py) under limits of time and memory; it works from any thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import unicodedata
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+from metaconf.data.extract import last_box
+from metaconf.errors import UserError
+from metaconf.grading.measures import (
+    Value,
+    equal_values,
+    in_one_currency,
+    other_currency,
+    read_value,
+    same_measure,
+    with_unit,
+)
+from metaconf.grading.numbers import NUMBER, plain_numbers
+from metaconf.grading.short import affirm, answer_key
+from metaconf.grading.text import visible
+from metaconf.grading.units import stated_unit
+from metaconf.records import Question
+
+SECONDS = 5.0
+"""Limit of one comparison; past it the answer counts as wrong."""
+_MAX_CHARS = 1000
+_MAX_BRACKETS = 50
+
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_LAST = re.compile(
+    rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
+)
+_SPELLED = re.compile(r"[A-Za-z][A-Za-z -]+")
+_OTHER_LETTERS = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff\u2100-\u214f]")
+_WRAPPED = re.compile(r"[\\$`*]")
+_NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
+_KELVIN = re.compile(r"(?<=\d)K\b")
+_LIST = re.compile(r"\s*(?:[,;]|\band\b|\bor\b)\s*(?:\b(?:and|or)\b)?\s*")
+_BOUND = re.compile(
+    r"(?i:\b(?:at least|at most|(?:more|less|fewer|greater|larger|smaller) than|up to|below|above"
+    r"|over|under))\s*$"
+)
+_AND = re.compile(r"\s*(?:and|&)\s*")
+_OR = re.compile(r"[\s,]*(?:or|/)\s*(?:maybe |perhaps )?")
+_SEGMENT = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_BARE_LATEX = re.compile(
+    r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z])(?!(?:sqrt|sin|cos|tan|log|ln|pi|infty|and|or)\b)[^\W\d_]{2,}")
+_SCRIPT = {c: str(i) for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁻": "-", "⁺": "+"}
+_SCRIPTS = re.compile(f"[{''.join(_SCRIPT)}]+")
+
+
+def grade_math(
+    question: Question, answer: str, bare_percent: bool = True
+) -> tuple[float | None, str]:
+    """1.0 if the answer equals a target's text in value (times its credit), else 0.0.
+
+    Of the answer counts the last `\\boxed{…}`, else all of it if it is one expression, else (for a
+    numeric reference) its last number, clauses that deny left out; two numbers joined by "or" are
+    wrong. Numbers compare exactly, decimals within 5e-7; "(2, 5)" and "2,5" are the same list,
+    bracketed lists keep their order, a list is not right by its part; a leading "x =" is dropped;
+    units may be missing but not differ. `bare_percent`: whether 35 answers 35 % and 35 % answers
+    35. Expressions, equations, sets and intervals are compared by math-verify within `SECONDS` and
+    2 GiB, beyond which the answer is wrong. None if no reference can be read.
+    """
+    verdicts = [
+        (_compare(text, answer, bare_percent), target.credit)
+        for target in question.targets
+        for text in target.texts
+        if text.strip()
+    ]
+    right = [credit for equal, credit in verdicts if equal]
+    if right:
+        return max(right), "equal"
+    if all(equal is None for equal, _ in verdicts):
+        return None, "not graded: math-verify cannot read the reference"
+    return 0.0, "not equal"
+
+
+def same_math(a: str, b: str) -> bool:
+    """Whether two answers have the same value; text that is no mathematics must be the same."""
+    return a.strip() == b.strip() or bool(_compare(a, b, True))
+
+
+@lru_cache(maxsize=65536)
+def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
+    """True or False, or None if the gold cannot be read."""
+    gold = gold.rpartition("####")[2]
+    if _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer) and len(gold + answer) < _MAX_CHARS:
+        return equal_values((Fraction(gold), False), (Fraction(answer), False), bare_percent)
+    gold, answer = _clean(_kelvin(gold, answer)), _clean(_kelvin(answer, gold))
+    if len(answer) > _MAX_CHARS:
+        answer = answer[-_MAX_CHARS:]
+    (gold_name, gold), (name, answer) = _unname(gold), _unname(answer)
+    if gold_name and name and gold_name != name:
+        return False
+    if gold == answer or _list_form(gold) == _list_form(answer):
+        return True
+    if other_currency(gold, answer):
+        return False
+    gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
+    number, unit = with_unit(gold)
+    if number is None and _SPELLED.fullmatch(gold):
+        number = read_value(answer_key(gold))
+    if number is not None:
+        verdict = _compare_number(number, unit, answer, bare_percent)
+        if verdict is not None:
+            return verdict
+    else:
+        answer = _last_expression(answer) or _tail_expression(answer) or answer
+    return _compare_lists(gold, answer, bare_percent)
+
+
+def _compare_number(number: Value, unit: str, answer: str, bare_percent: bool) -> bool | None:
+    """Whether an answer states a number (in its unit, if any); None if it is an expression."""
+    found, found_unit = with_unit(answer)
+    if found is None and not _is_expression(answer):
+        last = _last_expression(answer)
+        if last is not None:
+            found, found_unit = with_unit(last)
+            if found is None:
+                return bool(_ask(str(number[0]), last))
+        else:
+            found, found_unit = _last_number(answer)
+            if found is None:
+                return False
+    if found is None:
+        return None
+    return same_measure(number, unit, found, found_unit, bare_percent)
+
+
+def _kelvin(text: str, other: str) -> str:
+    """ "300K" is 300 kelvin beside "300 K", and 300 thousand elsewhere."""
+    return _KELVIN.sub(" K", text) if re.search(r"\d\s+K\b", other) else text
+
+
+def _list_form(text: str) -> str:
+    return re.sub(r"(?<=[,;])\s+", "", text)
+
+
+def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
+    golds, answers = _items(gold), _items(answer)
+    if golds is None or (answers is None and not _is_expression(answer)):
+        return False if golds else _ask(gold, answer)
+    if answers is None:
+        return _ask(gold, answer)
+    if len(golds[1]) != len(answers[1]) or (golds[0] and answers[0] and golds[0] != answers[0]):
+        return False
+    ordered = golds[0] == answers[0] == "()" or "[" in golds[0] + answers[0]
+    pairs = zip(
+        golds[1] if ordered else sorted(golds[1]),
+        answers[1] if ordered else sorted(answers[1]),
+        strict=True,
+    )
+    return all(equal_values(g, a, bare_percent) for g, a in pairs)
+
+
+def _clean(text: str) -> str:
+    """Drop wrappers (box, dollars, bold stars around all, spacing commands, a final stop), and
+    write numbers in plain ASCII."""
+    text = visible(last_box(text) or text)
+    if _WRAPPED.search(text):
+        text = _unwrap(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _SCRIPTS.sub(_as_exponent, plain_numbers(text)))
+        text = text.replace("−", "-").replace("–", "-").replace("∞", r"\infty")
+    return plain_numbers(text).strip().rstrip(".").strip()
+
+
+def _unwrap(text: str) -> str:
+    inline = _is_expression(text)  # in prose, dollars show where the expressions are
+    for wrapper in (r"\(", r"\)", r"\[", r"\]", "$$", r"\left", r"\right", r"\!", "`"):
+        if inline or wrapper[-1] not in "()[]$":
+            text = text.replace(wrapper, "")
+    text = text.replace(r"\$", "$").replace(r"\;", " ")
+    text = re.sub(r"\\,(?!\d)", " ", text)
+    # Bold, not powers: stars that touch a blank or an end on their outer side.
+    text = re.sub(r"(?<!\S)\*\*(?=\S)|(?<=\S)\*\*(?=[\s.,;:!?]|$)", "", text)
+    if inline and text.count("$") == 2:
+        return text.replace("$", "")
+    return re.sub(r"\$(?!\s?[\d.])", "", text) if inline else text  # "$5" is an amount
+
+
+def _as_exponent(match: re.Match[str]) -> str:
+    exponent = "".join(_SCRIPT[c] for c in match[0])
+    return f"^{exponent}" if len(exponent) == 1 else f"^{{{exponent}}}"
+
+
+def _unname(text: str) -> tuple[str, str]:
+    """Split "x = 5" into name and value; equations in more than a name stay whole."""
+    match = _NAME.match(text)
+    if match and "=" not in text[match.end() :]:
+        return match[1], text[match.end() :]
+    return "", text
+
+
+def _is_expression(text: str) -> bool:
+    """Whether text is mathematics rather than prose: LaTeX or operators, and no longer words."""
+    prose = re.sub(r"\\[a-zA-Z]+(?:\{[a-zA-Z ]*\})?", "", text)
+    words = re.sub(r"sqrt|sin|cos|tan|log|infty", "", prose)
+    return not re.search(r"[^\W\d_]{3,}|\b(?:it|is|so|we|of|to|be|es)\b", words, re.IGNORECASE)
+
+
+def _last_number(text: str) -> tuple[Value | None, str]:
+    """The last number of prose with its known unit; None where two are joined by "or" or "and", and
+    for a bound ("at least 5")."""
+    text = affirm(text)
+    found = list(_LAST.finditer(text))
+    if not found:  # the key of "five" is 5
+        return read_value(answer_key(text)), ""
+    between = [text[a.end() : b.start()] for a, b in pairwise(found)]
+    if any(map(_OR.fullmatch, between)) or (between and _AND.fullmatch(between[-1])):
+        return None, ""
+    if _BOUND.search(text[: found[-1].start()]):
+        return None, ""
+    return read_value(found[-1][0]), stated_unit(text[found[-1].end() :])
+
+
+def _last_expression(text: str) -> str | None:
+    """The last expression in prose (between dollars, or LaTeX among words), None without any.
+
+    None too where a plain number stands behind it, which is then the last, and where the clause
+    with the expression denies it or two are offered with "or".
+    """
+    if _is_expression(text):
+        return None
+    found = [(m.start(), m.end(), m[1] or m[2] or m[3]) for m in _SEGMENT.finditer(text)]
+    found = found or [(*m.span(), m[0]) for m in _BARE_LATEX.finditer(text)]
+    if not found or found[-1][2] not in affirm(text):
+        return None
+    if any(_OR.fullmatch(text[a[1] : b[0]]) for a, b in pairwise(found)):
+        return None
+    last = [found.pop()]
+    while found and re.fullmatch(r"\s*(?:,|,?\s*and)\s*", text[found[-1][1] : last[0][0]]):
+        last.insert(0, found.pop())
+    if re.search(r"\d", text[last[-1][1] :]):
+        return None
+    return ", ".join(expression.strip().rstrip(".,") for _, _, expression in last)
+
+
+def _tail_expression(text: str) -> str | None:
+    """What follows the last word of prose ("the answer is x^2 + 1"), None where nothing does."""
+    words = list(_PROSE.finditer(text))
+    if not words or _is_expression(text) or affirm(text) != text:
+        return None
+    tail = text[words[-1].end() :].strip(" :.,")
+    return tail if re.search(r"\w", tail) and text[: words[-1].end()].count("$") % 2 == 0 else None
+
+
+def _items(text: str) -> tuple[str, list[Value]] | None:
+    """Brackets ("" for none or braces) and members of a list of at least two plain numbers."""
+    text, brackets = text.strip(), ""
+    text = text.replace(r"\{", "{").replace(r"\}", "}")
+    if text[:1] + text[-1:] in ("()", "[]", "(]", "[)", "{}"):
+        brackets, text = text[0] + text[-1], text[1:-1]
+    values = [read_value(item) for item in _LIST.split(text.strip())]
+    plain = [value for value in values if value is not None]
+    return (brackets.replace("{}", ""), plain) if len(plain) == len(values) > 1 else None
+
+
+class _Worker:
+    """One child process; calls wait for each other, the child is replaced after a time-out."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.process: subprocess.Popen[str] | None = None
+        self.owner = 0
+
+    def ask(self, gold: str, answer: str) -> dict[str, object] | None:
+        """The verdict, or None if it took too long or too much memory."""
+        with self.lock:
+            process = self._running()
+            request = {"gold": gold, "answer": answer, "seconds": SECONDS}
+            line = _exchange(process, json.dumps(request))
+            if not line:
+                self.stop()
+            return json.loads(line) if line else None
+
+    def _running(self) -> subprocess.Popen[str]:
+        # A forked child of ours must not share the pipes of its parent.
+        gone = self.process is None or self.process.poll() is not None
+        if gone or self.owner != os.getpid():
+            self.owner = os.getpid()
+            self.process = _start()
+        assert self.process
+        return self.process
+
+    def stop(self) -> None:
+        if self.process is not None and self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe:
+                    pipe.close()
+        self.process = None
+
+
+def _exchange(process: subprocess.Popen[str], line: str) -> str:
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    except BrokenPipeError:
+        return ""
+
+
+def _start() -> subprocess.Popen[str]:
+    script = Path(__file__).with_name("math_worker.py")
+    process = subprocess.Popen(
+        [sys.executable, "-P", str(script)],  # -P: modules beside the script hide no others
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdout
+    if process.stdout.readline() != "ready\n":
+        process.kill()
+        process.wait()
+        raise UserError(
+            "math grader: math-verify cannot be started; pip install 'math-verify[antlr4_13_2]'"
+        )
+    return process
+
+
+_WORKER = _Worker()
+atexit.register(_WORKER.stop)
+
+
+def _ask(gold: str, answer: str) -> bool | None:
+    """Compare by math-verify: True, False, or None if it cannot read the gold."""
+    if not re.search(r"\w", answer) or len(re.findall(r"[({[]", answer)) > _MAX_BRACKETS:
+        answer = "?"  # unreadable, and slow to find out
+    if (" | " in answer and " | " not in gold) or _OTHER_LETTERS.search(answer):
+        answer = "?"  # one or the other, in signs or words; math-verify would take a part
+    if "=" in answer and "=" not in gold:
+        answer = answer.rpartition("=")[2]
+    verdict = _WORKER.ask(gold, answer)
+    if verdict is None:
+        # The answer is to blame unless the gold alone is too much.
+        own = _WORKER.ask(gold, gold)
+        return None if own is None else False
+    return None if not verdict["gold"] else bool(verdict["equal"])

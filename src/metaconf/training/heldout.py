@@ -1,0 +1,157 @@
+"""How calibration grows while stage 2 trains: held-out figures against replies sampled and seconds.
+
+The rows go to the trainer's log (so that a resumed run has them) and with it to curve.json; the
+best model by held-out Brier score is kept in `best`, because the reward can rise while calibration
+falls.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+
+from metaconf import metrics
+from metaconf.config.blocks import EMBEDDED, Config
+from metaconf.data import load_questions, pick
+from metaconf.errors import UserError
+from metaconf.generation.local import LocalModel, sample_replies
+from metaconf.generation.sampler import GREEDY, Sampling
+from metaconf.grading import grade_answer
+from metaconf.judging.reader import FEWEST, cross_fitted, told_of
+from metaconf.records import Parsed, Question, Reply
+from metaconf.reply import parse_reply
+from metaconf.training.merged import merged
+
+PREFIX = "heldout_"
+BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
+Split = tuple[list[Question], list[Question]]
+
+
+def set_aside(questions: Sequence[Question], config: Config) -> Split:
+    """(questions to train on, questions to measure on) as the block `curve` says; none to measure
+    on where it is off. Raises UserError where nothing would be left to train on."""
+    block = config.curve
+    if not block.every:
+        return list(questions), []
+    if block.path or config.questions.path == EMBEDDED:
+        held = pick(load_questions(block.path or "embedded:calibration"), block.questions, 0)
+        measured = {question.id for question in held}
+        return [q for q in questions if q.id not in measured], held
+    if len(questions) <= block.questions:
+        raise UserError(
+            f"curve.questions {block.questions} of {len(questions)} questions would be set aside to"
+            " measure on; lower it, or name a file of others: curve.path"
+        )
+    ordered = pick(questions, None, config.seed)
+    held = {question.id for question in ordered[-block.questions :]}
+    return [q for q in questions if q.id not in held], ordered[-block.questions :]
+
+
+def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> dict[str, float]:
+    """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens`, how many of them were
+    graded and stated a confidence, and what their reflections take off a reader's Brier score. A
+    figure that is not defined is left out."""
+    found: dict[str, Reply] = {}
+    sample_replies(
+        local,
+        questions,
+        (GREEDY,),
+        Sampling(tokens, local.end_tokens),
+        lambda batch: found.update({reply.question_id: reply for reply in batch}),
+    )
+    parsed = [parse_reply(found[q.id].text) for q in questions]
+    grades = [grade_answer(q, p.answer)[0] for q, p in zip(questions, parsed, strict=True)]
+    ids = [question.id for question in questions]
+    stated = [p.confidence for p in parsed]
+    names = ("accuracy", "brier", "ece", "auroc")
+    figures = metrics.summarise(stated, grades, ids, names, replicates=0)
+    rows = {name: figures[name]["value"] for name in names}
+    both = sum(c is not None and g is not None for c, g in zip(stated, grades, strict=True))
+    rows |= {"n": both, "format": float(np.mean([p.well_formed for p in parsed]))}
+    rows["reader_gain"] = _reader_gain(questions, parsed, grades)
+    return {f"{PREFIX}{name}": float(value) for name, value in rows.items() if value is not None}
+
+
+def _reader_gain(
+    questions: Sequence[Question], parsed: Sequence[Parsed], grades: Sequence[float | None]
+) -> float | None:
+    """What a reader's Brier score loses by the reflections, in a reader of words fitted on the
+    replies to other questions; None where they are too few."""
+    read = [
+        (told, grade, question.id)
+        for question, reply, grade in zip(questions, parsed, grades, strict=True)
+        if (told := told_of(question.prompt, reply.answer, reply.reflection)) and grade is not None
+    ]
+    if len(read) < FEWEST:
+        return None
+    told, right, ids = zip(*read, strict=True)
+    without, with_it = cross_fitted(told, right, ids)[0]
+    return metrics.brier(without, np.array(right)) - metrics.brier(with_it, np.array(right))
+
+
+class HeldOut(TrainerCallback):
+    """Measures before the first step and every `every` steps, and keeps the best model so far.
+
+    `replies` gives how many replies have been sampled for training; seconds are those of training
+    alone, without the measuring. Of several processes the first one measures.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        questions: Sequence[Question],
+        every: int,
+        out: Path,
+        replies: Callable[[], int],
+    ):
+        self.tokenizer, self.questions, self.every = tokenizer, questions, every
+        self.out, self.replies = out, replies
+        self._started, self._spent = 0.0, 0.0
+
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        before = rows_of(state.log_history)
+        # A resumed run goes on from the last row that its checkpoint has.
+        self._started, self._spent = time.monotonic(), before[-1]["seconds"] if before else 0.0
+        if not before:
+            self._note(args, state, model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        due = state.global_step % self.every == 0 or state.global_step == state.max_steps
+        if due and state.is_world_process_zero:
+            self._note(args, state, model)
+
+    def _note(self, args: Any, state: Any, model: Any) -> None:
+        seconds = self._spent + time.monotonic() - self._started
+        with merged(model) as whole:
+            local = LocalModel(whole, self.tokenizer)
+            found = measure(local, self.questions, args.max_completion_length)
+        row = {"step": state.global_step, "replies": self.replies(), "seconds": seconds, **found}
+        before = rows_of(state.log_history)
+        best = min((r.get(BRIER, math.inf) for r in before), default=math.inf)
+        state.log_history.append(row)
+        if found.get(BRIER, math.inf) < best:
+            self._keep(model, row)
+        self._started, self._spent = time.monotonic(), seconds
+
+    def _keep(self, model: Any, row: dict[str, float]) -> None:
+        folder = self.out / "best"
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        text = json.dumps({**row, "folder": folder.name}, indent=1, allow_nan=False)
+        (self.out / "best.json").write_text(text + "\n", encoding="utf-8")
+
+
+def rows_of(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The held-out rows of a trainer's log."""
+    return [row for row in history if COUNT in row]

@@ -1,0 +1,139 @@
+"""A linear probe on the model's own hidden state: what the model knows about its answer.
+
+Logistic regression on the hidden state of one layer at the last token of the answer, label: was
+the answer right. Predictions for questions that the probe was fitted on come from folds that left
+them out (cross-fitting), so that they carry no label of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from metaconf.errors import UserError
+from metaconf.generation.prefill import common_prefix
+from metaconf.metrics import as_classes
+from metaconf.training.forward import right_padded, run_after_prefix
+
+FOLDS = 5
+
+
+COPIES = 10
+"""How often a column beside the hidden state is repeated, so that the penalty, which it shares with
+D hidden dimensions, does not drown it (best of 1, 3, 10 on held-out questions)."""
+
+
+def beside(states: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(n, D + k·COPIES) features: `states` (n, D) and `columns` (n, k) beside them."""
+    return np.hstack([states, np.repeat(columns, COPIES, axis=1)])
+
+
+def chance_columns(chance: np.ndarray) -> np.ndarray:
+    """(n, 2) log-probability and log-odds of `chance` (n,), the answers' own probabilities."""
+    inside = np.clip(chance, 1e-6, 1 - 1e-4)
+    return np.stack([np.log(inside), np.log(inside / (1 - inside))], 1)
+
+
+def probe_layer(layers: int) -> int:
+    """Just below the middle: certainty is settled there (layer 14 of 30 in the embedded model)."""
+    return max(1, round(layers * 0.47))
+
+
+def answer_states(
+    local: Any,
+    prompts: Sequence[tuple[int, ...]],
+    answers: Sequence[str],
+    layer: int,
+    rows: int = 64,
+) -> np.ndarray:
+    """Hidden states (n, D) of `layer` at the last token of each answer, given after its prompt."""
+    encode = local.tokenizer.encode
+    coded = [encode(f" {a}" if a else " ", add_special_tokens=False) for a in answers]
+    whole = [[*prompt, *answer] for prompt, answer in zip(prompts, coded, strict=True)]
+    return last_states(local.model, whole, layer, rows)
+
+
+@torch.inference_mode()
+def last_states(
+    model: Any, tokens: Sequence[Sequence[int]], layer: int, rows: int = 64
+) -> np.ndarray:
+    """Hidden states (n, D) of `layer` at the last of each row's `tokens`, `rows` at once; what
+    those begin with in common is computed once."""
+    states = np.zeros((len(tokens), model.config.hidden_size), np.float32)
+    for batch, hidden, last in runs(model, tokens, layer, rows):
+        states[batch] = hidden[torch.arange(len(batch)), last].float().cpu().numpy()
+    return states
+
+
+def runs(
+    model: Any, tokens: Sequence[Sequence[int]], layer: int, rows: int = 64
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Runs the first `layer` layers over the `tokens`, `rows` at once: of each batch the places of
+    its rows, hidden states (b, T, D) of what is their own, and where their last tokens stand (b,).
+    """
+    decoder = FirstLayers(model.model, layer)
+    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
+    for start in range(0, len(order), rows):
+        batch = order[start : start + rows]
+        whole = [list(tokens[i]) for i in batch]
+        shared = common_prefix(whole)
+        ids, mask = right_padded([row[shared:] for row in whole], model.device)
+        prefix = torch.tensor([whole[0][:shared]], device=model.device)
+        hidden, _, _ = run_after_prefix(decoder, prefix, ids, mask)
+        yield batch, hidden, mask.sum(1) - 1
+
+
+class FirstLayers:
+    """The decoder cut after `layer` layers, without its final norm: no more is computed."""
+
+    def __init__(self, decoder: Any, layer: int):
+        self.decoder, self.layer, self.config = decoder, layer, decoder.config
+
+    def __call__(self, **inputs: Any) -> Any:
+        decoder, layers, norm = self.decoder, self.decoder.layers, self.decoder.norm
+        decoder.layers, decoder.norm = layers[: self.layer], torch.nn.Identity()
+        try:
+            return decoder(**inputs)
+        finally:
+            decoder.layers, decoder.norm = layers, norm
+
+
+def cross_fitted(
+    features: np.ndarray, labels: np.ndarray, groups: Sequence[str], c: float = 0.01
+) -> np.ndarray:
+    """Out-of-fold probabilities (n,) that each answer is right; rows of a group share a fold.
+
+    `labels` in [0, 1] may be graded: a graded label counts as that share of a right answer. Raises
+    UserError for fewer groups than folds.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    if (count := len(set(groups))) < FOLDS:
+        raise UserError(
+            f"{count} graded questions: a probe is fitted on {FOLDS} parts of them, each left out "
+            "in turn; take more questions, or confidence.target share"
+        )
+    predictions = np.zeros(len(labels))
+    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(
+        features, groups=groups
+    ):
+        predictions[test] = fit(features[train], labels[train], c)(features[test])
+    return predictions
+
+
+def fit(features: np.ndarray, labels: np.ndarray, c: float = 0.01) -> Any:
+    """A function from features (m, D) to probabilities (m,)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows, classes, weights = as_classes(labels)
+    if len(set(classes)) < 2:
+        constant = float(np.nanmean(labels))
+        return lambda others: np.full(len(others), constant)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500))
+    probe.fit(features[rows], classes, logisticregression__sample_weight=weights)
+    return lambda others: probe.predict_proba(others)[:, 1]

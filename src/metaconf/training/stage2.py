@@ -1,0 +1,186 @@
+"""Stage 2 as one call: questions and a stage-1 model in, an ordinary model folder out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from datasets import Dataset
+from trl.trainer.grpo_config import GRPOConfig
+
+from metaconf.config.blocks import EMBEDDED, Config
+from metaconf.data import load_questions, pick
+from metaconf.errors import UserError
+from metaconf.generation.local import LocalModel, load_local
+from metaconf.judging import ReadBy, payer_of
+from metaconf.prompts.chat import messages
+from metaconf.records import Question
+from metaconf.rewards.audit import audit
+from metaconf.rewards.recipes import recipe_of
+from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
+from metaconf.training.checks import check_tokenizer, taken_by
+from metaconf.training.grpo import ConfidenceGRPOTrainer
+from metaconf.training.heldout import HeldOut, set_aside
+from metaconf.training.moving_probe import MovingProbe
+from metaconf.training.payment import Payment, keep_before, read_before
+from metaconf.training.processes import check_groups
+from metaconf.training.progress import show
+from metaconf.training.rundir import begin, note
+from metaconf.training.stage1 import finish, hardware, lora, write_curve
+from metaconf.training.watch import StopWhenTold, Watch
+
+log = logging.getLogger("metaconf")
+
+DEFAULTS: dict[str, Any] = {
+    "max_steps": 40,
+    "num_generations": 8,
+    "max_completion_length": 128,
+    "beta": 0.0,
+    "loss_type": "dapo",
+    "logging_steps": 1,
+    "save_strategy": "steps",
+    "save_steps": 10,
+    "save_total_limit": 2,
+    "gradient_checkpointing": False,
+    "report_to": "none",
+}
+"""Ours where the configuration is silent. `scale_rewards` is the recipe's: in ours it is off, for
+scaling by the group's standard deviation pushes towards overconfidence on chancy questions."""
+
+
+def check_save_interval(args: GRPOConfig) -> None:
+    """Refuse checkpoints that cannot be resumed identically.
+
+    A checkpoint must fall where a generation batch has been used up. Raises UserError.
+    """
+    batches = (args.steps_per_generation or 1) * args.num_iterations
+    if (
+        args.save_strategy == "no"
+        or args.save_steps * args.gradient_accumulation_steps % batches == 0
+    ):
+        return
+    raise UserError(
+        f"save_steps {args.save_steps} × gradient_accumulation_steps "
+        f"{args.gradient_accumulation_steps} is no multiple of steps_per_generation × "
+        f"num_iterations = {batches}: a run resumed there would not be identical; choose a multiple"
+    )
+
+
+def question_rows(
+    local: LocalModel, questions: Sequence[Question], longest: int
+) -> list[dict[str, Any]]:
+    """TRL rows; prompts of more than `longest` tokens are left out, and that is said."""
+    kept = [q for q in questions if len(local.reply_prompt(q.prompt)) <= longest]
+    if len(kept) < len(questions):
+        log.warning(
+            "%d of %d prompts are longer than max_prompt_length %d and were left out",
+            len(questions) - len(kept),
+            len(questions),
+            longest,
+        )
+    if not kept:
+        raise UserError(f"no prompt has at most max_prompt_length {longest} tokens; raise it")
+    return [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in kept]
+
+
+def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
+    """TRL's configuration; the generation batch defaults to one update's replies.
+
+    Raises UserError for a setting of TRL's that credit by segment would not follow, and for groups
+    that several processes would tear apart.
+    """
+    scale = {"scale_rewards": recipe.scale}
+    whole = {**DEFAULTS, **scale, **hardware(), **config.trainer, "seed": config.seed}
+    whole.pop("resume_from_checkpoint", None)
+    whole |= {
+        "output_dir": str(out),
+        "reward_weights": list(recipe.weights.values()),
+        "remove_unused_columns": False,
+    }
+    with taken_by("GRPOConfig"):
+        args = GRPOConfig(**whole)
+    check_groups(args)
+    summed = args.multi_objective_aggregation == "sum_then_normalize"
+    if set(recipe.credit) != {WHOLE} and not summed:
+        raise UserError(
+            f"multi_objective_aggregation {args.multi_objective_aggregation}: recipe {recipe.name}"
+            " normalises each segment apart already; leave the key out"
+        )
+    return args
+
+
+def replies_file(process: int) -> str:
+    """Where a process keeps the replies that it drew."""
+    return f"replies-{process}.jsonl" if process else "replies.jsonl"
+
+
+def train(
+    local: LocalModel, questions: Sequence[Question], config: Config, out: Path
+) -> LocalModel:
+    """Train, save the merged model under `out`, return it ready to reply."""
+    recipe = recipe_of(config)
+    args = settings(config, out, recipe)
+    check_save_interval(args)
+    scale = cast(Scale, args.scale_rewards)
+    for one in audit(recipe, scale):
+        if one.fatal:
+            log.warning("recipe %s: %s (metaconf audit)", recipe.name, one.sentence)
+    judge = payer_of(config.judge, os.environ, out / "judge.sqlite")
+    payment = Payment(recipe, out / replies_file(args.process_index), config.credit, scale, judge)
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoint = config.trainer.get("resume_from_checkpoint")
+    resumed = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
+    keep_before(payment.path, resumed)
+    if isinstance(judge, ReadBy):
+        judge.learn(read_before(payment.path, questions))
+    questions, held = set_aside(questions, config)
+    rows = question_rows(local, questions, config.max_prompt_length)
+    local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")
+    trainer = ConfidenceGRPOTrainer(
+        model=local.model,
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=local.tokenizer,
+        reward_funcs=payment.functions(),
+        peft_config=lora(config, local.model),
+        callbacks=[Watch(config.watch, payment), StopWhenTold(payment, args)],
+        exact=recipe.exact,
+        lesson=payment.lesson,
+        even=config.credit.even,
+        probe=_probe(recipe, out / f"probe-{args.process_index}", resumed),
+    )
+    if held:
+        every = config.curve.every
+        replies = lambda: payment.count() * args.world_size  # noqa: E731
+        trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies))
+    show(trainer, "stage 2")
+    trainer.train(resume_from_checkpoint=checkpoint)
+    write_curve(out / "curve.json", trainer.state.log_history)
+    if payment.stop:
+        raise UserError(
+            f"{payment.stop}; stopped after step {trainer.state.global_step}, which is saved: put"
+            " it right, then give --resume"
+        )
+    note(out, config, config.questions.path, len(rows))
+    return finish(trainer.model, local.tokenizer, out)
+
+
+def _probe(recipe: Recipe, folder: Path, resumed: int) -> MovingProbe | None:
+    taught = recipe.exact.weight and recipe.exact.goal == "probe"
+    return MovingProbe(folder, resumed) if taught else None
+
+
+def run(config: Config) -> Path:
+    """`metaconf grpo`: stage 2 on the questions that the configuration names."""
+    check_save_interval(settings(config, Path(config.output_dir), recipe_of(config)))
+    check_tokenizer(config.model_name_or_path)
+    out = begin(config)
+    source = config.questions.path
+    chosen = load_questions("embedded:stage2" if source == EMBEDDED else source, config.questions)
+    questions = pick(chosen, config.questions.limit, config.seed)
+    train(load_local(config.model_name_or_path), questions, config, out)
+    return out

@@ -1,0 +1,97 @@
+"""Warnings while stage 2 trains, and the callback that stops it where something must be mended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+
+from metaconf.config import blocks as config_blocks
+from metaconf.training.payment import Payment
+from metaconf.training.processes import in_any
+
+log = logging.getLogger("metaconf")
+FIRST = 5
+"""Logged steps whose mean length later ones are compared with."""
+
+
+class Watch(TrainerCallback):
+    """Warns when a step cannot teach anything, each time; and once of each sign that the policy
+    plays the reward, which stops the run (through `payment`) where `limits` says so."""
+
+    def __init__(self, limits: config_blocks.Watch, payment: Payment):
+        self.limits, self.payment = limits, payment
+        self.lengths: list[float] = []
+        self.told: set[str] = set()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        logs = logs or {}
+        for sentence in teaches_nothing(logs):
+            log.warning("step %d: %s", state.global_step, sentence)
+        for name, sentence in self._signs(logs):
+            if name not in self.told:
+                self.told.add(name)
+                log.warning("step %d: %s", state.global_step, sentence)
+                if self.limits.stop:
+                    self.payment.stop = self.payment.stop or sentence
+
+    def _signs(self, logs: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+        yield from signs(logs, self.limits)
+        length = logs.get("completions/mean_length")
+        if length is None:
+            return
+        if len(self.lengths) < FIRST:
+            self.lengths.append(length)
+            return
+        first = max(sum(self.lengths) / FIRST, 1.0)
+        if not 1 / self.limits.length <= length / first <= self.limits.length:
+            yield "length", f"replies have {length:.0f} tokens, {first:.0f} at first: read some"
+
+
+def teaches_nothing(logs: Mapping[str, float]) -> Iterator[str]:
+    """Sentences on a step whose rewards are all equal, or whose replies were all cut."""
+    if logs.get("frac_reward_zero_std") == 1:
+        yield (
+            "the rewards are equal within every group (zero-variance share 100 %): nothing is"
+            " learnt from them; raise num_generations or temperature"
+        )
+    if logs.get("completions/clipped_ratio") == 1:
+        yield (
+            "every reply was cut at max_completion_length (cut share 100 %): raise"
+            " max_completion_length"
+        )
+
+
+def signs(logs: Mapping[str, float], limits: config_blocks.Watch) -> Iterator[tuple[str, str]]:
+    """(sign, sentence) for each limit that the confidences of a logged step are beyond."""
+    common = logs.get("confidence/commonest", 0.0)
+    if common > limits.commonest:
+        levels = logs.get("confidence/levels", 1.0)
+        yield (
+            "commonest",
+            f"{common:.0%} of the replies state the same confidence ({levels:.1f} levels in use):"
+            " it has collapsed, or never was learnt",
+        )
+    right = logs.get("confidence/right_at_0", 0.0)
+    if right > limits.right_at_0:
+        yield (
+            "right_at_0",
+            f"{right:.0%} of the replies that state 0 are right: the confidence does not speak of"
+            " the answer",
+        )
+
+
+class StopWhenTold(TrainerCallback):
+    """Stops with a checkpoint where `payment.stop` says why (the judge fails too often, or a sign
+    that the run is to be stopped for), at a step that can be resumed."""
+
+    def __init__(self, payment: Payment, args: Any):
+        self.payment, self.batches = payment, (args.steps_per_generation or 1) * args.num_iterations
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        used_up = state.global_step * args.gradient_accumulation_steps % self.batches == 0
+        if used_up and in_any(bool(self.payment.stop)):
+            self.payment.stop = self.payment.stop or "another process stopped: it says why"
+            control.should_save = control.should_training_stop = True

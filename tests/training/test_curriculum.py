@@ -1,0 +1,59 @@
+"""The order in which stage 1 teaches, and the same written out for a trainer of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from metaconf.config.blocks import Confidence
+from metaconf.prompts.chat import DIRECT, INSTRUCTION
+from metaconf.records import read_jsonl
+from metaconf.reply import format_reply, parse_reply
+from metaconf.training.curriculum import curriculum, ordered, shuffled
+from metaconf.training.prepare import write_set
+
+SUM = "I worked out 2 + 3."
+
+
+def row(number: int, reflection: str = "I know Quito well.") -> dict[str, Any]:
+    turns = [
+        {"from": "human", "value": f"In which country is Quito {number}?"},
+        {"from": "gpt", "value": format_reply(f"Ecuador {number}", reflection, 0.7)},
+    ]
+    return {"id": str(number), "system": INSTRUCTION, "target": 0.66, "conversations": turns}
+
+
+ROWS = [row(i, SUM if i == 0 else "I know Quito well.") for i in range(10)]
+
+
+def test_answers_alone_come_first_then_whole_replies_evenly_by_cause() -> None:
+    alone, whole = ordered(ROWS, 0.5, 0.2)
+    assert [one["id"] for one in alone] == ["0", "1", "2", "3", "4"]
+    assert [one["id"] for one in whole] == ["0", "9"]
+
+
+def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
+    made = curriculum(ROWS, Confidence(alone=1.0, whole=0.4), 7)
+    assert len(made) == 14
+    assert [one["id"] for one in made[:10]] == [one["id"] for one in shuffled(ROWS, 7)]
+    assert {one["system"] for one in made[:10]} == {DIRECT}
+    for one in made[:10]:
+        reply = parse_reply(one["conversations"][1]["value"])
+        assert (reply.answer, reply.confidence) == (f"Ecuador {one['id']}", 0.7)
+        assert reply.reflection is None
+    assert all(one in ROWS for one in made[10:])
+    assert curriculum(ROWS, Confidence(), 7) == curriculum(ROWS, Confidence(), 7)
+    assert curriculum(ROWS, Confidence(), 7) != curriculum(ROWS, Confidence(), 8)
+
+
+def test_an_answer_of_several_lines_keeps_them() -> None:
+    long = row(1)
+    long["conversations"][1]["value"] = "Answer: one\ntwo\nSelf-reflection: So.\nConfidence: 3"
+    (made,) = curriculum([long], Confidence(whole=0.0), 0)
+    assert made["conversations"][1]["value"] == "Answer: one\ntwo\nConfidence: 3"
+
+
+def test_prepare_writes_both(tmp_path: Path) -> None:
+    write_set(tmp_path, ROWS, how=Confidence(alone=0.0, whole=1.0), seed=3)
+    assert [one for _, one in read_jsonl(tmp_path / "sft.jsonl")] == ROWS
+    assert [one for _, one in read_jsonl(tmp_path / "curriculum.jsonl")] == shuffled(ROWS, 3)

@@ -1,0 +1,335 @@
+"""Stage 1: which tokens are learnt, and that learning happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+
+from metaconf.config.blocks import Confidence
+from metaconf.reply import format_reply
+from metaconf.training.encode import encode_reply
+from metaconf.training.forward import decoder_of, run_trees
+from metaconf.training.levels import lead_in, level_logprobs, level_tokens, soften
+from metaconf.training.rows import Branch, Row, collate
+from metaconf.training.score import taught_loss
+from metaconf.training.sft import (
+    ConfidenceSFTTrainer,
+    own_where_told,
+    sft_config,
+    step_at,
+    text_loss,
+)
+
+NAMES = ("loss_text", "loss_confidence", "loss_direct")
+TAUGHT = Confidence(weight=0.5, direct=0.25)
+ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
+
+
+def rows(local: Any, n: int = 4) -> list[Row]:
+    made: list[Row] = []
+    for question, answer, target in (ASKED * n)[:n]:
+        reply = encode_reply(local.tokenizer, format_reply(answer, "I know it.", round(target, 1)))
+        prompt = list(local.reply_prompt(question))
+        label = lead_in(local.tokenizer)
+        branches = (
+            Branch(reply.level_at or 0, [], target, direct=False),
+            Branch(reply.spans["answer"][1], label, target),
+        )
+        made.append(Row(prompt, reply.tokens, reply.level_at or 0, branches))
+    return made
+
+
+def batch_of(local: Any, made: list[Row]) -> dict[str, torch.Tensor]:
+    one = level_tokens(local.tokenizer).first[1]
+    return collate([row.columns() for row in made], local.tokenizer.pad_token_id, one)
+
+
+@pytest.mark.parametrize("digits", ["single", "glued", "ten", "metaspace"])
+def test_the_whole_reply_and_its_end_are_learnt_and_nothing_else(
+    local_of: Callable[..., Any], digits: str
+) -> None:
+    local = local_of(digits=digits)
+    made = rows(local)
+    batch = batch_of(local, made)
+    prefix = batch["prefix"][0].tolist()
+    assert len(prefix) > 10
+    levels = level_tokens(local.tokenizer)
+    for i, row in enumerate(made):
+        ids, labels = batch["input_ids"][i], batch["labels"][i]
+        words = [t for branch in row.branches for t in (*branch.tokens, levels.first[1])]
+        whole = [*row.prompt, *row.reply, *words]
+        assert [*prefix, *ids[: len(whole) - len(prefix)].tolist()] == whole
+        learnt = [t for place, t in enumerate(row.reply) if place != row.level_at]
+        assert labels[labels != -100].tolist() == learnt
+        assert row.level_at and row.reply[row.level_at] in levels.first
+        assert row.reply[-1] == local.tokenizer.eos_token_id
+        assert (ids[labels != -100] == labels[labels != -100]).all()
+        assert labels[0] == -100  # a prompt token predicts the reply's first
+    assert batch["targets"].tolist() == pytest.approx([0.95, 0.95, 0.3, 0.3] * 2)
+
+
+def test_rows_with_one_prompt_keep_a_token_of_it(local_of: Callable[..., Any]) -> None:
+    local = local_of()
+    row = rows(local, 1)[0]
+    batch = batch_of(local, [row, row])
+    assert batch["prefix"].shape == (1, len(row.prompt) - 1)
+    learnt = batch["labels"] != -100
+    assert not learnt[:, 0].any() and (learnt.sum(1) == len(row.reply) - 1).all()
+
+
+def test_a_token_sees_only_its_own_way(local_of: Callable[..., Any]) -> None:
+    """Read back from `sees` and `position_ids`: what stands before each level, in order."""
+    local = local_of()
+    made, one = rows(local, 2), level_tokens(local.tokenizer).first[1]
+    batch = batch_of(local, made)
+    prefix = batch["prefix"][0].tolist()
+    ways = [(row, branch) for row in made for branch in row.branches]
+    for (line, place, last), (row, branch) in zip(batch["spots"].tolist(), ways, strict=True):
+        way = [*row.prompt, *row.reply[: branch.at], *branch.tokens]
+        for end, wanted in ((place, way), (last, [*way, one])):
+            seen = batch["sees"][line, end]
+            ids, positions = batch["input_ids"][line][seen], batch["position_ids"][line][seen]
+            assert positions.tolist() == list(range(len(prefix), len(prefix) + len(ids)))
+            assert [*prefix, *ids.tolist()] == wanted
+
+
+def hidden_for(head: torch.Tensor, ids: torch.Tensor, strength: float = 40.0) -> torch.Tensor:
+    """Hidden states (B, T, V) that predict each next token of `ids`, for an identity head."""
+    following = torch.cat([ids[:, 1:], ids[:, :1]], 1)
+    return strength * torch.nn.functional.one_hot(following, len(head)).float()
+
+
+@pytest.mark.parametrize("digits", ["single", "ten"])
+def test_the_text_loss_leaves_the_level_out(local_of: Callable[..., Any], digits: str) -> None:
+    local = local_of(digits=digits)
+    made = rows(local)
+    batch = batch_of(local, made)
+    head = torch.eye(len(local.tokenizer))
+    hidden = hidden_for(head, batch["input_ids"])
+    assert text_loss(hidden, head, batch["labels"]) < 1e-3
+    told = [0, 2, 4, 6]  # the first branch of each row is the reply's own level
+    at = tuple(batch["spots"][told][:, :2].T)
+    wrong, shifted = hidden.clone(), hidden.clone()
+    wrong[at] = 0
+    shifted[at[0], at[1] - 1] = 0
+    assert text_loss(wrong, head, batch["labels"]) < 1e-3
+    assert text_loss(shifted, head, batch["labels"]) > 0.05
+
+
+@pytest.mark.parametrize("digits", ["single", "glued", "ten"])
+def test_the_confidence_loss_is_least_at_the_target(
+    local_of: Callable[..., Any], digits: str
+) -> None:
+    local = local_of(digits=digits)
+    tokens, means = level_tokens(local.tokenizer), torch.tensor([0.95, 0.3, 0.12, 0.0])
+    target = torch.from_numpy(soften(means.numpy())).float()
+    head = torch.eye(len(local.tokenizer))
+
+    def loss(levels: torch.Tensor) -> float:
+        """Of a model that says `levels` (n, 11)."""
+        first, after_one = (torch.full((4, len(head)), 1e-9) for _ in range(2))
+        for level, token in enumerate(tokens.first):
+            first[:, token] += levels[:, level]
+        if tokens.ten_next is not None:
+            after_one[:, tokens.ten_next] = levels[:, 10] / (levels[:, 1] + levels[:, 10] + 1e-9)
+            after_one[:, 7] = 1 - after_one[:, tokens.ten_next]
+        said = level_logprobs(first.log(), after_one.clamp_min(1e-9).log(), head, tokens, 7)
+        assert said.exp() == pytest.approx(levels, abs=1e-3)
+        return taught_loss(said, means).item()
+
+    best = loss(target)
+    entropy = -(target * target.clamp_min(1e-9).log()).sum(-1).mean().item()
+    assert best == pytest.approx(entropy, abs=1e-2)
+    assert best < loss(target.roll(1, 1)) - 1
+    assert best < loss(torch.full((4, 11), 1 / 11)) - 0.5
+    # Whatever is likely there and is no level costs.
+    outside = torch.full((4, len(head)), 1e-9)
+    outside[:, 5] = 1.0
+    assert taught_loss(level_logprobs(outside.log(), outside, head, tokens, 7), means) > 10
+
+
+def test_a_shorter_step_narrows_towards_the_expectation() -> None:
+    broad = torch.full((1, 11), 1 / 11).log().requires_grad_()
+    for step, gains in ((1.0, 9), (0.1, 5)):  # E = .5; the goals are .9 and .54
+        loss = taught_loss(torch.log_softmax(broad, -1), torch.tensor([0.5 + step * 0.4]))
+        (gradient,) = torch.autograd.grad(loss, broad)
+        assert gradient.argmin().item() == gains
+    assert [step_at(done, 0.2) for done in (0, 0.7, 0.8, 0.9, 1)] == pytest.approx(
+        [1, 1, 0.6, 0.2, 0.2]
+    )
+    assert step_at(0.9, 1.0) == 1
+
+
+@pytest.mark.parametrize("digits", ["single", "glued", "ten"])
+def test_each_loss_is_that_of_a_plain_forward(
+    fresh_local: Callable[..., Any], tmp_path: Path, digits: str
+) -> None:
+    local = fresh_local(digits=digits)
+    made, batch_rows = trainer(local, tmp_path), rows(local)
+    model, tokens = local.model.train(), level_tokens(local.tokenizer)
+    assert local.tokenizer.decode(lead_in(local.tokenizer)).strip(" ") == "\nConfidence:"
+    with torch.no_grad():
+        loss = made.compute_loss(model, batch_of(local, batch_rows))
+        seen = {name: made._metrics["train"][name][-1] for name in NAMES}
+        told, direct, text = [], [], []
+        for row in batch_rows:
+            expected = torch.zeros(())
+            for branch in sorted(row.branches, key=lambda b: not b.direct):
+                words = [*row.reply[: branch.at], *branch.tokens]
+                assert ("Self-reflection" in local.tokenizer.decode(words)) != branch.direct
+                ways = (words, [*words, tokens.first[1]])
+                here, after = (
+                    model(torch.tensor([[*row.prompt, *way]])).logits[:, -1] for way in ways
+                )
+                end = local.tokenizer.eos_token_id
+                said = level_logprobs(here, after, torch.eye(here.shape[-1]), tokens, end)
+                goal = torch.tensor(branch.target) if branch.direct else expected
+                (direct if branch.direct else told).append(taught_loss(said, goal[None]))
+                expected = torch.softmax(said[0], -1) @ torch.linspace(0, 1, 11)
+            logits = model(torch.tensor([[*row.prompt, *row.reply]])).logits[0]
+            logprobs = torch.log_softmax(logits[len(row.prompt) - 1 : -1], -1)
+            picked = logprobs[torch.arange(len(row.reply)), torch.tensor(row.reply)]
+            text += [-p for i, p in enumerate(picked) if i != row.level_at]
+    plain = [torch.stack(values).mean().item() for values in (text, told, direct)]
+    assert [seen[name] for name in NAMES] == pytest.approx(plain, rel=1e-3)
+    assert loss.item() == pytest.approx(plain[0] + 0.5 * (plain[1] + plain[2]), rel=1e-3)
+
+
+def test_after_a_reflection_the_model_is_to_say_what_it_expects_itself() -> None:
+    own = torch.tensor([0.9, 0.2, 0.5, 0.7])
+    row, direct = torch.tensor([0, 0, 1, 2]), torch.tensor([False, True, True, False])
+    targets = own_where_told(own, row, torch.tensor([0.6, 0.6, 0.4, 0.3]), direct)
+    # The first is told what its row says straight after the answer; the last has no such place.
+    assert targets == pytest.approx(torch.tensor([0.2, 0.6, 0.4, 0.3]), abs=1e-3)
+
+
+def test_rows_without_a_reflection_teach_answer_and_confidence(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    local = fresh_local()
+    made = trainer(local, tmp_path)
+    batch = batch_of(local, short(rows(local, 2)))
+    learnt = local.tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
+    assert learnt == "Answer: 3"
+    with torch.no_grad():
+        loss = made.compute_loss(local.model.train(), batch)
+    seen = {name: values[-1] for name, values in made._metrics["train"].items()}
+    assert {name for name in seen if name.startswith("loss")} == {"loss_text", "loss_direct"}
+    assert loss.item() == pytest.approx(seen["loss_text"] + 0.25 * seen["loss_direct"], rel=1e-3)
+
+
+def short(whole: list[Row]) -> list[Row]:
+    """The rows without reflection and level."""
+    return [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:]) for r in whole]
+
+
+def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Given answers are learnt; held ones cost nothing at first, and move far less."""
+    moved: dict[str, float] = {}
+    for text in ("given", "held"):
+        local = fresh_local()
+        adapter = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
+        taught = Confidence(weight=0.5, direct=0.25, text=text)
+        made = trainer(local, tmp_path, adapter, taught, short, max_steps=40, learning_rate=3e-3)
+        batch = batch_of(local, short(rows(local)))
+        before = _said_in_places(made, batch)
+        made.train()
+        moved[text] = float((_said_in_places(made, batch) - before).abs().sum(-1).mean())
+        logs = [log for log in made.state.log_history if "loss_text" in log]
+        assert (logs[0]["loss_text"] < 1e-6) == (text == "held")
+        assert logs[-1]["loss_direct"] < 0.5 * logs[0]["loss_direct"]
+        assert logs[-1]["loss_text"] > 0.005  # it has moved, and that is measured
+        with torch.no_grad():  # in a whole reply the words are taught either way
+            made.compute_loss(made.model, batch_of(local, rows(local)))
+        assert made._metrics["train"]["loss_text"][-1] > 1
+    assert moved["held"] < 0.5 * moved["given"]
+
+
+def _said_in_places(made: ConfidenceSFTTrainer, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Probabilities (n, V) of the words in the places of the text."""
+    decoder, head = decoder_of(made.model)
+    trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+    with torch.no_grad():
+        hidden = run_trees(decoder, *trees)
+    text = (batch["labels"][:, 1:] != -100).nonzero(as_tuple=True)
+    return torch.softmax((hidden[:, :-1][text] @ head.T).float(), -1)
+
+
+def trainer(
+    local: Any,
+    folder: Path,
+    adapter: LoraConfig | None = None,
+    taught: Confidence = TAUGHT,
+    of: Callable[[list[Row]], list[Row]] = list,
+    **settings: Any,
+) -> ConfidenceSFTTrainer:
+    default: dict[str, Any] = {
+        "output_dir": str(folder),
+        "max_steps": 3,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "lr_scheduler_type": "constant",
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+        "bf16": False,
+        "disable_tqdm": True,
+    }
+    made = Dataset.from_list([row.columns() for row in of(rows(local))])
+    return ConfidenceSFTTrainer(
+        model=local.model,
+        args=sft_config({**default, **settings}),
+        train_dataset=made,
+        eval_dataset=made,
+        processing_class=local.tokenizer,
+        data_collator=lambda batch: collate(batch, 0, level_tokens(local.tokenizer).first[1]),
+        peft_config=adapter,
+        taught=taught,
+    )
+
+
+def test_three_steps_lower_every_loss(fresh_local: Callable[..., Any], tmp_path: Path) -> None:
+    made = trainer(fresh_local(), tmp_path)
+    made.train()
+    logs = [log for log in made.state.log_history if "loss_text" in log]
+    for name in ("loss", *NAMES):
+        assert logs[2][name] < logs[0][name]
+    # Evaluation goes through the same loss.
+    assert made.evaluate()["eval_loss"] < logs[0]["loss"]
+
+
+def test_gradient_checkpointing_takes_the_same_steps(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    logs: list[list[float]] = []
+    for checkpointing in (False, True):
+        made = trainer(fresh_local(), tmp_path, gradient_checkpointing=checkpointing)
+        made.train()
+        logs.append([log["loss"] for log in made.state.log_history if "loss_text" in log])
+    assert logs[0] == pytest.approx(logs[1], rel=1e-3)
+
+
+def test_accumulated_steps_are_a_mean(fresh_local: Callable[..., Any], tmp_path: Path) -> None:
+    found: list[tuple[float, float]] = []
+    for size, steps in ((4, 1), (2, 2)):
+        made = trainer(
+            fresh_local(),
+            tmp_path,
+            max_steps=1,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=steps,
+            max_grad_norm=1e9,
+        )
+        made.train()
+        log = next(log for log in made.state.log_history if "loss_text" in log)
+        found.append((log["loss"], log["grad_norm"]))
+    assert found[1] == pytest.approx(found[0], rel=0.1)

@@ -1,0 +1,141 @@
+"""Stage 1's rows and its learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import get_scheduler
+
+from metaconf.config.blocks import Config, Lora
+from metaconf.errors import UserError
+from metaconf.prompts.chat import INSTRUCTION
+from metaconf.reply import format_reply
+from metaconf.training.curriculum import evenly
+from metaconf.training.stage1 import DEFAULTS, lora, schedule, train_rows
+
+
+def row(target: float, reply: str | None = None) -> dict[str, Any]:
+    said = reply or format_reply("Ecuador", "I know Quito well.", round(target, 1))
+    turns = [
+        {"from": "human", "value": "In which country is Quito?"},
+        {"from": "gpt", "value": said},
+    ]
+    return {"id": "q", "system": INSTRUCTION, "target": target, "conversations": turns}
+
+
+def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -> None:
+    local = local_of()
+    asked = [row(0.2), row(0.75), row(1.0)]
+    short, *whole = train_rows(local, asked, alone=0.3, whole=0.7)
+    assert local.decode(short.reply) == "Answer: Ecuador\n" and short.level_at is None
+    assert short.reply == whole[0].reply[: short.branches[0].at + 1]
+    assert [branch.direct for branch in short.branches] == [True]
+    for made, target in zip(whole, (0.75, 1.0), strict=True):
+        told, direct = made.branches
+        assert (told.direct, direct.direct) == (False, True)
+        assert told.at == made.level_at and told.target == direct.target == target
+        assert "I know Quito well." in local.decode(made.reply[: told.at])
+        way = made.reply[: direct.at] + direct.tokens
+        assert local.decode(way).strip() == "Answer: Ecuador\nConfidence:"
+
+
+def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., Any]) -> None:
+    made = train_rows(local_of(), [row(0.2), row(0.75), row(1.0)], alone=1.0, whole=0.4)
+    assert [one.level_at is None for one in made] == [True, True, True, False]
+    assert [one.branches[0].target for one in made] == [0.2, 0.75, 1.0, 1.0]
+    (only,) = train_rows(local_of(), [row(0.2)], whole=1.0)
+    assert only.level_at is not None
+    assert train_rows(local_of(), [row(0.2)], whole=0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        (
+            "all-linear",
+            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+        ),
+        (("q_proj", "mlp.up_proj"), {"q_proj", "up_proj"}),
+        (
+            r".*_proj\.?",
+            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+        ),
+        (r"model\.layers\.\d+\.self_attn\.v_proj", {"v_proj"}),
+    ],
+)
+def test_an_adapter_from_a_depth_on(
+    local_of: Callable[..., Any], chosen: Any, names: set[str]
+) -> None:
+    model, last = local_of().model, len(local_of().model.model.layers) - 1
+    deep = Config("sft", {}, lora=Lora(target_modules=chosen, from_depth=last / (last + 1)))
+    made = lora(deep, model)
+    assert made is not None and made.target_modules is not None
+    assert {name.rpartition(".")[2] for name in made.target_modules} == names
+    assert all(name.startswith(f"model.layers.{last}.") for name in made.target_modules)
+    assert len(made.target_modules) == len(names)
+    whole = lora(Config("sft", {}, lora=Lora(target_modules=chosen)), model)
+    assert whole is not None and isinstance(whole.target_modules, str | set)
+    none = Config("sft", {}, lora=Lora(target_modules=("lm_head",), from_depth=0.5))
+    with pytest.raises(UserError, match=r"lora.from_depth 0.5.*, as there is model.layers"):
+        lora(none, model)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "count", "places"),
+    [
+        ("aaaa", 2, [2, 3]),
+        ("abacab", 3, [3, 4, 5]),  # one of each, the last ones
+        ("baaaaaac", 5, [0, 4, 5, 6, 7]),  # all that are rare, and the last of the others
+        ("bbaaaabb", 6, [1, 3, 4, 5, 6, 7]),
+        ("ab", 2, [0, 1]),
+        ("ab", 0, []),
+    ],
+)
+def test_whole_replies_are_spread_evenly_over_the_causes(
+    kinds: str, count: int, places: list[int]
+) -> None:
+    assert evenly(list(kinds), count) == places
+
+
+def test_the_rare_cause_is_taught_whole(local_of: Callable[..., Any]) -> None:
+    sum_row = row(0.4, format_reply("5", "I worked out 2 + 3.", 0.4))
+    rows = train_rows(local_of(), [sum_row, *(row(0.1) for _ in range(9))], alone=0, whole=0.3)
+    told = [branch.target for made in rows for branch in made.branches if not branch.direct]
+    assert told == [0.4, 0.1, 0.1]
+
+
+def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match=r"row q: .*no confidence"):
+        train_rows(local_of(), [row(0.2, "Answer: Peru\nSelf-reflection: So.\nConfidence: high")])
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(1600, 100), (1601, 101), (32, 2)])
+def test_the_rate_is_even_and_falls_at_the_end(rows: int, steps: int) -> None:
+    chosen = {**DEFAULTS, **schedule(DEFAULTS, rows)}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    rate = get_scheduler(
+        chosen["lr_scheduler_type"],
+        optimizer,
+        chosen["warmup_steps"],
+        steps,
+        chosen["lr_scheduler_kwargs"],
+    )
+    rates: list[float] = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        rate.step()
+    if steps > 20:
+        assert rates[10 : int(0.75 * steps)] == [1.0] * (int(0.75 * steps) - 10)
+        assert rates[-1] < 0.1
+    assert all(0 <= r <= 1 for r in rates)
+
+
+def test_a_chosen_schedule_stays() -> None:
+    assert schedule({**DEFAULTS, "lr_scheduler_type": "cosine"}, 100) == {}
+    assert schedule({**DEFAULTS, "max_steps": 50}, 10_000)["lr_scheduler_kwargs"] == {
+        "num_decay_steps": 10
+    }

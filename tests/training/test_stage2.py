@@ -1,0 +1,112 @@
+"""Stage 2 as a user runs it: a model and questions of one's own, and a run that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import tiny_model
+
+from metaconf.cli import main
+from metaconf.errors import UserError
+from metaconf.generation.local import LocalModel
+from metaconf.records import read_jsonl
+from metaconf.training.stage2 import check_save_interval
+
+ROOT = Path(__file__).parents[2]
+GSM8K = ROOT.parent / "shared" / "data" / "gsm8k_test.jsonl"
+SMALL = [
+    *("--num_generations", "2", "--per_device_train_batch_size", "4"),
+    *("--max_completion_length", "12", "--learning_rate", "1e-2", "--beta", "0"),
+]
+
+
+def command(out: Path, model: Path, questions: Path, *more: str) -> list[str]:
+    config = str(ROOT / "configs" / "grpo_train_config.yaml")
+    places = ["--model", str(model), "--questions", str(questions), "--output_dir", str(out)]
+    return ["grpo", "--config", config, *places, *SMALL, *more]
+
+
+@pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K questions are not beside the project")
+def test_two_steps_on_ones_own_model_and_questions(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "qwen3", "qwen3")
+    out = tmp_path / "run"
+    assert main(command(out, model, GSM8K, "--max_steps", "2", "--questions.limit", "20")) == 0
+    rows = [row for _, row in read_jsonl(out / "replies.jsonl")]
+    assert len(rows) == 8 and {row["step"] for row in rows} == {0, 1}
+    # A random model states nothing: known to earn nothing, not missing.
+    assert all(row["confidence"] is None and row["parts"]["format"] == 0 for row in rows)
+    assert (out / "config.json").exists() and (out / "model.safetensors").exists()
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.jsonl"
+    rows = (f'{{"question": "What is {i} + {i}?", "answer": {2 * i}}}\n' for i in range(40))
+    path.write_text("".join(rows))
+    return path
+
+
+@pytest.mark.usefixtures("float32")
+def test_gradient_checkpointing_takes_the_same_steps(
+    tmp_path: Path, taught: Callable[[], LocalModel]
+) -> None:
+    local, model, questions = taught(), tmp_path / "taught", tmp_path / "questions.jsonl"
+    for part in (local.model, local.tokenizer):
+        part.save_pretrained(model)
+    rows = ('{"question": "What is 1 + 2?", "answer": 3}', '{"question": "In?", "answer": "Quito"}')
+    questions.write_text("\n".join(rows))
+    for name, told in (("plain", "false"), ("checked", "true")):
+        words = ["--max_steps", "2", "--gradient_checkpointing", told, "--save_strategy", "no"]
+        words += ["--max_completion_length", "40"]
+        assert main(command(tmp_path / name, model, questions, *words)) == 0
+    start, plain, checked = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("taught", "plain", "checked")
+    )
+    assert max((plain[name] - start[name]).abs().max() for name in plain) > 1e-3
+    for name, weight in plain.items():
+        assert torch.allclose(weight, checked[name], atol=2e-4), name
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, questions: Path) -> None:
+    torch.set_num_threads(1)
+    model = tiny_model(tmp_path / "llama")
+    steps = ["--max_steps", "6", "--save_steps", "2", "--save_total_limit", "9"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(command(whole, model, questions, *steps)) == 0
+
+    words = command(killed, model, questions, *steps)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "metaconf.cli", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+    saved = killed / "checkpoint-2" / "trainer_state.json"
+    while not saved.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL, "the run ended before it could be killed"
+
+    assert main([*words, "--resume"]) == 0
+    for name, weight in load_file(whole / "model.safetensors").items():
+        assert torch.equal(weight, load_file(killed / "model.safetensors")[name]), name
+    assert (whole / "replies.jsonl").read_text() == (killed / "replies.jsonl").read_text()
+
+
+def test_an_interval_that_cannot_resume_identically_is_refused(tmp_path: Path) -> None:
+    from trl.trainer.grpo_config import GRPOConfig
+
+    places = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False}
+    kept = {"save_strategy": "steps", "per_device_train_batch_size": 4, "num_generations": 2}
+    check_save_interval(GRPOConfig(**places, **kept, save_steps=8, steps_per_generation=4))
+    with pytest.raises(UserError, match=r"save_steps 6 .* no multiple .* = 4"):
+        check_save_interval(GRPOConfig(**places, **kept, save_steps=6, steps_per_generation=4))

@@ -1,0 +1,216 @@
+"""`metaconf prepare` with a teacher and a judge behind a server: leaks, failures, the card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from aiohttp import web
+from chat_server import ok, serving
+from tiny import tiny_model
+
+from metaconf.cli import main
+from metaconf.cli.preflight import prepare_config
+from metaconf.clients import Endpoint
+from metaconf.config.blocks import Client
+from metaconf.errors import UserError
+from metaconf.generation.store import read_replies
+from metaconf.records import Question, Reply, Target, read_jsonl
+from metaconf.reply import parse_reply
+from metaconf.training import evidence, prepare
+from metaconf.training.evidence import Answered
+from metaconf.training.teacher import write_reflections
+from metaconf.training.varied import band, shares, vary
+
+GOOD = "I know little of this and may mix it up."
+
+
+def answer(name: str) -> Answered:
+    question = Question(name, f"Where is {name}?", (Target(("Mali",)),))
+    return Answered(question, "Chad", 0.5, 0.0, 0.5, 0.0, ("Niger",))
+
+
+def endpoint(url: str, **limits: Any) -> Endpoint:
+    return Endpoint(f"{url}/v1/chat/completions", "m", None, Client(url, **limits))
+
+
+def written_by(say: Any, names: str, tmp_path: Path, most: float = 1.0) -> Any:
+    """Lessons of a teacher that replies `say(name, again)`, and the server."""
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        name = json.loads(sent["messages"][1]["content"])["question"].split()[-1].rstrip("?")
+        found = say(name, "An earlier reflection" in sent["messages"][0]["content"])
+        return web.Response(status=400, text="no") if found is None else ok(found)
+
+    with serving(handler) as server:
+        rows = [answer(name) for name in names]
+        where = endpoint(server.url, price_in=1.0, price_out=10.0)
+        return write_reflections(rows, where, tmp_path / "t.sqlite", most), server
+
+
+def test_a_leak_is_written_again_or_dropped_and_counted(tmp_path: Path) -> None:
+    def say(name: str, again: bool) -> str | None:
+        if name == "F":
+            return None
+        leak = "I think it is 90% likely."
+        return {"A": GOOD, "B": GOOD if again else leak, "C": leak}[name]
+
+    lessons, server = written_by(say, "ABCF", tmp_path)
+    assert lessons.written == {"A": GOOD, "B": GOOD}
+    assert (lessons.asked, lessons.leaking, lessons.rewritten, lessons.failed) == (4, 2, 1, 1)
+    assert sum(lessons.leaked.values()) == 2 and sum(lessons.dropped.values()) == 1
+    assert lessons.calls == 6 and lessons.cost == pytest.approx(5 * 200 / 1e6)
+    again = [s for s in server.asked if "earlier" in s["messages"][0]["content"]]
+    assert all("a number for the confidence" in s["messages"][0]["content"] for s in again)
+
+
+def test_a_teacher_that_mostly_fails_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"max_dropped 0\.5: 3 of 4"):
+        written_by(lambda name, _: GOOD if name == "A" else "It is 9/10.", "ABCD", tmp_path, 0.5)
+
+
+def test_answers_are_varied_until_each_band_has_some() -> None:
+    def reply(sample: int, text: str) -> Reply:
+        return Reply("q", sample, text)
+
+    questions = [Question(str(i), f"Where is {i}?", (Target(("Mali",)),)) for i in range(9)]
+    samples = [*([reply(i, "Chad") for i in range(5)]), reply(5, "Mali"), reply(6, "Mali")]
+    samples.append(reply(7, "Peru"))
+    rows = vary(questions, [(reply(-1, "Chad"), samples)] * 9)
+    found = [row.agreement for row in rows]
+    assert {band(c) for c in found} == {0, 1} and len(rows) == 9
+    assert abs(found.count(0.625) - (9 - found.count(0.625))) <= 1
+    assert {row.answer for row in rows if row.agreement == 0.25} == {"Mali"}
+    assert {row.right for row in rows if row.answer == "Mali"} == {1.0}
+    assert shares([0.1, 0.5, 0.9, 1.0]) == {"low": 0.25, "middle": 0.25, "high": 0.5}
+
+
+def test_prepare_with_a_served_teacher_and_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"question": f"Where is Q{i}?", "answer": "Mali", "task": "long"} for i in range(12)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        data = json.loads(sent["messages"][1]["content"])
+        if "ticket" not in data:
+            return ok(GOOD)
+        word = ["right", "wrong"][len(data["data"]["answer"]) % 2]
+        return ok(json.dumps({"ticket": data["ticket"], "verdict": word}))
+
+    out, config = tmp_path / "set", tmp_path / "c.yaml"
+    with serving(handler) as server:
+        block = {"kind": "llm", "base_url": server.url}
+        target = {"target": "share"}
+        config.write_text(yaml.safe_dump({"judge": block, "teacher": block, "confidence": target}))
+        model = tiny_model(tmp_path / "llama")
+        told = ["--model", str(model), "--questions", str(questions), "--output_dir", str(out)]
+        assert main(["prepare", "--config", str(config), *told]) == 0
+    made = [row for _, row in read_jsonl(out / "sft.jsonl")]
+    assert made, capsys.readouterr().out
+    for row in made:
+        parsed = parse_reply(row["conversations"][1]["value"])
+        assert parsed.well_formed and parsed.reflection == GOOD
+    card = (out / "README.md").read_text()
+    assert "by deepseek-chat" in card and "## Teacher" in card and "| 0.0–0.1 |" in card
+    assert str(tmp_path) not in card
+    facts = json.loads((out / "metaconf.json").read_text())
+    assert facts["teacher"] == {"kind": "llm", "model": "deepseek-chat"}
+    lessons = facts["lessons"]
+    assert (lessons["written"], lessons["leaking"], lessons["dropped"]) == (len(made), 0, {})
+
+
+def test_prepare_of_a_model_that_has_been_taught_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_families: list[bool] = []
+    found: list[float] = []
+
+    def targets(*args: Any) -> Any:
+        told_families.append(args[4])
+        found[:] = np.linspace(0.1, 0.6, len(evidence.targets(*args)))
+        return np.array(found)
+
+    monkeypatch.setattr(prepare, "targets", targets)
+    questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
+    rows = [{"question": f"Where is Q{i}?", "answer": "Mali"} for i in range(12)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
+    told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
+    told += ["--confidence.target", "share", "--confidence.answers_of", since]
+    assert main([*told, "--confidence.families", "true", "--confidence.stretch", "2"]) == 0
+    assert told_families == [True]
+    own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
+    assert len(own) == 12 and len(sampled) == 9 * 12
+    made = [row for _, row in read_jsonl(out / "sft.jsonl")]
+    replies = {row["id"]: parse_reply(row["conversations"][1]["value"]) for row in made}
+    assert replies
+    further = evidence.stretched(np.array(found), 2.0)
+    assert [row["target"] for row in made] == pytest.approx(further, abs=1e-6)
+    assert further != pytest.approx(found)
+    for name, reply in replies.items():
+        assert reply.answer == own[name, -1].text != sampled[name, -1].text
+    card = (out / "README.md").read_text()
+    assert "Answers taught: the likeliest ones of" in card and str(tmp_path) not in card
+    assert "share, log-odds times 2" in card
+
+
+def test_a_taught_model_that_cannot_be_loaded_is_found_out_before_anything_is_sampled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    since = tiny_model(tmp_path / "since")
+    (since / "model.safetensors").unlink()
+    questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
+    questions.write_text(json.dumps({"question": "Where is Q?", "answer": "Mali"}) + "\n")
+    told = ["prepare", "--model", str(tiny_model(tmp_path / "llama")), "--output_dir", str(out)]
+    told += ["--questions", str(questions), "--confidence.answers_of", str(since)]
+    assert main(told) == 2
+    assert f"{since}: cannot be loaded" in capsys.readouterr().err
+    assert not (out / "answers.jsonl").exists()
+
+
+def test_a_teacher_without_an_address_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEEPSEEK_BASE_URL", raising=False)
+    told = ["prepare", "--teacher.kind", "llm", "--output_dir", str(tmp_path / "set")]
+    assert main(told) == 2
+    assert "DEEPSEEK_BASE_URL: not set" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_judge_grades_no_more_answers_than_labels_are_wanted(tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = [{"question": f"Where is Q{i}?", "answer": "Mali", "task": "long"} for i in range(24)]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked: list[str] = []
+
+    async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
+        data = json.loads(sent["messages"][1]["content"])
+        asked.append(data["data"]["question"])
+        word = ["right", "wrong"][len(asked) % 2]
+        return ok(json.dumps({"ticket": data["ticket"], "verdict": word}))
+
+    out, config = tmp_path / "set", tmp_path / "c.yaml"
+    with serving(handler) as server:
+        block = {"kind": "llm", "base_url": server.url}
+        how = {"target": "probe", "labels": 8}
+        config.write_text(yaml.safe_dump({"judge": block, "confidence": how}))
+        model = tiny_model(tmp_path / "llama")
+        told = ["--model", str(model), "--questions", str(questions), "--output_dir", str(out)]
+        assert main(["prepare", "--config", str(config), *told]) == 0
+    made = [row for _, row in read_jsonl(out / "sft.jsonl")]
+    assert len(asked) == len(set(asked)) == 8 < len(made)
+    assert all(0 <= row["target"] <= 1 for row in made)
+    assert "fitted on 8 graded answers" in (out / "README.md").read_text()
+
+
+def test_labels_without_a_probe_are_refused(tmp_path: Path) -> None:
+    words = ["--confidence.labels", "8", "--confidence.target", "share"]
+    with pytest.raises(UserError, match=r"confidence\.labels 8: .*confidence\.target is share"):
+        prepare_config(None, [*words, "--output_dir", str(tmp_path / "out")])

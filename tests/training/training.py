@@ -1,0 +1,79 @@
+"""What the tests of stage 2 train on: two questions and a small configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+
+from metaconf.config.blocks import Config, Lora
+from metaconf.prompts.chat import messages
+from metaconf.records import Question, Target
+from metaconf.reply import parse_reply
+from metaconf.rewards.recipes import OURS, recipe_of
+from metaconf.training import stage2
+from metaconf.training.grpo import ConfidenceGRPOTrainer
+from metaconf.training.payment import Payment
+
+QUESTIONS = [
+    Question("sum", "What is 1 + 2?", (Target(("3",)),)),
+    Question("city", "In which country is Quito?", (Target(("Ecuador",)),)),
+]
+SMALL: dict[str, Any] = {
+    "max_steps": 1,
+    "per_device_train_batch_size": 8,
+    "num_generations": 4,
+    "max_completion_length": 40,
+    "learning_rate": 1e-4,
+    "lr_scheduler_type": "constant",
+    "weight_decay": 0.0,
+    "max_grad_norm": 1e6,
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+
+
+def config_of(name: str = OURS, trainer: dict[str, Any] | None = None, **blocks: Any) -> Config:
+    blocks.setdefault("lora", Lora(r=0))
+    return Config("grpo", {**SMALL, **(trainer or {})}, recipe=name, **blocks)  # pyright: ignore
+
+
+def trainer_of(local: Any, config: Config, out: Path) -> ConfidenceGRPOTrainer:
+    """As `stage2.train` builds it, without training."""
+    recipe = recipe_of(config)
+    args = stage2.settings(config, out, recipe)
+    scale: Any = args.scale_rewards
+    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale)
+    rows = [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in QUESTIONS]
+    local.model.set_attn_implementation("eager")
+    return ConfidenceGRPOTrainer(
+        model=local.model,
+        args=args,
+        train_dataset=Dataset.from_list(rows * 4),
+        processing_class=local.tokenizer,
+        reward_funcs=payment.functions(),
+        exact=recipe.exact,
+        lesson=payment.lesson,
+        even=config.credit.even,
+    )
+
+
+def drawn(made: ConfidenceGRPOTrainer) -> tuple[dict[str, Any], list[list[int]], list[Any]]:
+    """A generation batch, its replies' tokens, and what they say."""
+    inputs = [
+        {"prompt": messages(q.prompt), "question": json.dumps(q.to_json())}
+        for q in QUESTIONS
+        for _ in range(4)
+    ]
+    made.model.train()  # pyright: ignore
+    made.current_gradient_accumulation_steps = 1
+    batch = made._generate_and_score_completions(inputs)
+    pairs = zip(batch["completion_ids"], batch["completion_mask"], strict=True)
+    tokens = [row[mask.bool()].tolist() for row, mask in pairs]
+    decode: Any = made.processing_class.decode  # pyright: ignore
+    return batch, tokens, [parse_reply(decode(t, skip_special_tokens=True)) for t in tokens]
