@@ -24,7 +24,7 @@ ROOT = Path(metaconf.__file__).parent
 # From the bottom up; a room imports only from lower rows. What stands in no row is a command
 # (cli and the like): it may import everything and nothing below may import it.
 ROWS = (
-    {"errors", "safe_text", "thinking_marks"},
+    {"errors", "files", "safe_text", "thinking_marks"},
     {"records", "thinking"},
     {"reply", "config", "prompts", "embedded"},
     {"clients", "data"},
@@ -35,8 +35,8 @@ ROWS = (
 # Rooms on the side of the training line, with all that they may import of metaconf.
 SIDES = {
     "metrics": set(),
-    "report": {"metrics", "records", "errors", "safe_text"},
-    "decisions": {"metrics", "reply", "records", "errors", "safe_text"},
+    "report": {"metrics", "records", "errors", "files", "safe_text"},
+    "decisions": {"metrics", "reply", "records", "errors", "files", "safe_text"},
 }
 METRICS_MAY = {"numpy", "sklearn"}
 HEAVY = {"torch", "transformers", "trl", "vllm", "peft"}

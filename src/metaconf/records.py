@@ -7,7 +7,6 @@ and every step can be rerun from the file that the step before it wrote.
 from __future__ import annotations
 
 import json
-import os
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from metaconf.errors import UserError
+from metaconf.files import replacing
 from metaconf.safe_text import clean_text, loads_bounded
 
 FACTS = "metaconf.json"
@@ -137,17 +137,9 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
     Half a surrogate pair is written as U+FFFD. What fails leaves no file behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as out:
-            for row in rows:
-                line = json.dumps(row, ensure_ascii=False, allow_nan=False)
-                out.write(clean_text(line) + "\n")
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as out:
+        for row in rows:
+            out.write(clean_text(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

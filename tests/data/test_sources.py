@@ -98,7 +98,7 @@ def test_a_folder_as_the_hub_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_hub_id_chooses_the_map(tmp_path: Path) -> None:
     from metaconf.data.columns import choose
-    from metaconf.data.sources import Row
+    from metaconf.data.opened import Row
 
     row = Row("x, row 1", 1, LAYOUTS["gsm8k"][0][0])
     found = choose(AS_IS, "openai/gsm8k", row)

@@ -19,7 +19,7 @@ from metaconf.config.values import nearest
 from metaconf.data.extract import EXTRACTORS
 from metaconf.data.literal import shown
 from metaconf.data.rows import TASKS, USER_KEYS
-from metaconf.data.sources import Row, Source
+from metaconf.data.opened import Row, Source
 from metaconf.errors import UserError
 
 NEEDED = ("question", "answer")

@@ -12,7 +12,7 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetsError
 
-from metaconf.data.sources import BATCH, Row, Source, numbered
+from metaconf.data.opened import BATCH, Row, Source, numbered
 from metaconf.errors import UserError
 
 

@@ -6,39 +6,19 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from metaconf.config.blocks import Questions
+from metaconf.data.opened import BATCH, Row, Source, numbered
 from metaconf.data.packed import open_text, plain, readable
 from metaconf.errors import UserError
 from metaconf.safe_text import loads_bounded
 
-BATCH = 200
-"""Rows of Parquet or of the hub that are held at once: a row may carry whole documents."""
-
-
 CELL = 1 << 26
 """Characters that a cell of CSV may hold. Python's own limit, 131,072, is less than a document."""
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-class Row(NamedTuple):
-    """One row: `where` opens an error about it, `number` counts from 1, in lines if it has any."""
-
-    where: str
-    number: int
-    values: dict[str, Any]
-
-
-class Source(NamedTuple):
-    """An opened set. `rows(tops)` reads it from the start; None reads all columns."""
-
-    stem: str
-    unit: str
-    rows: Callable[[Collection[str] | None], Iterator[Row]]
-    hub_id: str | None = None
 
 
 def open_source(source: str, how: Questions) -> Source:
@@ -63,12 +43,6 @@ def open_source(source: str, how: Questions) -> Source:
     if kind == ".parquet":
         return Source(stem, "row", lambda tops: _parquet(path, tops))
     return Source(stem, "line", lambda _: _read(path, _jsonl(path)))
-
-
-def numbered(path: Any, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> Iterator[Row]:
-    """Rows of what has no lines."""
-    for number, values in enumerate(rows, 1):
-        yield Row(f"{path}, row {number}", number, values)
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
