@@ -43,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0 (`audit`: 1 where it found a defect), 2 for bad input (one line on
     stderr) or 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if not words:
+        from metaconf.cli.start import next_steps
+
+        print(next_steps())
+        return 0
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     args = argparse.Namespace()
@@ -217,6 +222,12 @@ def _demo(args: argparse.Namespace) -> None:
     demo.run(args.output_dir, args.seed)
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    from metaconf.cli import doctor
+
+    return doctor.run()
+
+
 def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
     """What an interrupted user types next: --resume where there is something to resume."""
     from metaconf.cli.preflight import RUN_MARKER, checkpoints
@@ -245,6 +256,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "decide": _decide,
     "ask": _ask,
     "demo": _demo,
+    "doctor": _doctor,
 }
 
 

@@ -94,6 +94,7 @@ def command_line() -> argparse.ArgumentParser:
     demo = _add(commands, "demo", "everything, on the embedded model and questions")
     _add_output_dir(demo, "runs/demo")
     _add_seed(demo)
+    _add(commands, "doctor", "check packages, hardware and keys, and say what would be used")
     return parser
 
 
