@@ -1,0 +1,162 @@
+"""The public Python API: what the commands do, as functions; `from metaconf import …` gives them.
+
+The functions that train and evaluate take the same keys as the YAML files and the command line,
+as keyword arguments: a block is a mapping. What cannot be used raises `UserError`, before torch is
+imported.
+
+    train_grpo("configs/grpo_train_config.yaml", model_name_or_path="runs/sft", max_steps=40)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from metaconf.errors import UserError
+from metaconf.grading import grade_answer
+from metaconf.records import Parsed, Question, Target
+from metaconf.reply import format_reply, parse_reply
+from metaconf.rewards.adapters import compute_score, reward_function
+
+__all__ = [  # noqa: RUF022 (in the order of use)
+    "prepare",
+    "train_sft",
+    "train_grpo",
+    "evaluate",
+    "calibrate",
+    "reward_function",
+    "compute_score",
+    "format_reply",
+    "parse_reply",
+    "grade_answer",
+    "Parsed",
+    "Question",
+    "Target",
+    "UserError",
+]
+
+
+def prepare(config: str | Path | None = None, resume: bool = False, **keys: Any) -> Path:
+    """Sample answers and write the rows of stage 1, as `metaconf prepare`; returns their file.
+
+    `config` is a YAML file (None: the defaults) and `keys` override it. Raises UserError.
+    """
+    from metaconf.cli.preflight import prepare_config
+
+    keys.setdefault("output_dir", "runs/prepare")
+    read = prepare_config(None if config is None else Path(config), _words(keys), resume)
+
+    from metaconf.training import prepare as preparing
+
+    preparing.run(read, resume)
+    return Path(read.output_dir) / "sft.jsonl"
+
+
+def train_sft(config: str | Path, resume: bool = False, **keys: Any) -> Path:
+    """Stage 1 with TRL's SFTTrainer, as `metaconf sft`; returns the trained model's folder.
+
+    `config` is a YAML file, and `keys` override it. Raises UserError.
+    """
+    from metaconf.cli.preflight import stage_config
+
+    read = stage_config(Path(config), "sft", _words(keys), resume)
+
+    from metaconf.training import stage1
+
+    return stage1.run(read)
+
+
+def train_grpo(config: str | Path, resume: bool = False, **keys: Any) -> Path:
+    """Stage 2 with TRL's GRPOTrainer, as `metaconf grpo`; returns the trained model's folder.
+
+    `config` is a YAML file, and `keys` override it. Raises UserError.
+    """
+    from metaconf.cli.preflight import stage_config
+
+    read = stage_config(Path(config), "grpo", _words(keys), resume)
+
+    from metaconf.training import stage2
+
+    return stage2.run(read)
+
+
+def evaluate(
+    model: str | None = None,
+    questions: str = "embedded",
+    output_dir: str | Path = "runs/evaluate",
+    *,
+    replies: str | Path | None = None,
+    limit: int | None = None,
+    seed: int = 42,
+    resume: bool = False,
+    baselines: str | None = None,
+    calibration: str | None = None,
+    engine: str = "transformers",
+) -> dict[str, Any]:
+    """Measure a model on questions, or the `replies` of a JSONL file, as `metaconf evaluate`.
+
+    Returns the content of `output_dir`/metrics.json: `systems`, each with `name` and `figures`
+    (figure → `value`, `interval`). A figure that could not be measured is absent. Give either
+    `model` (hub id, folder or "embedded") or `replies`. Raises UserError.
+    """
+    out = Path(output_dir)
+    if (model is None) == (replies is None):
+        raise UserError("evaluate: give either a model to ask or a file of replies")
+    if replies is not None:
+        from metaconf.evaluation import given
+
+        given.measure(Path(replies), out, seed)
+    elif model is not None:
+        from metaconf.cli.preflight import check_engine, check_run
+        from metaconf.evaluation import run as evaluation
+        from metaconf.evaluation.names import chosen
+
+        check_engine(engine)
+        check_run(model, questions, out, resume)
+        others = chosen(baselines, vllm=engine == "vllm")
+        more = {"baselines": others, "calibration": calibration, "engine": engine}
+        evaluation.run(model, questions, out, limit=limit, seed=seed, resume=resume, **more)
+    return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+
+def calibrate(
+    replies: str | Path,
+    output: str | Path = "calibration.json",
+    *,
+    alpha: float = 0.1,
+    delta: float = 0.1,
+    system: str | None = None,
+) -> dict[str, Any]:
+    """Find the confidence from which on answers are certified, as `metaconf calibrate`.
+
+    The error of what is answered is at most `alpha` with probability 1 − `delta`. Returns the
+    content of `output`: `rule` (its `threshold` is None where nothing is certified) and `map`, the
+    recalibration. `metaconf.decisions.certify` does the first on arrays. Raises UserError.
+    """
+    from metaconf.decisions import run
+
+    run.calibrate(Path(replies), Path(output), alpha, delta, system)
+    return json.loads(Path(output).read_text(encoding="utf-8"))
+
+
+def _words(keys: Mapping[str, Any]) -> list[str]:
+    """Keyword arguments as the words of a command line: {"lora": {"r": 8}} → --lora.r=8."""
+    return [f"--{name}={_text(value)}" for name, value in _leaves(keys)]
+
+
+def _leaves(keys: Mapping[str, Any], block: str = "") -> Iterator[tuple[str, Any]]:
+    from metaconf.config.load import known_keys
+
+    known = known_keys("sft") | known_keys("grpo")
+    for name, value in keys.items():
+        if not block and isinstance(value, Mapping) and name not in known:
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield block + name, value
+
+
+def _text(value: Any) -> str:
+    """A value as YAML reads it back: texts as they are, the rest as JSON."""
+    return str(value) if isinstance(value, str | Path) else json.dumps(value, ensure_ascii=False)
