@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metaconf.metrics import as_classes
 from metaconf.records import Grade
 
 if TYPE_CHECKING:
     from metaconf.judging.ask import Judged
+    from metaconf.metrics.logistic import GradedLogistic
 
 Array = NDArray[np.float64]
 
@@ -48,12 +48,12 @@ class Reading(NamedTuple):
 class Reader:
     """Two logistic regressions on words: of question and answer, and of the reflection as well."""
 
-    bare: Any
-    told: Any
+    bare: GradedLogistic
+    told: GradedLogistic
 
     def read(self, replies: Sequence[Told]) -> Reading:
         bare, told = _counts(replies)
-        return Reading(self.bare(bare), self.told(told))
+        return Reading(self.bare.predict(bare), self.told.predict(told))
 
 
 def fit(replies: Sequence[Told], correctness: Sequence[float] | Array) -> Reader:
@@ -61,7 +61,7 @@ def fit(replies: Sequence[Told], correctness: Sequence[float] | Array) -> Reader
     of a right answer."""
     labels = np.asarray(correctness, float)
     bare, told = _counts(replies)
-    return Reader(_regression(bare, labels), _regression(told, labels))
+    return Reader(*(_regression().fit(counts, labels) for counts in (bare, told)))
 
 
 def cross_fitted(
@@ -73,17 +73,18 @@ def cross_fitted(
 ) -> list[Reading]:
     """Readings of `replies`, and of the same with other reflections (each of `others`, (n,)), by
     readers fitted on the replies to other questions. Raises ValueError for fewer than `folds`."""
-    from sklearn.model_selection import GroupKFold
+    from metaconf.metrics import logistic
 
-    labels = np.asarray(correctness, float)
-    found = [Reading(np.zeros(len(labels)), np.zeros(len(labels))) for _ in (replies, *others)]
-    parts = GroupKFold(folds, shuffle=True, random_state=0).split(labels, groups=questions)
-    for train, test in parts:
-        reader = fit([replies[i] for i in train], labels[train])
-        for reading, texts in zip(found, (replies, *others), strict=True):
-            for whole, part in zip(reading, reader.read([texts[i] for i in test]), strict=True):
-                whole[test] = part
-    return found
+    sets = [replies, *others]
+    # The others have no label: they are read, and no reader is fitted on them.
+    labels = np.full((len(sets), len(replies)), np.nan)
+    labels[0] = correctness
+    groups = [*questions] * len(sets)
+    read = [
+        logistic.cross_fitted(_regression(), counts, labels.ravel(), groups, folds)
+        for counts in _counts([reply for some in sets for reply in some])
+    ]
+    return [Reading(*pair) for pair in zip(*(r.reshape(labels.shape) for r in read), strict=True)]
 
 
 def _counts(replies: Sequence[Told]) -> tuple[Any, Any]:
@@ -100,17 +101,10 @@ def _counts(replies: Sequence[Told]) -> tuple[Any, Any]:
     return bare, hstack([bare, words.transform([one.reflection for one in replies])]).tocsr()
 
 
-def _regression(counts: Any, labels: Array) -> Any:
-    """A function from counts (m, F) to probabilities (m,)."""
-    from sklearn.linear_model import LogisticRegression
+def _regression() -> GradedLogistic:
+    from metaconf.metrics.logistic import GradedLogistic
 
-    rows, classes, weights = as_classes(labels)
-    if len(set(classes)) < 2:
-        constant = float(labels.mean())
-        return lambda texts: np.full(texts.shape[0], constant)
-    chosen = LogisticRegression(C=STRENGTH, max_iter=300)
-    chosen.fit(counts[rows], classes, sample_weight=weights)
-    return lambda texts: chosen.predict_proba(texts)[:, 1]
+    return GradedLogistic(C=STRENGTH, max_iter=300)
 
 
 STRENGTH = 5.0

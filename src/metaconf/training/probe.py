@@ -7,15 +7,16 @@ them out (cross-fitting), so that they carry no label of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from metaconf.errors import UserError
 from metaconf.generation.prefill import common_prefix
-from metaconf.metrics import as_classes
+from metaconf.metrics import logistic
 from metaconf.training.forward import right_padded, run_after_prefix
 
 FOLDS = 5
@@ -101,39 +102,25 @@ class FirstLayers:
             decoder.layers, decoder.norm = layers, norm
 
 
-def cross_fitted(
-    features: np.ndarray, labels: np.ndarray, groups: Sequence[str], c: float = 0.01
-) -> np.ndarray:
+def cross_fitted(features: np.ndarray, labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
     """Out-of-fold probabilities (n,) that each answer is right; rows of a group share a fold.
 
-    `labels` in [0, 1] may be graded: a graded label counts as that share of a right answer. Raises
-    UserError for fewer groups than folds.
+    `features` (n, F); `labels` (n,) in [0, 1] may be graded. Raises UserError for fewer groups than
+    folds.
     """
-    from sklearn.model_selection import GroupKFold
-
     if (count := len(set(groups))) < FOLDS:
         raise UserError(
             f"{count} graded questions: a probe is fitted on {FOLDS} parts of them, each left out "
             "in turn; take more questions, or confidence.target share"
         )
-    predictions = np.zeros(len(labels))
-    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=0).split(
-        features, groups=groups
-    ):
-        predictions[test] = fit(features[train], labels[train], c)(features[test])
-    return predictions
+    return logistic.cross_fitted(_regression(), features, labels, groups, FOLDS)
 
 
-def fit(features: np.ndarray, labels: np.ndarray, c: float = 0.01) -> Any:
-    """A function from features (m, D) to probabilities (m,)."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def fit(features: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], NDArray[np.float64]]:
+    """A function from features (m, F) to probabilities (m,), fitted on `features` (n, F) and
+    `labels` (n,) in [0, 1]; rows whose label is NaN are left out."""
+    return _regression().fit(features, labels).predict
 
-    rows, classes, weights = as_classes(labels)
-    if len(set(classes)) < 2:
-        constant = float(np.nanmean(labels))
-        return lambda others: np.full(len(others), constant)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500))
-    probe.fit(features[rows], classes, logisticregression__sample_weight=weights)
-    return lambda others: probe.predict_proba(others)[:, 1]
+
+def _regression() -> logistic.GradedLogistic:
+    return logistic.GradedLogistic(C=0.01, standardize=True)
