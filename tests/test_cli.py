@@ -18,9 +18,9 @@ import pytest
 import metaconf
 import metaconf.training
 from metaconf.cli import ask, main, preflight
-from metaconf.config.load import RUN_MARKER
 from metaconf.errors import UserError
 from metaconf.records import Reply
+from metaconf.runs import RUN_MARKER, STATE
 
 PROGRAM = (
     "import sys; from metaconf.cli import main; code = main(sys.argv[1:]);"
@@ -213,7 +213,7 @@ def checkpoint(run: Path, step: int, whole: bool = True) -> Path:
     path = run / f"checkpoint-{step}"
     path.mkdir(parents=True)
     if whole:
-        (path / preflight.STATE).write_text("{}")
+        (path / STATE).write_text("{}")
     return path
 
 

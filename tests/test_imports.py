@@ -27,7 +27,7 @@ ROWS = (
     {"errors", "files", "safe_text", "thinking_marks"},
     {"records", "thinking"},
     {"reply", "config", "prompts", "embedded"},
-    {"clients", "data"},
+    {"clients", "data", "runs"},
     {"generation", "grading"},
     {"judging", "rewards"},
     {"training"},

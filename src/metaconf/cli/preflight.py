@@ -6,10 +6,9 @@ writes.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,26 +26,20 @@ from metaconf.config.blocks import (
     Stage,
     Teacher,
 )
-from metaconf.config.load import (
-    RUN_MARKER,
-    check_model,
-    check_output_dir,
-    first_process,
-    load_config,
-    resolved,
-)
+from metaconf.config.load import check_model, load_config
 from metaconf.config.refused import refuse_together
-from metaconf.config.values import read_yaml
 from metaconf.data import load_questions
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 from metaconf.rewards.recipes import recipe_of
-from metaconf.safe_text import loads_bounded
+from metaconf.runs import (
+    RESUME_KEY,
+    check_output_dir,
+    check_same_settings,
+    newest_checkpoint,
+)
 
-RESUME_KEY = "resume_from_checkpoint"
-STATE = "trainer_state.json"
-"""The last file that a checkpoint gets: without it, saving was interrupted."""
 PREPARED_KEYS = ("conversations", "system", "target")
 
 
@@ -65,7 +58,7 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     check_embedded(config.model_name_or_path)
     _check_labels(config.confidence)
     _check_answers(config.confidence)
-    _check_same(config, resume)
+    check_same_settings(config, resume)
     return config
 
 
@@ -124,8 +117,8 @@ def stage_config(
         check_learnable(config.questions, config.judge)
         if config.curve.path:
             load_questions(config.curve.path)
-    _check_same(config, resume)
-    checkpoint = {RESUME_KEY: str(_newest(run))} if resume else {}
+    check_same_settings(config, resume)
+    checkpoint = {RESUME_KEY: str(newest_checkpoint(run))} if resume else {}
     check_embedded(model)
     return replace(config, trainer=config.trainer | checkpoint)
 
@@ -241,70 +234,3 @@ def check_prepared(path: Path) -> None:
                 )
     if not number:
         raise UserError(f"{path}: holds no row; run `metaconf prepare` again")
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """The whole checkpoints of a run directory, the highest step last."""
-    steps = {
-        int(number): path
-        for path in run.glob("checkpoint-*")
-        if (number := path.name.removeprefix("checkpoint-")).isdecimal()
-        and (path / STATE).is_file()
-    }
-    return [steps[step] for step in sorted(steps)]
-
-
-def _newest(run: Path) -> Path:
-    if whole := checkpoints(run):
-        return whole[-1]
-    raise UserError(
-        f"{run}: holds no whole checkpoint to resume from; start anew with another output_dir (and"
-        " save_strategy: steps)"
-    )
-
-
-def _check_same(config: Config, resume: bool) -> None:
-    """Refuse to resume a run with other settings than the ones that it wrote down."""
-    stored = Path(config.output_dir) / "config.yaml"
-    if resume and first_process() and stored.is_file():
-        before, _ = read_yaml(stored)
-        _refuse_other(Path(config.output_dir), before, resolved(config))
-
-
-def mark_run(output_dir: Path, asked: Mapping[str, Any], resume: bool) -> None:
-    """Write what was asked into a new run directory, or refuse to resume what was asked otherwise.
-
-    `asked` is JSON data; the message names the keys that differ. Raises UserError.
-    """
-    marker = output_dir / RUN_MARKER
-    text = json.dumps(asked, ensure_ascii=False, indent=1) + "\n"
-    if not resume:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        partial = marker.with_name(f".{marker.name}.{os.getpid()}")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(marker)
-        return
-    try:
-        before = loads_bounded(marker.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{marker}: not JSON ({error}); start anew in another folder") from error
-    _refuse_other(output_dir, before, json.loads(text))
-
-
-def _refuse_other(run: Path, before: Any, now: Any) -> None:
-    was, is_ = dict(_flat(before)), dict(_flat(now))
-    if apart := [name for name in {**was, **is_} if was.get(name) != is_.get(name)]:
-        raise UserError(
-            f"{run}: its run had another {', '.join(apart)}; resume with the same settings, or give"
-            " another output_dir"
-        )
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted name; a run's own resume point is no setting of it."""
-    if not isinstance(value, dict):
-        yield name or "form", value
-        return
-    for key, item in value.items():
-        if key != RESUME_KEY:
-            yield from _flat(item, f"{name}.{key}" if name else key)

@@ -66,10 +66,10 @@ def grpo(args: argparse.Namespace) -> None:
 
 def _finish(run: Path) -> None:
     """The card of the model that was trained, and where it is."""
-    from metaconf.config.load import first_process
     from metaconf.report.card import write_card
+    from metaconf.runs import is_main_process
 
-    if first_process():
+    if is_main_process():
         print(write_card(run).parent)
 
 

@@ -25,7 +25,6 @@ from metaconf.config.refused import LOW, refuse
 from metaconf.config.values import Kind, convert, kind_of, nearest, read_value, read_yaml
 from metaconf.errors import UserError
 
-RUN_MARKER = "run.json"
 RUNS = "runs"
 TRAINER_PATHS = frozenset({"accelerator_config", "deepspeed", "fsdp_config"})
 """Keys of TRL's that may name a file."""
@@ -76,30 +75,6 @@ def resolved(config: Config) -> dict[str, Any]:
         target = rows.setdefault(block, {}) if block else rows
         target[key] = list(value) if isinstance(value, tuple) else value
     return rows
-
-
-def first_process() -> bool:
-    """Whether this process writes the run's files: all but it leave the run directory alone, where
-    `torchrun` or `accelerate launch` started several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def check_output_dir(path: Path, resume: bool) -> None:
-    """Refuse a run directory that would be overwritten, or one that cannot be resumed.
-
-    A run writes `RUN_MARKER` into its directory first of all. Raises UserError; writes nothing.
-    """
-    if not first_process():  # it would find the run that the first one has begun
-        return
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: is a file; output_dir must be a folder, give another one")
-    has_run = (path / RUN_MARKER).exists()
-    if resume and not has_run:
-        raise UserError(f"{path}: holds no run to resume (no {RUN_MARKER}); check output_dir")
-    if has_run and not resume:
-        raise UserError(f"{path}: holds another run; give another output_dir, or resume that run")
-    if not has_run and path.is_dir() and any(path.iterdir()):
-        raise UserError(f"{path}: is not empty and no run of metaconf; give another output_dir")
 
 
 def check_model(name_or_path: str) -> None:

@@ -18,8 +18,8 @@ from metaconf.config.blocks import Questions
 from metaconf.config.values import nearest
 from metaconf.data.extract import EXTRACTORS
 from metaconf.data.literal import shown
-from metaconf.data.rows import TASKS, USER_KEYS
 from metaconf.data.opened import Row, Source
+from metaconf.data.rows import TASKS, USER_KEYS
 from metaconf.errors import UserError
 
 NEEDED = ("question", "answer")

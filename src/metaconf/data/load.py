@@ -13,8 +13,8 @@ from importlib.resources import files
 
 from metaconf.config.blocks import AS_IS, EMBEDDED, Questions
 from metaconf.data.columns import Columns, choose
-from metaconf.data.rows import question_from_row
 from metaconf.data.opened import Source
+from metaconf.data.rows import question_from_row
 from metaconf.data.sources import open_source
 from metaconf.errors import UserError
 from metaconf.records import Question
