@@ -24,7 +24,7 @@ _UNIT = re.compile(
 _CURRENCY = re.compile(r"[$€£¥₹]|\b(?:dollars?|euros?|pounds?|yen|rupees?|USD|EUR|GBP|JPY|INR)\b")
 _CURRENCIES = {"dollar": "$", "euro": "€", "pound": "£", "yen": "¥", "rupee": "₹"}
 _CURRENCIES |= {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹"}
-_ONE_LETTER = frozenset("mgshlLVAWNJKCFTΩ°円元원")
+_ONE_LETTER = frozenset("mgshlLVAWNJKCFTΩ\u2126°円元원")
 """Of one letter, only these are units behind a number: 5x, 5i and 5π are other values."""
 _CENTS = re.compile(rf"({NUMBER})\s*(?:cents?\b|¢|pence\b)", re.IGNORECASE)
 
