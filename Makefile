@@ -1,5 +1,6 @@
 # make demo    the whole product on the embedded model
 # make test    everything that must hold before a change lands
+# make docs    the documentation as a site, in build/site
 # make fuzz    the strategies under tests/fuzz, with ten thousand new examples each
 # All set up .venv first, once: the stamps below say that it is done.
 
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 
 LLAMA_FACTORY := .venv-llama-factory
 
-.PHONY: demo test fuzz lint figures bench-default install dev llama-factory clean
+.PHONY: demo test fuzz lint figures docs bench-default install dev llama-factory clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -34,6 +35,11 @@ lint: dev
 figures: install
 	for program in figures/*.py; do $(BIN)/python $$program || exit 1; done
 	$(BIN)/python benchmarks/readme.py
+	$(BIN)/python -m tools.docs_pages
+
+# The site, into build/site; a broken link or anchor is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/zensical build --clean --strict
 
 bench-default: install
 	$(BIN)/python benchmarks/default.py
@@ -58,6 +64,10 @@ $(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -e ".[docs]"
 	touch $@
 
 # LLaMA-Factory wants older versions than TRL, so it gets an environment of its own. torch is named

@@ -1,9 +1,9 @@
-"""Write the measured figures into README.md, from benchmarks/results/*.json.
+"""Write the measured figures into README.md and docs/*.md, from benchmarks/results/*.json.
 
     python benchmarks/readme.py [--check]
 
 The text between `<!-- figures:NAME -->` and `<!-- end -->` is replaced; --check only compares and
-fails when the README says something else than the results.
+fails where a page says something else than the results.
 """
 
 from __future__ import annotations
@@ -36,11 +36,29 @@ def shown(figure: dict[str, Any] | None) -> str:
     return f"{figure['value']:.3f}{between}"
 
 
+HEADLINE = {
+    "asked": "the base model, asked for a number in words",
+    "samples8": "the base model, agreement of eight samples",
+    "probability": "the base model, its answer's probability (recalibrated)",
+    "stage2": "**MetaConf, one reply in words**",
+}
+
+
 def headline(record: dict[str, Any]) -> str:
-    """The table of systems: AUROC, Brier, ECE."""
+    """The four rows of the README."""
+    return _systems(record, HEADLINE)
+
+
+def systems(record: dict[str, Any]) -> str:
+    """Every source of a confidence."""
+    return _systems(record, SYSTEMS) + f"\n`{record['command']}`\n"
+
+
+def _systems(record: dict[str, Any], names: dict[str, str]) -> str:
+    """AUROC, Brier score and ECE of some systems."""
     figures = record["figures"]
     lines = ["| confidence from | AUROC | Brier | ECE-15 |", "|---|---|---|---|"]
-    for key, name in SYSTEMS.items():
+    for key, name in names.items():
         cells = [shown(figures.get(f"{metric}_{key}")) for metric in ("auroc", "brier", "ece")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -62,10 +80,26 @@ def _aimed(figures: dict[str, Any]) -> list[str]:
     return lines
 
 
-def baselines(record: dict[str, Any]) -> str:
-    """Every way to a confidence: of the base, and of the trained model."""
-    from metaconf.evaluation.names import WAYS
+METHODS = {
+    "asked": "asked in words",
+    "cot": "asked after thinking",
+    "refine": "asked to review",
+    "verbal2": "two replies in words",
+    "verbal8": "mean of 8 in words",
+    "samples8": "agreement of 8 samples",
+    "entropy": "semantic entropy",
+    "probability": "probability of the answer",
+    "token_mean": "mean token probability",
+    "p_true": "P(True)",
+    "probe": "linear probe",
+    "replies8": "mean of 8 replies",
+    "expected": "expectation of its own reply",
+    "reply": "reply",
+}
 
+
+def baselines(record: dict[str, Any]) -> str:
+    """Every source of a confidence: of the base, and of the trained model."""
     figures = record["figures"]
     columns = ("accuracy", "auroc", "brier_recalibrated", "tokens")
     lines = [
@@ -73,11 +107,11 @@ def baselines(record: dict[str, Any]) -> str:
         " | trained: accuracy | AUROC | Brier, recalibrated | tokens |",
         "|---|" + "---|" * 2 * len(columns),
     ]
-    for key, way in WAYS.items():
+    for key, label in METHODS.items():
         names = [f"{column}_{model}_{key}" for model in ("base", "trained") for column in columns]
         cells = [_short(name, figures.get(name)) for name in names]
         if any(cell != "–" for cell in cells):
-            lines.append(f"| {way.name} | " + " | ".join(cells) + " |")
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
 
 
@@ -112,6 +146,28 @@ def prepared(record: dict[str, Any]) -> str:
         cell = f"{figure['value']:.0f}" if whole else shown(figure)
         lines.append(f"| {meaning} | {cell} |")
     return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
+def labels(record: dict[str, Any]) -> str:
+    """What a probe and the answer's probability reach with so many graded answers."""
+    figures = record["figures"]
+    counts = sorted(int(name[len("auroc_probe_") :]) for name in figures if _is_count(name))
+    lines = [
+        "| graded answers | probe: AUROC | Brier | answer's probability: AUROC | Brier |",
+        "|---|---|---|---|---|",
+    ]
+    for count in counts:
+        names = [f"{score}_{way}_{count}" for way in WAYS_OF_LABELS for score in ("auroc", "brier")]
+        cells = [shown(figures.get(name)) for name in names]
+        lines.append(f"| {count} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
+WAYS_OF_LABELS = ("probe", "probability")
+
+
+def _is_count(name: str) -> bool:
+    return name.startswith("auroc_probe_") and name[len("auroc_probe_") :].isdecimal()
 
 
 STAGES = ("stage1", "stage2")
@@ -216,6 +272,9 @@ BLOCKS = {
     "prepare": ("prepare", prepared),
     "replies": ("replies", targets),
     "headline": ("default", headline),
+    "systems": ("default", systems),
+    "labels": ("labels", labels),
+    "cases": ("cases", targets),
     "default": ("default", targets),
     "metrics": ("metrics", targets),
     "report": ("report", targets),
@@ -226,8 +285,13 @@ BLOCKS = {
 }
 
 
-def filled(readme: str) -> str:
-    """README text with every block made anew; blocks without results stay as they are."""
+def pages() -> list[Path]:
+    """The README and the pages of the documentation."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def filled(text: str) -> str:
+    """The page's text with every block made anew; blocks without results stay as they are."""
 
     def block(match: re.Match[str]) -> str:
         source, make = BLOCKS[match[2]]
@@ -236,17 +300,20 @@ def filled(readme: str) -> str:
             return match[0]
         return match[1] + make(json.loads(path.read_text(encoding="utf-8"))) + match[3]
 
-    return BLOCK.sub(block, readme)
+    return BLOCK.sub(block, text)
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    before = path.read_text(encoding="utf-8")
-    after = filled(before)
-    if "--check" not in sys.argv[1:]:
-        path.write_text(after, encoding="utf-8")
-    elif before != after:
-        sys.exit("README.md differs from benchmarks/results: run `make figures`")
+    differing = []
+    for path in pages():
+        before = path.read_text(encoding="utf-8")
+        after = filled(before)
+        if before != after:
+            differing.append(str(path.relative_to(ROOT)))
+            if "--check" not in sys.argv[1:]:
+                path.write_text(after, encoding="utf-8")
+    if differing and "--check" in sys.argv[1:]:
+        sys.exit(f"{', '.join(differing)}: not benchmarks/results; run `make figures`")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draw the README's architecture figure: the records, and the rooms that make them.
 
-    python figures/architecture.py            # writes figures/architecture.svg
+    python figures/architecture.py            # writes docs/figures/architecture.svg
 
 Drawn by a program so that it can be changed with the code; the same input gives the same bytes.
 """
@@ -20,6 +20,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 INK, MUTED, LINE = "#1f2933", "#5f6b7a", "#9aa5b1"
 RECORD, ROOM, RESULT = "#dbe9f6", "#f3f4f6", "#fde8c8"
 WIDTH, HEIGHT = 12.0, 6.1
+OUT = Path(__file__).parent.parent / "docs" / "figures" / "architecture.svg"
 
 
 class Box(NamedTuple):
@@ -42,15 +43,15 @@ BOXES = {
     "parsed": Box(5.95, 3.9, 1.9, 1.0, "Parsed", "answer, reflection,\nconfidence, spans", RECORD),
     "grade": Box(8.3, 3.9, 1.9, 1.0, "Grade", "correctness | none,\nquality | none", RECORD),
     "reward": Box(10.65, 3.9, 1.9, 1.0, "Reward", "total | none,\nnamed parts", RECORD),
-    "questions": Box(1.25, 5.45, 1.9, 0.85, "embedded/  questions", "GeoNames, or your own", ROOM),
-    "engines": Box(3.6, 5.45, 1.9, 0.85, "engines/  prompts/", "any model, k samples", ROOM),
+    "questions": Box(1.25, 5.45, 1.9, 0.85, "embedded/  data/", "GeoNames, or your own", ROOM),
+    "engines": Box(3.6, 5.45, 1.9, 0.85, "generation/", "any model, k samples", ROOM),
     "parser": Box(5.95, 5.45, 1.9, 0.85, "reply", "one parser, never raises", ROOM),
-    "graders": Box(8.3, 5.45, 1.9, 0.85, "graders/", "training = evaluation", ROOM),
+    "graders": Box(8.3, 5.45, 1.9, 0.85, "grading/", "training = evaluation", ROOM),
     "rewards": Box(10.65, 5.45, 1.9, 0.85, "rewards/", "pure functions", ROOM),
     "metrics": Box(2.1, 1.95, 2.1, 0.95, "metrics/", "ECE, Brier, AUROC\nwith intervals", ROOM),
-    "stage1": Box(8.0, 1.95, 1.9, 0.95, "train/  stage 1", "learn to reflect\n(SFT)", ROOM),
+    "stage1": Box(8.0, 1.95, 1.9, 0.95, "training/  stage 1", "learn to reflect\n(SFT)", ROOM),
     "stage2": Box(
-        10.65, 1.95, 1.9, 0.95, "train/  stage 2", "learn to be calibrated\n(GRPO)", ROOM
+        10.65, 1.95, 1.9, 0.95, "training/  stage 2", "learn to be calibrated\n(GRPO)", ROOM
     ),
     "report": Box(2.1, 0.5, 2.1, 0.7, "report/", "one HTML file", RESULT),
     "model": Box(10.35, 0.5, 2.5, 0.7, "model", "answer, reflection, confidence", RESULT),
@@ -62,7 +63,7 @@ FLOW = ["question", "reply", "parsed", "grade", "reward"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".svg"))
+    parser.add_argument("--out", type=Path, default=OUT)
     out = parser.parse_args().out
     matplotlib.rcParams.update({"font.family": "DejaVu Sans", "svg.hashsalt": "metaconf"})
     figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="white")

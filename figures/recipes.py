@@ -1,6 +1,6 @@
 """Draw how soon each recipe calibrates: held-out scores against graded replies.
 
-    python figures/recipes.py            # writes figures/recipes.svg
+    python figures/recipes.py            # writes docs/figures/recipes.svg
 
 From what benchmarks/recipes.py kept (benchmarks/results/recipes), means over the seeds that
 all recipes have.
@@ -20,7 +20,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-KEPT = Path(__file__).parent.parent / "benchmarks" / "results" / "recipes" / "start"
+ROOT = Path(__file__).parent.parent
+KEPT = ROOT / "benchmarks" / "results" / "recipes" / "start"
+OUT = ROOT / "docs" / "figures" / "recipes.svg"
 PANELS = {"auroc": "AUROC (higher is better)", "brier": "Brier score (lower is better)"}
 PANELS |= {"ece": "ECE (lower is better)"}
 OURS, INK, MUTED = "metaconf", "#1f2933", "#5f6b7a"
@@ -31,7 +33,7 @@ DASHES = ("-", "--", ":")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kept", type=Path, default=KEPT)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".svg"))
+    parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     found = curves(arguments.kept)
     if not found:
