@@ -21,7 +21,7 @@ SYSTEMS = {
     "probability": "base, its answer's probability (recalibrated)",
     "samples8": "base, agreement of 8 samples",
     "probe": "linear probe on the base's hidden state",
-    "probe_samples": "probe with probability and agreement (our teacher)",
+    "probe_samples": "probe with probability and agreement (the target of stage 1)",
     "stage1": "**MetaConf, stage 1** (one reply, in words)",
     "stage2": "**MetaConf, stage 2** (one reply, in words)",
 }
@@ -128,8 +128,8 @@ def _short(name: str, figure: dict[str, Any] | None) -> str:
 
 PREPARED = {
     "questions": "questions",
-    "leak_rate_first": "first reflections refused (not first person, too long, or leaking)",
-    "mended_share": "mended when asked again",
+    "leak_rate_first": "first reflections refused (not first person, too long, or a leak)",
+    "mended_share": "corrected on the second request",
     "dropped_share": "dropped, with their rows",
     "rows": "rows written",
     "seconds": "seconds",
@@ -202,12 +202,12 @@ def recipes(record: dict[str, Any]) -> str:
     others = {k: v for k, v in figures.items() if not k.startswith("brier_difference")}
     lines += [*_aimed(others), ""]
     if changed:
-        head = "Parts of ours, and its stage 2 alone with one thing changed:"
+        head = "Parts of our recipe, and our stage 2 with one change:"
         lines += [head, "", *RECIPE_HEAD]
         lines += [*(_recipe(name, figures) for name in changed), ""]
     if after:
         seed = record["seeds"][0]
-        lines += [f"Stage 2 once more, from our own stage 1 (seed {seed}):", "", *PROBE_HEAD]
+        lines += [f"Stage 2 from our own stage 1 (seed {seed}):", "", *PROBE_HEAD]
         lines += [*(_from_probe(name, figures) for name in after), ""]
     return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
 
@@ -235,7 +235,7 @@ def _scores(name: str, figures: dict[str, Any], *scores: str) -> list[str]:
 
 FROM_PROBE = "_probe"
 PROBE_HEAD = (
-    "| recipe | accuracy | AUROC | Brier | more than before | ECE |",
+    "| recipe | accuracy | AUROC | Brier | change | ECE |",
     "|---|---|---|---|---|---|",
 )
 
@@ -250,18 +250,18 @@ def _from_probe(name: str, figures: dict[str, Any]) -> str:
 RECIPE_NAMES = {
     "start": "the start: stage 1 on the share of agreeing samples",
     "rlcr-longer": "rlcr, ten times as many replies",
-    "ours-stage-1-alone": "its stage 1 alone, taught by a probe",
-    "ours-stage-2-alone": "its stage 2 alone, from the start",
-    "ours-by-segment": "each part paid to its own segment",
-    "ours-sampled": "the sampled number paid, no exact score",
-    "ours-narrow": "exact score: cross-entropy to a narrow goal",
+    "ours-stage-1-alone": "our stage 1 alone",
+    "ours-stage-2-alone": "our stage 2 alone, from the start",
+    "ours-by-segment": "each part credited to its own segment",
+    "ours-sampled": "reward for the sampled number, no exact score",
+    "ours-narrow": "exact score: cross-entropy to a narrow target",
     "ours-expectation": "exact score: Brier score of the expectation",
-    "ours-group": "taught the group's mean",
-    "ours-probe": "taught a probe's prediction",
-    "ours-reader": "reflections paid by a reader of words",
+    "ours-group": "target: mean correctness of the group",
+    "ours-probe": "target: prediction of a probe",
+    "ours-reader": "reflection reward from a small reader",
     "ours-constant-rate": "a constant learning rate",
     "ours-pairs": "pairs instead of groups of four",
-    "ours-few-large-updates": "a quarter of the updates, four times as large",
+    "ours-few-large-updates": "a quarter of the updates, each four times as large",
 }
 
 BLOCKS = {

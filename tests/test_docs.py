@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from metaconf.cli import arguments
+from metaconf.cli import COMMANDS, arguments
 from metaconf.config.load import load_config
 from metaconf.errors import UserError
 from tools import docs_pages
@@ -28,8 +28,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.S | re.M)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 STAGES = {"prepare": "sft", "sft": "sft", "grpo": "grpo", "audit": "grpo"}
-OTHERS = {"pip", "torchrun", "llamafactory-cli"}
-"""Programs of others, whose arguments are not checked here."""
+OTHERS = {"pip", "source"}
+"""Programs whose arguments are not checked here."""
 
 
 class Snippet(NamedTuple):
@@ -91,9 +91,19 @@ def test_every_page_is_in_the_menu_and_in_llms_txt() -> None:
     assert linked == named - {"index.md"}
 
 
+def test_every_command_is_documented() -> None:
+    named = {words[1] for one in SNIPPETS for words in commands(one.text) if _is_ours(words)}
+    assert set(COMMANDS) - named == set()
+
+
+def _is_ours(words: list[str]) -> bool:
+    return len(words) > 1 and Path(words[0]).name == "metaconf"
+
+
+SNIPPETS = snippets("bash", "console")
 SHELL = [
     pytest.param(one.page, words, id=f"{one.page}: {' '.join(words)[:60]}")
-    for one in snippets("bash", "console")
+    for one in SNIPPETS
     for words in commands(one.text)
 ]
 
