@@ -54,7 +54,8 @@ def trained(out: Path, splits: Splits, seed: int) -> dict[str, list[Row]]:
     """Both stages, and what each says of the held-out questions; goes on with what is there."""
     if not (out / "prepare" / "sft.jsonl").exists():
         into = out / "prepare"
-        prepare(load_local("embedded"), splits.stage1, into, demo.CONFIDENCE, seed=seed)
+        config = Config("sft", {}, output_dir=str(into), seed=seed, confidence=demo.CONFIDENCE)
+        prepare(config, splits.stage1)
     rows: dict[str, list[Row]] = {}
     for stage in ("stage1", "stage2"):
         model = _stage(out, stage, splits, seed)

@@ -1,5 +1,5 @@
-"""How many graded answers does the probe need that teaches stage 1 its confidence, and which target
-is right for which cause of uncertainty?
+"""How many graded answers does the probe of stage 1 need, and which target is right for which cause
+of uncertainty?
 
     python benchmarks/labels.py [--run runs/bench-default/seed42]
 
@@ -24,7 +24,7 @@ import record
 
 from metaconf import metrics
 from metaconf.cli import demo
-from metaconf.config.load import RUN_MARKER
+from metaconf.runs import RUN_MARKER
 from metaconf.training.evidence import Answered, features, targets
 from metaconf.training.probe import fit
 
@@ -36,7 +36,7 @@ NOTES = (
     f" N labels, mean of {DRAWS} draws of them. Isotonic recalibration of the answer's probability"
     " is fitted on the same labels (probability_N). target_…: a target of stage 1 less the answer's"
     " correctness, and squared, on the stage-1 questions of a cause; share: samples that agree,"
-    " right: samples that are right, hidden and probe: cross-fitted."
+    " probe: cross-fitted."
 )
 
 
@@ -75,8 +75,8 @@ def main() -> None:
 
 
 def by_cause(rows: Sequence[Answered], states: np.ndarray) -> dict[str, record.Figure]:
-    """How far each target lies above the share right (bias), and its Brier score against the
-    answer's own correctness, over the rows of each cause."""
+    """Of each target and cause: its mean less the share right (bias), and its Brier score against
+    the answer's own correctness."""
     found: dict[str, record.Figure] = {}
     right = np.array([row.right for row in rows], float)
     for kind in TARGETS:
@@ -91,8 +91,7 @@ def by_cause(rows: Sequence[Answered], states: np.ndarray) -> dict[str, record.F
     return found
 
 
-TARGETS = ("share", "right", "hidden", "probe")
-"""Not the mixture: it holds the very correctness that it would be measured against."""
+TARGETS = ("share", "probe")
 
 
 if __name__ == "__main__":

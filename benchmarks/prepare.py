@@ -23,7 +23,7 @@ from metaconf.data import load_questions, pick
 from metaconf.generation.local import load_local
 from metaconf.metrics import wilson
 from metaconf.records import Question, read_jsonl, write_jsonl
-from metaconf.training.varied import shares
+from metaconf.training.set_card import band_shares
 
 COMMAND = "python benchmarks/prepare.py --gsm8k gsm8k_test.jsonl --nq nq_open_dev.jsonl"
 EACH = 300
@@ -73,26 +73,26 @@ def _row(question: Question) -> dict[str, object]:
 
 def _figures(run: Path, asked: int, seconds: float) -> dict[str, record.Figure]:
     rows = [row for _, row in read_jsonl(run / "sft.jsonl")]
-    lessons = json.loads((run / "metaconf.json").read_text())["lessons"]
-    taught = lessons["asked"]
+    output = json.loads((run / "metaconf.json").read_text())["teacher_output"]
+    wanted = output["asked"]
     figures = {
         "questions": record.figure(asked),
         "seconds": record.figure(round(seconds, 1), unit="s"),
         "rows": record.figure(len(rows)),
-        "calls": record.figure(lessons["calls"]),
-        "failed_calls": record.figure(lessons["failed"]),
-        "tokens": record.figure(lessons["tokens"]),
-        "cost": record.figure(round(lessons["cost"], 4), unit="$"),
+        "calls": record.figure(output["calls"]),
+        "failed_calls": record.figure(output["failed"]),
+        "tokens": record.figure(output["tokens"]),
+        "cost": record.figure(round(output["cost"], 4), unit="$"),
     }
     for name, count in (
-        ("leak_rate_first", lessons["leaking"]),
-        ("mended_share", lessons["rewritten"]),
-        ("dropped_share", taught - lessons["written"]),
+        ("leak_rate_first", output["leaking"]),
+        ("mended_share", output["rewritten"]),
+        ("dropped_share", wanted - output["reflections"]),
     ):
-        share = count / taught
-        figures[name] = record.figure(round(share, 4), wilson(share, taught))
+        share = count / wanted
+        figures[name] = record.figure(round(share, 4), wilson(share, wanted))
     targets = [row["target"] for row in rows]
-    for name, share in shares(targets).items():
+    for name, share in band_shares(targets).items():
         figures[f"share_{name}"] = record.figure(round(share, 4))
     for i in range(10):
         number = sum(min(int(target * 10), 9) == i for target in targets)

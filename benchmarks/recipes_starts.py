@@ -11,25 +11,25 @@ from recipes_plan import Plan
 from metaconf.cli import demo
 from metaconf.config.blocks import Confidence, Config, Lora
 
-TEACHING = Confidence(families=True, text="held", weight=2.0, blur=0.05, written=True, stretch=1.2)
-"""How the start is taught: it knows the replies' format already, so that the confidence may weigh
-more beside the text, answers alone need no teaching, and there is a direction in which its
-confidence rises, into which the probe can be written (docs/lab-notebook.md)."""
+TEACHING = Confidence(text="held", weight=2.0, blur=0.05, written=True, stretch=1.2)
+"""How the start is trained: it knows the reply format already, so the confidence may weigh more
+than the text, the answers need no cross-entropy, and the probe can be written in the direction that
+raises its confidence (docs/lab-notebook.md)."""
 ADAPTER = Lora(from_depth=0.47)
-"""What of the start is trained then: the layers that can read what was written."""
+"""The layers above the neuron with the probe are trained."""
 
 
 def share_start(out: Path, plan: Plan, seed: int) -> Path:
-    """A stage-1 model of this seed that has learnt format and reflection, and whose confidence was
-    taught the share of samples that agree: no label has taught it when it is right."""
+    """A stage-1 model of this seed that has learnt format and reflection. Its confidence target is
+    the share of samples that agree, so no label was used."""
     folder = out / "share" / f"seed{seed}"
     return _stage1(folder, plan, plan.base, Confidence(target="share"), seed, Lora())
 
 
 def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
-    """The start, taught the confidences that a probe on `plan.labels` graded answers predicts for
-    its own answers to all the stage-1 questions. What the base's answers say of those was sampled
-    for the start, and no further label is read."""
+    """The start, trained on the confidences that a probe on `plan.labels` graded answers predicts
+    for its own answers to all stage-1 questions. The base's samples are those of the start, and no
+    further label is read."""
     folder = taught_folder(out, seed)
     how = replace(TEACHING, labels=plan.labels, answers_of=str(start))
     sampled = out / "share" / f"seed{seed}" / "prepare" / "answers.jsonl"
@@ -43,8 +43,8 @@ def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
 def _stage1(
     folder: Path, plan: Plan, start: str, how: Confidence, seed: int, adapter: Lora
 ) -> Path:
-    """The demo's stage 1 from `start`, taught as `how` says with what the base sampled, timed as
-    "stage1"; what is there is taken as it is."""
+    """The demo's stage 1 from `start`, as `how` says, on what the base sampled, timed as "stage1".
+    A finished model is reused."""
     from metaconf.data import embedded_questions, pick
     from metaconf.generation.local import load_local
     from metaconf.training import stage1
@@ -56,8 +56,8 @@ def _stage1(
         base, into = load_local(plan.base), folder / "prepare"
         folder.mkdir(parents=True, exist_ok=True)
         with demo.Clock.of(folder / "clock.json").part("stage1"):
-            rows = prepare(base, questions, into, how, seed=seed)
-            config = Config("sft", demo.STAGE1, seed=seed, confidence=how, lora=adapter)
+            config = Config("sft", demo.STAGE1, plan.base, seed=seed, confidence=how, lora=adapter)
+            rows = prepare(replace(config, output_dir=str(into)), questions, base)
             stage1.train(load_local(start), rows, config, model)
     return model
 

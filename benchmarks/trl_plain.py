@@ -83,8 +83,8 @@ def plain(model: str, out: Path) -> Log:
     from metaconf.data import embedded_questions, pick
     from metaconf.generation.local import load_local
     from metaconf.rewards.recipes import PUBLISHED
+    from metaconf.training.adapters import lora
     from metaconf.training.payment import Payment
-    from metaconf.training.stage1 import lora
     from metaconf.training.stage2 import question_rows
 
     local = load_local(model)

@@ -85,9 +85,6 @@ BAD = {
     "prepare --model model --output_dir other": "other: holds another run",
     "prepare --model model --confidence.target prob": "did you mean 'probe'?",
     "prepare --model model --confidence.answers_of empty": "empty: a folder without config.json",
-    "prepare --model model --confidence.answers_of model --confidence.answers varied": (
-        "leave one of the two keys out"
-    ),
     "evaluate --model empty": "empty: a folder without config.json",
     "evaluate --model model --questions gap.jsonl": "gap.jsonl:2: the line is empty",
     "evaluate --model model --output_dir other": "other: holds another run",

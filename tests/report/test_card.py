@@ -15,8 +15,8 @@ from metaconf.config.blocks import Config, Judge, Questions, Teacher
 from metaconf.errors import UserError
 from metaconf.report import write_report
 from metaconf.report.card import code, fenced, write_card
-from metaconf.training.prepare import write_set
-from metaconf.training.rundir import note
+from metaconf.runs import note
+from metaconf.training.dataset import write_set
 
 
 def trained(folder: Path, start: str = "embedded", **more: Any) -> Path:

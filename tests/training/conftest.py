@@ -14,9 +14,9 @@ from tiny import tiny_model
 from metaconf.generation.local import LocalModel, load_local
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply
-from metaconf.training.forward import decoder_of, run_trees
-from metaconf.training.levels import level_logprobs, level_tokens, soften
-from metaconf.training.rows import Branch, Row, collate
+from metaconf.training.forward import decoder_of, forward_packed
+from metaconf.training.levels import level_logprobs, level_tokens, soft_labels
+from metaconf.training.rows import Continuation, Row, collate
 from metaconf.training.sft import text_loss
 
 QUESTIONS = ("What is 1 + 2?", "In which country is Quito?")
@@ -34,18 +34,18 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
     for question, stated in itertools.product(QUESTIONS, (0.2, 0.3, 0.7, 0.8)):
         reply = encode_reply(tokenizer, format_reply("3", "I know it.", stated))
         at = reply.level_at or 0
-        branches = (Branch(at, [], stated, direct=False),)
+        continuations = (Continuation(at, [], stated, without_reflection=False),)
         prompt = list(source.reply_prompt(question))
-        rows.append(Row(prompt, reply.tokens, at, branches).columns())
+        rows.append(Row(prompt, reply.tokens, at, continuations).columns())
     batch = collate(rows, 0, levels.first[1])
-    weights = torch.from_numpy(soften(batch["targets"].numpy())).float()
+    weights = torch.from_numpy(soft_labels(batch["targets"].numpy())).float()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
     for step in range(90):
         optimizer.param_groups[0]["lr"] = 1e-2 if step < 60 else 2e-3
         decoder, head = decoder_of(model)
-        trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
-        hidden = run_trees(decoder, *trees)
-        row, place, after_one = batch["spots"].T
+        packed = [batch[name] for name in ("prefix", "input_ids", "position_ids", "attention_mask")]
+        hidden = forward_packed(decoder, *packed)
+        row, place, after_one = batch["level_positions"].T
         states = hidden[row, place], hidden[row, after_one]
         said = level_logprobs(*states, head, levels, tokenizer.eos_token_id)
         loss = text_loss(hidden, head, batch["labels"]) - (weights * said).sum(-1).mean()

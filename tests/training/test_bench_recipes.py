@@ -63,14 +63,14 @@ def test_a_quick_run_and_its_figures(
     labelled: list[int] = []  # labels: of the lesson, and of the probe that stands beside ours
     fitted, made = probe.fit, prepare.prepare
 
-    def prepare_rows(base: Any, questions: Any, folder: Any, how: Any, **kwargs: Any) -> Any:
-        labelled.append(how.labels)
-        assert how.answers_of == tiny
-        return made(base, questions, folder, how, **kwargs)
+    def prepare_rows(config: Any, *args: Any) -> Any:
+        labelled.append(config.confidence.labels)
+        assert config.confidence.answers_of == tiny
+        return made(config, *args)
 
-    def fit(states: Any, labels: Any, *of_a_fold: Any) -> Any:
-        labelled.extend([] if of_a_fold else [len(labels)])
-        return fitted(states, labels, *of_a_fold)
+    def fit(states: Any, labels: Any) -> Any:
+        labelled.append(len(labels))
+        return fitted(states, labels)
 
     begun: dict[str, str] = {}
     trained = bench._train

@@ -13,8 +13,7 @@ from metaconf.prompts.chat import INSTRUCTION, messages, render
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply, locate
 from metaconf.training.levels import level_tokens
-from metaconf.training.rows import Row, collate
-from metaconf.training.stage1 import train_rows
+from metaconf.training.rows import Row, collate, train_rows
 
 REPLY = format_reply("Ecuador", "I know Quito well.", 0.8)
 

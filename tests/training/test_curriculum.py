@@ -10,7 +10,7 @@ from metaconf.prompts.chat import DIRECT, INSTRUCTION
 from metaconf.records import read_jsonl
 from metaconf.reply import format_reply, parse_reply
 from metaconf.training.curriculum import curriculum, ordered, shuffled
-from metaconf.training.prepare import write_set
+from metaconf.training.dataset import write_set
 
 SUM = "I worked out 2 + 3."
 

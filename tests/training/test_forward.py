@@ -13,13 +13,13 @@ from metaconf.reply import format_reply
 from metaconf.training.encode import Encoded, encode_reply
 from metaconf.training.forward import (
     decoder_of,
+    forward_packed,
     levels_after,
     run_replies,
-    run_trees,
     token_scores,
 )
 from metaconf.training.levels import LEVELS, level_tokens
-from metaconf.training.rows import Branch, Row, collate
+from metaconf.training.rows import Continuation, Row, collate
 from metaconf.training.sft import text_loss
 
 QUESTIONS = ("What is 1 + 2?", "In which country is the city of Quito?", "Why?", "Why?")
@@ -205,15 +205,20 @@ def test_trees_are_the_same_under_gradient_checkpointing(fresh_local: Callable[.
         if checkpointing:
             local.model.gradient_checkpointing_enable()
         made = [
-            Row(prompt, reply.tokens, reply.level_at, (Branch(3, [5, 6], 0.4), Branch(2, [], 0.7)))
+            Row(
+                prompt,
+                reply.tokens,
+                reply.level_at,
+                (Continuation(3, [5, 6], 0.4), Continuation(2, [], 0.7)),
+            )
             for prompt, reply in rows(local)
         ]
         laid = collate([row.columns() for row in made], 0, 7)
         decoder, head = decoder_of(local.model)
-        trees = [laid[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+        packed = [laid[name] for name in ("prefix", "input_ids", "position_ids", "attention_mask")]
         assert laid["prefix"].shape[1] > 0
-        hidden = run_trees(decoder, *trees)
-        row, place, after = laid["spots"].T
+        hidden = forward_packed(decoder, *packed)
+        row, place, after = laid["level_positions"].T
         loss = text_loss(hidden, head, laid["labels"])
         (loss + hidden[row, place].sum() + hidden[row, after].square().sum()).backward()
         grads = [p.grad for p in local.model.parameters() if p.grad is not None]

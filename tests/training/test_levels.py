@@ -18,7 +18,7 @@ from metaconf.training.levels import (
     level_logprobs,
     level_probabilities,
     level_tokens,
-    soften,
+    soft_labels,
 )
 
 VARIANTS = ("single", "glued", "ten", "metaspace")
@@ -64,7 +64,7 @@ def test_a_tokenizer_that_cannot_tell_digits_apart_is_refused() -> None:
 
 def test_soften_keeps_the_mean() -> None:
     target = np.array([0.0, 0.04, 0.1, 0.55, 0.999, 1.0, 0.3])
-    weights = soften(target)
+    weights = soft_labels(target)
     assert weights.shape == (7, LEVELS)
     assert weights @ np.linspace(0, 1, LEVELS) == pytest.approx(target, abs=1e-12)
     assert weights.sum(1) == pytest.approx(np.ones(7)) and (weights >= 0).all()

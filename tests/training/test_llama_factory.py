@@ -19,7 +19,7 @@ from metaconf import cli
 from metaconf.config.llama_factory import as_overrides, read, train_file
 from metaconf.config.load import load_config
 from metaconf.errors import UserError
-from metaconf.training.prepare import write_set
+from metaconf.training.dataset import write_set
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/llama_factory_sft_cpu.yaml"
@@ -188,8 +188,7 @@ def test_the_known_example_is_read_whole(prepared: Path) -> None:
 def test_a_row_longer_than_max_length_is_left_out_and_counted(
     fresh_local: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from metaconf.training.rows import Row
-    from metaconf.training.stage1 import within
+    from metaconf.training.rows import Row, within
 
     made = [Row([1] * 5, [2] * n, None, ()) for n in (3, 5, 6)]
     assert within(made, 10) == made[:2]

@@ -16,13 +16,13 @@ from metaconf.errors import UserError
 from metaconf.records import Question, Target
 from metaconf.reply import format_reply, parse_reply
 from metaconf.training.evidence import Answered
-from metaconf.training.teacher import Lessons, write_reflections
+from metaconf.training.teacher import TeacherOutput, write_reflections
 
 GOOD = "I know little of this and may mix it up."
 
 
-def taught(body: Any, folder: Path, *names: str) -> Lessons:
-    """Lessons of a teacher that replies GOOD, but `body` of what is called B."""
+def taught(body: Any, folder: Path, *names: str) -> TeacherOutput:
+    """The output of a teacher that replies GOOD, but `body` of what is called B."""
 
     async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
         odd = "Where is B?" in json.dumps(sent["messages"])
@@ -30,7 +30,7 @@ def taught(body: Any, folder: Path, *names: str) -> Lessons:
 
     target = (Target(("Mali",)),)
     rows = [
-        Answered(Question(n, f"Where is {n}?", target), "Chad", 0.5, 0.0, 0.5, 0.0, ("Niger",))
+        Answered(Question(n, f"Where is {n}?", target), "Chad", 0.5, 0.0, 0.5, ("Niger",))
         for n in names
     ]
     with serving(handler) as server:
@@ -50,10 +50,10 @@ def taught(body: Any, folder: Path, *names: str) -> Lessons:
     ids=["tag", "bracket", "parts", "unseen"],
 )
 def test_e4_e7_what_a_teacher_thought_is_not_taught(text: Any, tmp_path: Path) -> None:
-    lessons = taught(completion(text), tmp_path, "A", "B")
-    assert lessons.written["A"] == GOOD
-    assert lessons.written["B"].rstrip(" \ufffd") == GOOD
-    for reflection in lessons.written.values():
+    output = taught(completion(text), tmp_path, "A", "B")
+    assert output.reflections["A"] == GOOD
+    assert output.reflections["B"].rstrip(" \ufffd") == GOOD
+    for reflection in output.reflections.values():
         assert parse_reply(format_reply("Chad", reflection, 0.5)).well_formed
 
 
@@ -70,10 +70,10 @@ def test_e4_e7_what_a_teacher_thought_is_not_taught(text: Any, tmp_path: Path) -
     ids=["cut", "refusal", "unseen", "only thought", "cut in thought", "filtered"],
 )
 def test_a1_e1_e6_what_cannot_be_taught_fails_alone_and_counts(body: Any, tmp_path: Path) -> None:
-    lessons = taught(body, tmp_path, "A", "B")
-    assert lessons.written == {"A": GOOD}
-    assert (lessons.calls, lessons.failed) == (2, 1)
-    assert lessons.tokens == 220 and lessons.cost == pytest.approx(2 * 200 / 1e6)
+    output = taught(body, tmp_path, "A", "B")
+    assert output.reflections == {"A": GOOD}
+    assert (output.calls, output.failed) == (2, 1)
+    assert output.tokens == 220 and output.cost == pytest.approx(2 * 200 / 1e6)
 
 
 def test_e8_a_teacher_that_wrote_nothing_is_refused_however_much_may_be_dropped(

@@ -22,7 +22,7 @@ from metaconf.training import stage2
 from metaconf.training.encode import locate
 from metaconf.training.forward import decoder_of, levels_after, run_replies
 from metaconf.training.grpo import ConfidenceGRPOTrainer
-from metaconf.training.levels import LEVELS, soften
+from metaconf.training.levels import LEVELS, soft_labels
 from metaconf.training.score import exact_losses
 from metaconf.training.segments import ranges
 
@@ -60,7 +60,7 @@ def reference(
     mean = (still * k).sum(-1, keepdim=True)
     variance = (still * (k - mean) ** 2).sum(-1, keepdim=True).clamp_min(0.05**2)
     tilt = step * (a[:, None] - mean) * still * (k - mean) / variance
-    goal = 0.8 * still + 0.2 * torch.from_numpy(soften(mean[:, 0].numpy())) + tilt
+    goal = 0.8 * still + 0.2 * torch.from_numpy(soft_labels(mean[:, 0].numpy())) + tilt
     return policy - (goal.float() * p.log()).sum(-1).mean()
 
 

@@ -14,20 +14,20 @@ from peft import LoraConfig
 from metaconf.config.blocks import Confidence
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply
-from metaconf.training.forward import decoder_of, run_trees
-from metaconf.training.levels import lead_in, level_logprobs, level_tokens, soften
-from metaconf.training.rows import Branch, Row, collate
+from metaconf.training.forward import decoder_of, forward_packed
+from metaconf.training.levels import lead_in, level_logprobs, level_tokens, soft_labels
+from metaconf.training.rows import Continuation, Row, collate
 from metaconf.training.score import taught_loss
 from metaconf.training.sft import (
     ConfidenceSFTTrainer,
-    own_where_told,
+    self_distillation_target,
     sft_config,
-    step_at,
+    target_mix_schedule,
     text_loss,
 )
 
 NAMES = ("loss_text", "loss_confidence", "loss_direct")
-TAUGHT = Confidence(weight=0.5, direct=0.25)
+HOW = Confidence(weight=0.5, direct=0.25)
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
 
 
@@ -37,11 +37,11 @@ def rows(local: Any, n: int = 4) -> list[Row]:
         reply = encode_reply(local.tokenizer, format_reply(answer, "I know it.", round(target, 1)))
         prompt = list(local.reply_prompt(question))
         label = lead_in(local.tokenizer)
-        branches = (
-            Branch(reply.level_at or 0, [], target, direct=False),
-            Branch(reply.spans["answer"][1], label, target),
+        continuations = (
+            Continuation(reply.level_at or 0, [], target, without_reflection=False),
+            Continuation(reply.spans["answer"][1], label, target),
         )
-        made.append(Row(prompt, reply.tokens, reply.level_at or 0, branches))
+        made.append(Row(prompt, reply.tokens, reply.level_at or 0, continuations))
     return made
 
 
@@ -62,7 +62,9 @@ def test_the_whole_reply_and_its_end_are_learnt_and_nothing_else(
     levels = level_tokens(local.tokenizer)
     for i, row in enumerate(made):
         ids, labels = batch["input_ids"][i], batch["labels"][i]
-        words = [t for branch in row.branches for t in (*branch.tokens, levels.first[1])]
+        words = [
+            t for continuation in row.continuations for t in (*continuation.tokens, levels.first[1])
+        ]
         whole = [*row.prompt, *row.reply, *words]
         assert [*prefix, *ids[: len(whole) - len(prefix)].tolist()] == whole
         learnt = [t for place, t in enumerate(row.reply) if place != row.level_at]
@@ -84,16 +86,18 @@ def test_rows_with_one_prompt_keep_a_token_of_it(local_of: Callable[..., Any]) -
 
 
 def test_a_token_sees_only_its_own_way(local_of: Callable[..., Any]) -> None:
-    """Read back from `sees` and `position_ids`: what stands before each level, in order."""
+    """Read back from mask and positions: the tokens before each level, in order."""
     local = local_of()
     made, one = rows(local, 2), level_tokens(local.tokenizer).first[1]
     batch = batch_of(local, made)
     prefix = batch["prefix"][0].tolist()
-    ways = [(row, branch) for row in made for branch in row.branches]
-    for (line, place, last), (row, branch) in zip(batch["spots"].tolist(), ways, strict=True):
-        way = [*row.prompt, *row.reply[: branch.at], *branch.tokens]
+    ways = [(row, continuation) for row in made for continuation in row.continuations]
+    for (line, place, last), (row, continuation) in zip(
+        batch["level_positions"].tolist(), ways, strict=True
+    ):
+        way = [*row.prompt, *row.reply[: continuation.at], *continuation.tokens]
         for end, wanted in ((place, way), (last, [*way, one])):
-            seen = batch["sees"][line, end]
+            seen = batch["attention_mask"][line, end]
             ids, positions = batch["input_ids"][line][seen], batch["position_ids"][line][seen]
             assert positions.tolist() == list(range(len(prefix), len(prefix) + len(ids)))
             assert [*prefix, *ids.tolist()] == wanted
@@ -113,8 +117,8 @@ def test_the_text_loss_leaves_the_level_out(local_of: Callable[..., Any], digits
     head = torch.eye(len(local.tokenizer))
     hidden = hidden_for(head, batch["input_ids"])
     assert text_loss(hidden, head, batch["labels"]) < 1e-3
-    told = [0, 2, 4, 6]  # the first branch of each row is the reply's own level
-    at = tuple(batch["spots"][told][:, :2].T)
+    told = [0, 2, 4, 6]  # the first continuation of each row is the reply's own level
+    at = tuple(batch["level_positions"][told][:, :2].T)
     wrong, shifted = hidden.clone(), hidden.clone()
     wrong[at] = 0
     shifted[at[0], at[1] - 1] = 0
@@ -128,7 +132,7 @@ def test_the_confidence_loss_is_least_at_the_target(
 ) -> None:
     local = local_of(digits=digits)
     tokens, means = level_tokens(local.tokenizer), torch.tensor([0.95, 0.3, 0.12, 0.0])
-    target = torch.from_numpy(soften(means.numpy())).float()
+    target = torch.from_numpy(soft_labels(means.numpy())).float()
     head = torch.eye(len(local.tokenizer))
 
     def loss(levels: torch.Tensor) -> float:
@@ -160,10 +164,10 @@ def test_a_shorter_step_narrows_towards_the_expectation() -> None:
         loss = taught_loss(torch.log_softmax(broad, -1), torch.tensor([0.5 + step * 0.4]))
         (gradient,) = torch.autograd.grad(loss, broad)
         assert gradient.argmin().item() == gains
-    assert [step_at(done, 0.2) for done in (0, 0.7, 0.8, 0.9, 1)] == pytest.approx(
+    assert [target_mix_schedule(done, 0.2) for done in (0, 0.7, 0.8, 0.9, 1)] == pytest.approx(
         [1, 1, 0.6, 0.2, 0.2]
     )
-    assert step_at(0.9, 1.0) == 1
+    assert target_mix_schedule(0.9, 1.0) == 1
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten"])
@@ -180,17 +184,25 @@ def test_each_loss_is_that_of_a_plain_forward(
         told, direct, text = [], [], []
         for row in batch_rows:
             expected = torch.zeros(())
-            for branch in sorted(row.branches, key=lambda b: not b.direct):
-                words = [*row.reply[: branch.at], *branch.tokens]
-                assert ("Self-reflection" in local.tokenizer.decode(words)) != branch.direct
+            for continuation in sorted(row.continuations, key=lambda b: not b.without_reflection):
+                words = [*row.reply[: continuation.at], *continuation.tokens]
+                assert (
+                    "Self-reflection" in local.tokenizer.decode(words)
+                ) != continuation.without_reflection
                 ways = (words, [*words, tokens.first[1]])
                 here, after = (
                     model(torch.tensor([[*row.prompt, *way]])).logits[:, -1] for way in ways
                 )
                 end = local.tokenizer.eos_token_id
                 said = level_logprobs(here, after, torch.eye(here.shape[-1]), tokens, end)
-                goal = torch.tensor(branch.target) if branch.direct else expected
-                (direct if branch.direct else told).append(taught_loss(said, goal[None]))
+                goal = (
+                    torch.tensor(continuation.target)
+                    if continuation.without_reflection
+                    else expected
+                )
+                (direct if continuation.without_reflection else told).append(
+                    taught_loss(said, goal[None])
+                )
                 expected = torch.softmax(said[0], -1) @ torch.linspace(0, 1, 11)
             logits = model(torch.tensor([[*row.prompt, *row.reply]])).logits[0]
             logprobs = torch.log_softmax(logits[len(row.prompt) - 1 : -1], -1)
@@ -204,7 +216,7 @@ def test_each_loss_is_that_of_a_plain_forward(
 def test_after_a_reflection_the_model_is_to_say_what_it_expects_itself() -> None:
     own = torch.tensor([0.9, 0.2, 0.5, 0.7])
     row, direct = torch.tensor([0, 0, 1, 2]), torch.tensor([False, True, True, False])
-    targets = own_where_told(own, row, torch.tensor([0.6, 0.6, 0.4, 0.3]), direct)
+    targets = self_distillation_target(own, row, torch.tensor([0.6, 0.6, 0.4, 0.3]), direct)
     # The first is told what its row says straight after the answer; the last has no such place.
     assert targets == pytest.approx(torch.tensor([0.2, 0.6, 0.4, 0.3]), abs=1e-3)
 
@@ -226,7 +238,9 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
 
 def short(whole: list[Row]) -> list[Row]:
     """The rows without reflection and level."""
-    return [Row(r.prompt, r.reply[: r.branches[1].at], None, r.branches[1:]) for r in whole]
+    return [
+        Row(r.prompt, r.reply[: r.continuations[1].at], None, r.continuations[1:]) for r in whole
+    ]
 
 
 def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(
@@ -237,8 +251,8 @@ def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(
     for text in ("given", "held"):
         local = fresh_local()
         adapter = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
-        taught = Confidence(weight=0.5, direct=0.25, text=text)
-        made = trainer(local, tmp_path, adapter, taught, short, max_steps=40, learning_rate=3e-3)
+        how = Confidence(weight=0.5, direct=0.25, text=text)
+        made = trainer(local, tmp_path, adapter, how, short, max_steps=40, learning_rate=3e-3)
         batch = batch_of(local, short(rows(local)))
         before = _said_in_places(made, batch)
         made.train()
@@ -256,9 +270,9 @@ def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(
 def _said_in_places(made: ConfidenceSFTTrainer, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Probabilities (n, V) of the words in the places of the text."""
     decoder, head = decoder_of(made.model)
-    trees = [batch[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
+    packed = [batch[name] for name in ("prefix", "input_ids", "position_ids", "attention_mask")]
     with torch.no_grad():
-        hidden = run_trees(decoder, *trees)
+        hidden = forward_packed(decoder, *packed)
     text = (batch["labels"][:, 1:] != -100).nonzero(as_tuple=True)
     return torch.softmax((hidden[:, :-1][text] @ head.T).float(), -1)
 
@@ -267,7 +281,7 @@ def trainer(
     local: Any,
     folder: Path,
     adapter: LoraConfig | None = None,
-    taught: Confidence = TAUGHT,
+    how: Confidence = HOW,
     of: Callable[[list[Row]], list[Row]] = list,
     **settings: Any,
 ) -> ConfidenceSFTTrainer:
@@ -293,7 +307,7 @@ def trainer(
         processing_class=local.tokenizer,
         data_collator=lambda batch: collate(batch, 0, level_tokens(local.tokenizer).first[1]),
         peft_config=adapter,
-        taught=taught,
+        how=how,
     )
 
 

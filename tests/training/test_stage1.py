@@ -13,8 +13,10 @@ from metaconf.config.blocks import Config, Lora
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
+from metaconf.training.adapters import lora
 from metaconf.training.curriculum import evenly
-from metaconf.training.stage1 import DEFAULTS, lora, schedule, train_rows
+from metaconf.training.rows import train_rows
+from metaconf.training.stage1 import DEFAULTS, schedule
 
 
 def row(target: float, reply: str | None = None) -> dict[str, Any]:
@@ -31,11 +33,11 @@ def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -
     asked = [row(0.2), row(0.75), row(1.0)]
     short, *whole = train_rows(local, asked, alone=0.3, whole=0.7)
     assert local.decode(short.reply) == "Answer: Ecuador\n" and short.level_at is None
-    assert short.reply == whole[0].reply[: short.branches[0].at + 1]
-    assert [branch.direct for branch in short.branches] == [True]
+    assert short.reply == whole[0].reply[: short.continuations[0].at + 1]
+    assert [c.without_reflection for c in short.continuations] == [True]
     for made, target in zip(whole, (0.75, 1.0), strict=True):
-        told, direct = made.branches
-        assert (told.direct, direct.direct) == (False, True)
+        told, direct = made.continuations
+        assert (told.without_reflection, direct.without_reflection) == (False, True)
         assert told.at == made.level_at and told.target == direct.target == target
         assert "I know Quito well." in local.decode(made.reply[: told.at])
         way = made.reply[: direct.at] + direct.tokens
@@ -45,7 +47,7 @@ def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -
 def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., Any]) -> None:
     made = train_rows(local_of(), [row(0.2), row(0.75), row(1.0)], alone=1.0, whole=0.4)
     assert [one.level_at is None for one in made] == [True, True, True, False]
-    assert [one.branches[0].target for one in made] == [0.2, 0.75, 1.0, 1.0]
+    assert [one.continuations[0].target for one in made] == [0.2, 0.75, 1.0, 1.0]
     (only,) = train_rows(local_of(), [row(0.2)], whole=1.0)
     assert only.level_at is not None
     assert train_rows(local_of(), [row(0.2)], whole=0.0) == []
@@ -103,7 +105,7 @@ def test_whole_replies_are_spread_evenly_over_the_causes(
 def test_the_rare_cause_is_taught_whole(local_of: Callable[..., Any]) -> None:
     sum_row = row(0.4, format_reply("5", "I worked out 2 + 3.", 0.4))
     rows = train_rows(local_of(), [sum_row, *(row(0.1) for _ in range(9))], alone=0, whole=0.3)
-    told = [branch.target for made in rows for branch in made.branches if not branch.direct]
+    told = [c.target for made in rows for c in made.continuations if not c.without_reflection]
     assert told == [0.4, 0.1, 0.1]
 
 

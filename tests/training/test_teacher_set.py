@@ -19,19 +19,19 @@ from metaconf.clients import Endpoint
 from metaconf.config.blocks import Client
 from metaconf.errors import UserError
 from metaconf.generation.store import read_replies
-from metaconf.records import Question, Reply, Target, read_jsonl
+from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import parse_reply
-from metaconf.training import evidence, prepare
+from metaconf.training import dataset, evidence
 from metaconf.training.evidence import Answered
+from metaconf.training.set_card import band_shares
 from metaconf.training.teacher import write_reflections
-from metaconf.training.varied import band, shares, vary
 
 GOOD = "I know little of this and may mix it up."
 
 
 def answer(name: str) -> Answered:
     question = Question(name, f"Where is {name}?", (Target(("Mali",)),))
-    return Answered(question, "Chad", 0.5, 0.0, 0.5, 0.0, ("Niger",))
+    return Answered(question, "Chad", 0.5, 0.0, 0.5, ("Niger",))
 
 
 def endpoint(url: str, **limits: Any) -> Endpoint:
@@ -39,7 +39,7 @@ def endpoint(url: str, **limits: Any) -> Endpoint:
 
 
 def written_by(say: Any, names: str, tmp_path: Path, most: float = 1.0) -> Any:
-    """Lessons of a teacher that replies `say(name, again)`, and the server."""
+    """The output of a teacher that replies `say(name, again)`, and the server."""
 
     async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
         name = json.loads(sent["messages"][1]["content"])["question"].split()[-1].rstrip("?")
@@ -59,11 +59,11 @@ def test_a_leak_is_written_again_or_dropped_and_counted(tmp_path: Path) -> None:
         leak = "I think it is 90% likely."
         return {"A": GOOD, "B": GOOD if again else leak, "C": leak}[name]
 
-    lessons, server = written_by(say, "ABCF", tmp_path)
-    assert lessons.written == {"A": GOOD, "B": GOOD}
-    assert (lessons.asked, lessons.leaking, lessons.rewritten, lessons.failed) == (4, 2, 1, 1)
-    assert sum(lessons.leaked.values()) == 2 and sum(lessons.dropped.values()) == 1
-    assert lessons.calls == 6 and lessons.cost == pytest.approx(5 * 200 / 1e6)
+    output, server = written_by(say, "ABCF", tmp_path)
+    assert output.reflections == {"A": GOOD, "B": GOOD}
+    assert (output.asked, output.leaking, output.rewritten, output.failed) == (4, 2, 1, 1)
+    assert sum(output.leaked.values()) == 2 and sum(output.dropped.values()) == 1
+    assert output.calls == 6 and output.cost == pytest.approx(5 * 200 / 1e6)
     again = [s for s in server.asked if "earlier" in s["messages"][0]["content"]]
     assert all("a number for the confidence" in s["messages"][0]["content"] for s in again)
 
@@ -73,20 +73,10 @@ def test_a_teacher_that_mostly_fails_is_refused(tmp_path: Path) -> None:
         written_by(lambda name, _: GOOD if name == "A" else "It is 9/10.", "ABCD", tmp_path, 0.5)
 
 
-def test_answers_are_varied_until_each_band_has_some() -> None:
-    def reply(sample: int, text: str) -> Reply:
-        return Reply("q", sample, text)
-
-    questions = [Question(str(i), f"Where is {i}?", (Target(("Mali",)),)) for i in range(9)]
-    samples = [*([reply(i, "Chad") for i in range(5)]), reply(5, "Mali"), reply(6, "Mali")]
-    samples.append(reply(7, "Peru"))
-    rows = vary(questions, [(reply(-1, "Chad"), samples)] * 9)
-    found = [row.agreement for row in rows]
-    assert {band(c) for c in found} == {0, 1} and len(rows) == 9
-    assert abs(found.count(0.625) - (9 - found.count(0.625))) <= 1
-    assert {row.answer for row in rows if row.agreement == 0.25} == {"Mali"}
-    assert {row.right for row in rows if row.answer == "Mali"} == {1.0}
-    assert shares([0.1, 0.5, 0.9, 1.0]) == {"low": 0.25, "middle": 0.25, "high": 0.5}
+def test_confidences_fall_into_three_bands() -> None:
+    found = {"low": 0.25, "middle": 0.25, "high": 0.5}
+    assert band_shares([0.29, 0.3, 0.65, 1.0]) == band_shares([0.0, 0.64, 0.9, 0.9]) == found
+    assert set(band_shares([]).values()) == {0.0}
 
 
 def test_prepare_with_a_served_teacher_and_judge(
@@ -121,30 +111,27 @@ def test_prepare_with_a_served_teacher_and_judge(
     assert str(tmp_path) not in card
     facts = json.loads((out / "metaconf.json").read_text())
     assert facts["teacher"] == {"kind": "llm", "model": "deepseek-chat"}
-    lessons = facts["lessons"]
-    assert (lessons["written"], lessons["leaking"], lessons["dropped"]) == (len(made), 0, {})
+    output = facts["teacher_output"]
+    assert (output["reflections"], output["leaking"], output["dropped"]) == (len(made), 0, {})
 
 
 def test_prepare_of_a_model_that_has_been_taught_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told_families: list[bool] = []
     found: list[float] = []
 
     def targets(*args: Any) -> Any:
-        told_families.append(args[4])
         found[:] = np.linspace(0.1, 0.6, len(evidence.targets(*args)))
         return np.array(found)
 
-    monkeypatch.setattr(prepare, "targets", targets)
+    monkeypatch.setattr(dataset, "targets", targets)
     questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
     rows = [{"question": f"Where is Q{i}?", "answer": "Mali"} for i in range(12)]
     questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
     before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
     told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
     told += ["--confidence.target", "share", "--confidence.answers_of", since]
-    assert main([*told, "--confidence.families", "true", "--confidence.stretch", "2"]) == 0
-    assert told_families == [True]
+    assert main([*told, "--confidence.stretch", "2"]) == 0
     own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
     assert len(own) == 12 and len(sampled) == 9 * 12
     made = [row for _, row in read_jsonl(out / "sft.jsonl")]

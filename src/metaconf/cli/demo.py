@@ -135,7 +135,8 @@ def base_systems(
         with clock.part("sample"):
             questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
             into = out / "prepare"
-            prepare(base, questions, into, CONFIDENCE, samples=plan.samples, seed=seed)
+            config = Config("sft", {}, output_dir=str(into), seed=seed, confidence=CONFIDENCE)
+            prepare(config, questions, base, plan.samples)
     with clock.part("evaluate the base"):
         folder = out / "base"
         files: dict[Kind, str] = {

@@ -63,7 +63,7 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
 
 
 def _check_labels(how: Confidence) -> None:
-    if how.labels and how.target not in ("probe", "hidden"):
+    if how.labels and how.target != "probe":
         raise UserError(
             f"confidence.labels {how.labels}: only a probe teaches answers whose grade it does not"
             f" know, and confidence.target is {how.target}; leave the key out, or choose probe"
@@ -71,14 +71,8 @@ def _check_labels(how: Confidence) -> None:
 
 
 def _check_answers(how: Confidence) -> None:
-    if not how.answers_of:
-        return
-    if how.answers != "greedy":
-        raise UserError(
-            f"confidence.answers {how.answers}: of confidence.answers_of ({how.answers_of}) the"
-            " likeliest answers are taught; leave one of the two keys out"
-        )
-    check_model(how.answers_of)
+    if how.answers_of:
+        check_model(how.answers_of)
 
 
 def _check_held(config: Config) -> None:

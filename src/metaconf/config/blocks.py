@@ -192,71 +192,68 @@ class Lora:
 class Confidence:
     """How the confidence is taught."""
 
-    target: Literal["probe", "hidden", "share", "right", "mixture"] = option(
+    target: Literal["probe", "share"] = option(
         "probe",
-        "stage 1: a probe on hidden state and samples, on the hidden state alone, the share of "
-        "samples that agree or that are right, or mean of own correctness and agreement",
+        "stage 1: what a probe on hidden state and samples predicts (needs graded answers), or the "
+        "share of samples that agree (for models whose hidden states cannot be read)",
     )
     labels: int = option(
         0,
-        "stage 1: fit the probe on the first so many graded answers alone, and teach all answers "
-        "what it predicts; 0: on all",
+        "stage 1: fit the probe on the first so many graded answers, and use its predictions for "
+        "all; 0: on all graded answers",
         low=0,
-    )
-    answers: Literal["greedy", "varied"] = option(
-        "greedy",
-        "stage 1: teach the likeliest answer, or of the sampled ones one whose confidence is rare",
-    )
-    families: bool = option(
-        False, "stage 1: the probe is told which family a question is of (as its `family` says)"
     )
     answers_of: str = option(
         "",
-        "prepare: a model that has been taught already, whose own likeliest answers are taught; "
-        "model_name_or_path is what it was before, whose samples say what they are worth",
+        "prepare: a trained model, whose greedy answers are the answers of the set; the samples of "
+        "model_name_or_path, the model before training, give their confidence",
         path=True,
     )
     stretch: float = option(
         1.0,
-        "prepare: factor on the log-odds of the confidences taught, whose mean stays: what one "
-        "pass has learnt of them lies nearer together",
+        "prepare: factor on the log-odds of the targets, whose mean is kept: after one epoch the "
+        "predicted confidences are under-dispersed",
         low=0.1,
         high=10,
     )
     blur: float = option(
         0.15,
-        "stage 1: standard deviation of the noise on the certainty that words a reflection",
+        "stage 1: standard deviation of the noise on the certainty that chooses the offline "
+        "teacher's wording",
         low=0,
     )
     written: bool = option(
         False,
-        "stage 1: first write a linear probe of the targets into one unit of the model, which says "
-        "them in the direction of its confidence; what is trained then need not find them (needs "
-        "an MLP with a gate; with `lora.from_depth 0.47` the adapter leaves it as it is)",
+        "stage 1: before training, write a linear probe of the targets into one MLP neuron, which "
+        "moves the model's confidence towards them (needs a gated MLP; with `lora.from_depth "
+        "0.47` the adapter leaves the neuron unchanged)",
     )
     text: Literal["given", "held"] = option(
         "given",
-        "stage 1: beside answers alone teach their words, or hold the model to what it said in "
-        "their places before (divergence; needs an adapter); whole replies' words are taught",
+        "stage 1: text loss in rows of answer and confidence alone: cross-entropy, or the KL "
+        "divergence from the model before training (needs an adapter)",
     )
     weight: float = option(
-        1.0, "stage 1: weight of the confidence's losses beside a whole reply's text", low=0
+        1.0, "stage 1: weight of the confidence losses in batches with whole replies", low=0
     )
-    direct: float = option(2.0, "stage 1: the same beside the answer alone (see `alone`)", low=0)
+    direct: float = option(2.0, "stage 1: the same in batches of answers alone", low=0)
     alone: float = option(
         1.0,
-        "stage 1: share of the rows that teach answer and confidence alone, first",
+        "stage 1: share of the rows trained first on answer and confidence alone",
         low=0,
         high=1,
     )
     whole: float = option(
         0.45,
-        "stage 1: share of the rows whose whole replies are taught after them, evenly by cause",
+        "stage 1: share of the rows trained then on whole replies, balanced by cause",
         low=0,
         high=1,
     )
     sharp: float = option(
-        0.2, "stage 1: `step` at its end; 1 does not sharpen the number said", low=0.01, high=1
+        0.2,
+        "stage 1: share of the target in the goal at the end; 1 keeps the distribution broad",
+        low=0.01,
+        high=1,
     )
     exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
     step: float = option(0.2, "stage 2: how far a target goes to the outcome", low=0.01, high=1)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from metaconf.prompts.causes import COMPLEXITY, KNOWLEDGE, REASONING
 
 MAX_ALTERNATIVES = 2
+BANDS = {"high": 0.65, "middle": 0.3, "low": 0.0}
+"""Lower bounds of high, middle and low certainty, which choose the wording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,15 @@ _NONE = ("", "; no other answer comes to mind", "; I see no other answer")
 
 def reflect(evidence: Evidence, rng: random.Random) -> str:
     """One or two clauses, one sentence, ending in a full stop."""
-    openings = _OPENINGS[evidence.cause][_level(evidence.certainty)]
+    openings = _OPENINGS[evidence.cause][band(evidence.certainty)]
     opening = rng.choice(openings).replace("{s}", subject(evidence.question))
     # "Washington, D.C." brings a full stop of its own.
     return (opening + _others(evidence.alternatives[:MAX_ALTERNATIVES], rng)).rstrip(".") + "."
 
 
-def _level(certainty: float) -> str:
-    return "high" if certainty >= 0.65 else "middle" if certainty >= 0.3 else "low"
+def band(certainty: float) -> str:
+    """The name of the band that a certainty falls into; below 0 the lowest."""
+    return next((name for name, low in BANDS.items() if certainty >= low), "low")
 
 
 def _others(alternatives: Sequence[str], rng: random.Random) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,22 +11,21 @@ import numpy as np
 from metaconf.grading import grade_answer, group_answers, same_answer
 from metaconf.prompts.teacher import Evidence, likely_cause, reflect
 from metaconf.records import Question, Reply
-from metaconf.training.probe import beside, chance_columns, cross_fitted, fit
+from metaconf.training.probe import append_features, cross_fitted, fit, logprob_features
 
-MIN_LABELS = 10
-"""A probe is told of a question's family where so many graded answers are of it."""
 UNSEEN = 0.01
-"""Counts as the probability of an answer that was never drawn."""
+"""The probability assumed for an answer that was never sampled."""
 MIN_SHARE = 0.2
-"""An answer given by at least this share of the samples is one that the model might also give."""
+"""An alternative is an answer given by at least this share of the samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One question with the model's answer to it and what its samples say about that answer.
+    """One question, the model's answer to it, and what its samples tell about that answer.
 
-    `right` is the answer's correctness (None: not graded), `agreement` the share of samples that
-    gave the same answer, `share_right` the samples' mean correctness; all in [0, 1].
+    In [0, 1]: `probability` of the answer's tokens (None: unknown), `right` its correctness (None:
+    not graded), `agreement` the share of samples that gave the same answer. `alternatives` are the
+    other answers that came often enough, the most frequent first.
     """
 
     question: Question
@@ -35,17 +33,14 @@ class Answered:
     probability: float | None
     right: float | None
     agreement: float
-    share_right: float | None
     alternatives: tuple[str, ...]
 
 
 def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
-    """Grade and group one question's answers. The greedy reply gives the answer."""
-    # An empty answer is an answer that agrees with nothing; only failed requests are unknown.
+    """Grade the `greedy` answer and compare the `samples` with it."""
+    # An empty sample counts, and agrees with nothing; failed requests are left out.
     texts = [s.text for s in samples if s.status != "failed"]
     same = [same_answer(greedy.text, text, question.task) for text in texts]
-    grades = [grade_answer(question, text)[0] for text in texts]
-    graded = [g for g in grades if g is not None]
     others = [text for text, agrees in zip(texts, same, strict=True) if not agrees]
     return Answered(
         question,
@@ -53,18 +48,17 @@ def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Ans
         greedy.probability,
         grade_answer(question, greedy.text)[0],
         float(np.mean(same)) if same else 0.0,
-        float(np.mean(graded)) if graded else None,
         _alternatives(others, len(texts)),
     )
 
 
-def answered_later(question: Question, own: Reply, before: Sequence[Reply]) -> Answered:
-    """The answer `own` that a model gives while it is being trained, and what the answers `before`
-    say of it, greedy and sampled ones drawn when it was untrained.
+def label_student_answer(question: Question, own: Reply, before: Sequence[Reply]) -> Answered:
+    """The answer `own` of a trained student, described by the untrained model's answers `before`
+    (greedy and sampled).
 
-    After stage 1 a third of a model's greedy answers are others than before, and right much less
-    often; a probe on what it was before tells them apart by whether it would have given them then.
-    `probability` is that with which it did (UNSEEN where it never did).
+    Stage 1 changes a third of the greedy answers, and the new ones are right much less often. The
+    untrained model tells them apart: `probability` is the one it gave the answer, UNSEEN where it
+    never gave it.
     """
     of = [r for r in before if r.status != "failed"]
     said = [r.probability or 0.0 for r in of if same_answer(own.text, r.text, question.task)]
@@ -72,7 +66,7 @@ def answered_later(question: Question, own: Reply, before: Sequence[Reply]) -> A
 
 
 def _alternatives(others: list[str], total: int) -> tuple[str, ...]:
-    """Other answers, the most frequent first, each given by at least MIN_SHARE of the samples."""
+    """Distinct other answers with at least MIN_SHARE of the samples, the most frequent first."""
     groups = sorted(group_answers(others), key=len, reverse=True)
     return tuple(
         others[g[0]] for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]])
@@ -80,16 +74,18 @@ def _alternatives(others: list[str], total: int) -> tuple[str, ...]:
 
 
 def speakable(answer: str) -> bool:
-    """Whether an answer can stand in a sentence: short, one line, with a letter or digit."""
+    """Whether an answer can stand in a sentence: at most 40 characters, one line, with a letter or
+    digit."""
     one_line = "\n" not in answer and len(answer) <= 40
     return one_line and any(ch.isalnum() for ch in answer)
 
 
 def reflection_for(row: Answered, certainty: float, seed: int, blur: float) -> str:
-    """The offline teacher's reflection on an answer, the same for the same seed and question.
+    """The offline teacher's reflection on an answer; deterministic in seed and question id.
 
-    The wording follows a blurred certainty (`blur`: standard deviation of its noise): a wording
-    that told the level exactly would be all that the model learns to read.
+    `certainty` in [0, 1] gets Gaussian noise of standard deviation `blur` before it chooses the
+    wording. Without noise the wording would leak the target, and the model would read the target
+    off the reflection.
     """
     question = row.question
     rng = random.Random(f"{seed}:{question.id}")
@@ -104,58 +100,34 @@ def reflection_for(row: Answered, certainty: float, seed: int, blur: float) -> s
     return reflect(evidence, rng)
 
 
-def known_families(rows: Sequence[Answered]) -> tuple[str, ...]:
-    """The families, by name, of which at least MIN_LABELS of the `rows` are graded: of fewer a
-    probe would learn by heart how they came out."""
-    counts = Counter(row.question.family for row in rows if row.right is not None)
-    return tuple(sorted(name for name, count in counts.items() if count >= MIN_LABELS))
-
-
-def features(
-    rows: Sequence[Answered], states: np.ndarray, families: Sequence[str] = ()
-) -> np.ndarray:
-    """(n, D + (3 + k)·COPIES) probe features: hidden states (n, D), and what is known without a
-    label: the answer's log-probability and log-odds, the agreement of its samples, and which of the
-    k `families` the question is of (names that several places share look like any other half-known
-    answer, and are right less often)."""
+def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:
+    """Probe features (n, D + 3·FEATURE_REPEAT): hidden states (n, D), and what is known without a
+    label: the answer's log-probability and log-odds, and the agreement of its samples."""
     chance = np.array([r.probability or 0.0 for r in rows])
     agreement = np.array([r.agreement for r in rows])
-    of = [[float(r.question.family == name) for name in families] for r in rows]
-    kinds = np.array(of).reshape(len(rows), len(families))
-    return beside(states, np.column_stack([chance_columns(chance), agreement, kinds]))
+    return append_features(states, np.column_stack([logprob_features(chance), agreement]))
 
 
 def targets(
-    rows: Sequence[Answered],
-    kind: str,
-    states: np.ndarray | None = None,
-    labels: int = 0,
-    families: bool = False,
+    rows: Sequence[Answered], kind: str, states: np.ndarray | None = None, labels: int = 0
 ) -> np.ndarray:
-    """The confidence (n,) that each answer is taught, in [0, 1]; NaN where it was not graded.
+    """The confidence target (n,) of each answer, in [0, 1]; NaN where there is none.
 
-    "share": samples that agree with the answer. "right": share of samples that are right.
-    "mixture": mean of the answer's own correctness and the agreement. "hidden": cross-fitted
-    prediction of a linear probe on the hidden states (n, D). "probe": the same with the answer's
-    probability and agreement beside them, which is better than each alone, and with `families`
-    the question's family; with `labels` fitted on the first so many graded answers, whose
-    prediction the others get, graded or not.
+    "share": the share of samples that agree with the answer; needs no label. "probe": a linear
+    probe on `features` with the hidden states (n, D), whose label is the answer's correctness.
+    Graded answers get their cross-fitted prediction, the others NaN. With `labels` the probe is
+    fitted on the first so many graded answers only, and all other answers get its prediction.
+    Raises ValueError for "probe" without states.
     """
-    agreement = np.array([r.agreement for r in rows])
-    right = np.array([np.nan if r.right is None else r.right for r in rows], float)
     if kind == "share":
-        return agreement
-    if kind == "right":
-        return np.array([np.nan if r.share_right is None else r.share_right for r in rows], float)
-    if kind == "mixture":
-        return (right + agreement) / 2
+        return np.array([r.agreement for r in rows])
     if states is None:
         raise ValueError(f"the target {kind!r} needs hidden states")
-    result = np.full(len(rows), np.nan)
+    right = np.array([np.nan if r.right is None else r.right for r in rows], float)
     known = np.flatnonzero(~np.isnan(right))[: labels or None]
-    kinds = known_families([rows[place] for place in known]) if families else ()
-    columns = states if kind == "hidden" else features(rows, states, kinds)
+    columns = features(rows, states)
     groups = [rows[place].question.id for place in known]
+    result = np.full(len(rows), np.nan)
     result[known] = cross_fitted(columns[known], right[known], groups)
     others = np.setdiff1d(np.arange(len(rows)), known)
     if labels and len(others):
@@ -164,8 +136,8 @@ def targets(
 
 
 def stretched(goals: np.ndarray, factor: float) -> np.ndarray:
-    """`goals` (n,) in [0, 1] with their log-odds times `factor`, and moved by one constant so that
-    their mean stays; 0, 1 and NaN stay what they are."""
+    """`goals` (n,) in [0, 1] with their log-odds multiplied by `factor` and shifted by a constant
+    that keeps their mean; 0, 1 and NaN are unchanged."""
     from scipy.optimize import brentq
     from scipy.special import expit, logit
 

@@ -1,10 +1,10 @@
-"""One forward pass of a batch whose rows begin alike, and what training reads from it.
+"""Forward passes of a batch whose rows share a prefix, and what training reads from them.
 
-Every prompt starts with the same instruction: it is run for one row, with gradients, and its keys
-and values serve all rows. Gradient checkpointing drops them, so there each row runs its whole
-prompt and nothing is shared: less memory for more time. On top: log-probabilities of the reply
-tokens, and the exact distribution over the confidence levels, "10" included, which takes one more
-token a row.
+All prompts start with the same instruction. It is run once, with gradients, and its keys and values
+are reused by all rows. Gradient checkpointing drops the cache; then each row runs its whole prompt,
+which takes less memory and more time. From the hidden states come the log-probabilities of the
+reply tokens and the exact distribution over the confidence levels; level 10 ("1", "0") takes one
+more token a row.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ from metaconf.generation.prefill import added, common_prefix
 from metaconf.training.levels import LevelTokens, level_probabilities
 
 CHUNK = 1024
-"""Reply tokens whose logits over the vocabulary are held at once."""
+"""Reply tokens whose logits over the vocabulary are in memory at once."""
 _RESHAPED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 @dataclass
 class Pass:
-    """Hidden states (B, T, D) that predict the T reply tokens of each row, with what stands behind
-    them: `tokens` (B, S), their cache (None where there is none), `mask` (B, S) of the real ones,
-    `starts` (B,) where each row's reply starts among them."""
+    """A forward pass of B rows.
+
+    `hidden` (B, T, D) predicts the T reply tokens; `tokens` (B, S) are all that were run, `mask`
+    (B, S) is 1 for those that are no padding, `cache` holds their keys and values (None: dropped),
+    and `starts` (B,) is where each row's reply starts in S.
+    """
 
     hidden: torch.Tensor
     tokens: torch.Tensor
@@ -39,7 +42,8 @@ class Pass:
 
 
 def decoder_of(model: Any) -> tuple[Any, Any]:
-    """(decoder, output matrix) of a causal model, seen through a PEFT wrapper."""
+    """The decoder and output matrix (V, D) of a causal model, also inside a PEFT wrapper. Raises
+    UserError where the logits are not hidden state × output matrix."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = causal.get_output_embeddings()
     reshaped = [n for n in _RESHAPED if getattr(causal.config, n, None) not in (None, 1, 1.0)]
@@ -70,21 +74,23 @@ def run_after_prefix(
     return out.last_hidden_state, cache, mask
 
 
-def run_trees(
+def forward_packed(
     decoder: Any,
     prefix: torch.Tensor,
     ids: torch.Tensor,
     positions: torch.Tensor,
-    sees: torch.Tensor,
+    attention_mask: torch.Tensor,
 ) -> torch.Tensor:
-    """Hidden states (B, T, D) of trees `ids` (B, T) after `prefix` (1, P), as `rows.collate` lays
-    them out: `positions` (B, T), and `sees` (B, T, T), which of the tokens each token sees."""
+    """Hidden states (B, T, D) of packed rows `ids` (B, T) after `prefix` (1, P), as `rows.collate`
+    lays them out: `positions` (B, T), and `attention_mask` (B, T, T), True where the first token
+    attends to the second."""
     start = prefix.shape[1]
     dtype = next(decoder.parameters()).dtype
     if torch.is_autocast_enabled(ids.device.type):
         dtype = torch.get_autocast_dtype(ids.device.type)
     inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions}
-    sees = torch.nn.functional.pad(sees, (start, 0), value=True)  # all see the prefix
+    # Every token attends to the prefix.
+    mask = torch.nn.functional.pad(attention_mask, (start, 0), value=True)  # (B, T, P + T)
     if _drops_cache(decoder):
         inputs = {
             "input_ids": torch.cat([prefix.expand(len(ids), -1), ids], 1),
@@ -92,17 +98,17 @@ def run_trees(
             "use_cache": False,
         }
         inputs["position_ids"][:, :start] = torch.arange(start, device=ids.device)
-        sees = torch.nn.functional.pad(sees, (0, 0, start, 0))
-        sees[:, :start, :start] = sees.new_ones(start, start).tril()
+        mask = torch.nn.functional.pad(mask, (0, 0, start, 0))  # (B, P + T, P + T)
+        mask[:, :start, :start] = mask.new_ones(start, start).tril()
     else:
         inputs |= {"past_key_values": _cache_of(decoder, prefix, len(ids)), "use_cache": True}
-    # Four dimensions: taken as it is, added to the scores.
-    out = decoder(attention_mask=added(sees, dtype)[:, None], **inputs)
+    # A mask of four dimensions is added to the attention scores as it is.
+    out = decoder(attention_mask=added(mask, dtype)[:, None], **inputs)
     return out.last_hidden_state[:, -ids.shape[1] :]
 
 
 def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
-    """The cache of `prefix` (1, P), run for one row, repeated for all."""
+    """The cache of `prefix` (1, P), run once and repeated for all rows."""
     from transformers import DynamicCache
 
     cache = DynamicCache(config=decoder.config)
@@ -113,7 +119,7 @@ def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
 
 
 def _drops_cache(decoder: Any) -> bool:
-    """Whether gradient checkpointing is on: it drops a cache in silence, and the prefix with it."""
+    """Whether gradient checkpointing is on; it drops the cache silently, and the prefix with it."""
     parts = decoder.modules() if getattr(decoder, "training", False) else ()
     return any(getattr(part, "gradient_checkpointing", False) for part in parts)
 
@@ -131,11 +137,12 @@ def right_padded(
 def run_replies(
     decoder: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, length: int
 ) -> Pass:
-    """Run prompts (left-padded) with replies (right-padded, T = `length`), as TRL lays them out."""
+    """Run prompts (left-padded) and replies (right-padded to T = `length`) in TRL's layout:
+    `input_ids` and `attention_mask` (B, prompt width + T)."""
     prompt_width = input_ids.shape[1] - length
     rows = [row[m.bool()].tolist() for row, m in zip(input_ids, attention_mask, strict=True)]
     prompts = [int(m[:prompt_width].sum()) for m in attention_mask]
-    # At least one prompt token stays in each row: it predicts the first reply token.
+    # At least one prompt token stays in each row, to predict the first reply token.
     shared = min(common_prefix(rows), min(prompts) - 1)
     rest = [row[shared:] for row in rows]
     # Every row gets room for T reply tokens, so that positions start … start + T − 1 exist.
@@ -182,23 +189,22 @@ def levels_after(
     at: torch.Tensor,
     tokens: LevelTokens,
 ) -> torch.Tensor:
-    """Probabilities (n, 11) of the levels where row `rows[i]` of the pass writes its confidence
-    (`at[i]`, counted from the reply's first token). Adds one token to the pass's cache, or runs the
-    rows again where it has none."""
+    """Probabilities (n, 11) of the levels, where row `rows[i]` of the pass writes its confidence at
+    reply token `at[i]`; they sum to 1. Adds one token to the pass's cache, or runs the rows again
+    where it has none."""
     ten = torch.zeros(len(rows), device=at.device)
-    if tokens.ten_next is not None:  # how likely a "1" in the confidence's place goes on to "10"
+    if tokens.ten_next is not None:  # the probability that a "1" continues to "10"
         one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
-        after = branch(decoder, done, rows, done.starts[rows] + at, one)
+        after = forward_continuation(decoder, done, rows, done.starts[rows] + at, one)
         ten = torch.softmax((after[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
     return level_probabilities(done.hidden[rows, at], head, tokens, ten)
 
 
-def branch(
+def forward_continuation(
     decoder: Any, done: Pass, rows: torch.Tensor, places: torch.Tensor, ids: torch.Tensor
 ) -> torch.Tensor:
-    """Hidden states (n, k, D) of other words `ids` (n, k) from `places` (n,) on in the `rows` (n,)
-    of a pass: each sees only what stands before its place. A cache is cut to these rows and grows
-    by k."""
+    """Hidden states (n, k, D) of other tokens `ids` (n, k) that follow the positions before
+    `places` (n,) of the `rows` (n,) of a pass. A cache is cut to these rows and grows by k."""
     length = ids.shape[1]
     positions = places[:, None] + torch.arange(length, device=ids.device)
     if done.cache is None:

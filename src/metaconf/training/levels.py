@@ -1,7 +1,7 @@
-"""The confidence as a distribution over the model's own tokens: the levels 0 to 10.
+"""The confidence as a distribution over the levels 0 to 10, computed from the model's tokens.
 
 Most tokenizers write a level as one digit token, and 10 as "1" followed by "0"; some have a token
-for "10" or for " 7". Everything here is found by asking the tokenizer, nothing is assumed.
+for "10" or for " 7". All of it is read from the tokenizer.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def lead_in(tokenizer: Any) -> list[int]:
     return one[: next(i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)]
 
 
-def soften(target: np.ndarray) -> np.ndarray:
-    """Targets in [0, 1] (n,) → weights on the levels (n, 11): the two neighbours of 10·target,
-    so that the mean level is the target exactly."""
+def soft_labels(target: np.ndarray) -> np.ndarray:
+    """Targets (n,) in [0, 1] → weights (n, 11) on the two levels next to 10·target, whose mean is
+    10·target exactly."""
     scaled = np.clip(np.asarray(target, float), 0, 1) * (LEVELS - 1)
     low = np.minimum(np.floor(scaled).astype(int), LEVELS - 2)
     weights = np.zeros((len(scaled), LEVELS))
@@ -78,9 +78,9 @@ def level_logprobs(
 ) -> torch.Tensor:
     """Log-probabilities (n, 11) of the levels over the whole vocabulary.
 
-    `hidden` (n, D) stands where the level's first token is predicted, `after_one` (n, D) where a
-    "1" was written in that place: it is level 10 where a "0" follows, and level 1 where the token
-    `end` does; "1/2" is neither. Not used where 10 has a token of its own.
+    `hidden` (n, D) predicts the level's first token. `after_one` (n, D) follows a "1" there: with
+    a "0" next it is level 10, with the token `end` next level 1; "1/2" is neither. It is not used
+    where 10 has a token of its own. `head` (V, D) is the output matrix.
     """
     first = logprobs(hidden, head)[:, list(tokens.first)]
     if tokens.ten_next is None:
@@ -100,9 +100,9 @@ def level_probabilities(
 ) -> torch.Tensor:
     """Probabilities (n, 11) of the levels among themselves.
 
-    `hidden` (n, D) stands where the level's first token is predicted, `head` (V, D) is the output
-    matrix; only the rows of the levels are multiplied. `ten` (n,) is the probability that a "1"
-    goes on to "10"; it is not used where 10 has a token of its own.
+    `hidden` (n, D) predicts the level's first token, `head` (V, D) is the output matrix, of which
+    only the levels' rows are multiplied. `ten` (n,) is the probability that a "1" continues to
+    "10"; it is not used where 10 has a token of its own.
     """
     logits = (hidden @ head[list(tokens.first)].T).float()
     if tokens.ten_next is None:

@@ -19,10 +19,9 @@ import yaml
 
 import metaconf
 from metaconf.config.llama_factory import train_file
-from metaconf.config.load import RUN_MARKER
 from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
-from metaconf.training.rundir import note_stage
+from metaconf.runs import RUN_MARKER, note_stage
 
 ENVIRONMENT = Path(".venv-llama-factory")
 PROGRAM = "llamafactory-cli"
@@ -106,7 +105,8 @@ def _as_trained(model: str, keys: Mapping[str, Any], out: Path) -> str:
 def _hand_over(out: Path) -> None:
     """Merge an adapter and save the model as stage 2 takes it, with the curve of its training."""
     from metaconf.generation.local import load_local
-    from metaconf.training.stage1 import finish, write_curve
+    from metaconf.training.adapters import finish
+    from metaconf.training.progress import write_curve
 
     trained = load_local(str(out / "llama_factory"))
     # Its template may add tokens that the embedding has no row for.

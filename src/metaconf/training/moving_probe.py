@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from metaconf.rewards.targets import Array
-from metaconf.training.probe import beside, chance_columns, fit, last_states, probe_layer
+from metaconf.training.probe import append_features, fit, last_states, logprob_features, probe_layer
 
 ENOUGH, KEPT = 128, 2048
 """Graded replies that the probe must know before it teaches, and the last ones that it is fitted
@@ -72,7 +72,7 @@ class MovingProbe:
 def answer_features(
     model: Any, rows: Sequence[Sequence[int]], chance: Sequence[float]
 ) -> np.ndarray:
-    """(n, D + 2·COPIES): a policy's hidden states at the ends of its answers, `rows` the tokens of
-    prompt and reply until there, and the `chance` in [0, 1] with which it gave them."""
+    """(n, D + 2·FEATURE_REPEAT): a policy's hidden states at the ends of its answers, `rows` the
+    tokens of prompt and reply until there, and the `chance` in [0, 1] with which it gave them."""
     states = last_states(model, rows, probe_layer(model.config.num_hidden_layers))
-    return beside(states, chance_columns(np.asarray(chance))).astype(np.float32)
+    return append_features(states, logprob_features(np.asarray(chance))).astype(np.float32)

@@ -1,26 +1,21 @@
-"""Preparation of stage 1: sample short answers, grade them, write the reflections, set targets.
+"""Preparation of stage 1: from questions to a training set.
 
-Writes into the run directory: `answers.jsonl` (every sampled answer), `sft.jsonl` (sharegpt rows
-with the exact target beside them, for TRL's engine), `curriculum.jsonl` (the same in the order in
-which stage 1 teaches, for LLaMA-Factory, which reads both as they are), `dataset_info.json`.
+Sample short answers, grade them, set the confidence targets, write the reflections. `prepare` does
+all of it for one configuration; `run` is the command. `answers.jsonl` in the run directory keeps
+every sampled answer; `dataset` describes the other files.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from metaconf.clients import endpoint_of
-from metaconf.config.blocks import EMBEDDED, Confidence, Config, Teacher
-from metaconf.config.llama_factory import CURRICULUM_SET, ROWS_SET
+from metaconf.config.blocks import EMBEDDED, Confidence, Config
 from metaconf.data import load_questions, pick
 from metaconf.errors import UserError
 from metaconf.generation import load_engine, store
@@ -28,39 +23,87 @@ from metaconf.generation.local import LocalModel, load_local, sample_answers
 from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.generation.store import Key
 from metaconf.judging import Judge, judge_of
-from metaconf.prompts.chat import INSTRUCTION
-from metaconf.records import FACTS, Grade, Parsed, Question, Reply, write_jsonl
-from metaconf.reply import format_reply
+from metaconf.records import Grade, Parsed, Question, Reply
+from metaconf.runs import begin, shown
 from metaconf.training.checks import check_tokenizer
-from metaconf.training.curriculum import curriculum
-from metaconf.training.evidence import (
-    Answered,
-    answered,
-    answered_later,
-    reflection_for,
-    speakable,
-    stretched,
-    targets,
-)
-from metaconf.training.levels import LEVELS, soften
-from metaconf.training.probe import answer_states, probe_layer
-from metaconf.training.rundir import begin, shown, who
-from metaconf.training.set_card import Made, write_set_card
-from metaconf.training.teacher import Lessons, write_reflections
-from metaconf.training.varied import vary
+from metaconf.training.dataset import DEFAULT, build_rows, write_set
+from metaconf.training.evidence import Answered, answered, label_student_answer, speakable
+from metaconf.training.set_card import DatasetStats, write_set_card
+from metaconf.training.teacher import TeacherOutput, write_reflections
 
 ANSWER_TOKENS = 12
-STATES = ("probe", "hidden")
-"""Targets that need the model's hidden states."""
-BLIND = ("probe", "hidden", "share")
-"""Targets that hold nothing of the answer's own grade; the wording of a reflection follows them."""
-ROWS = 640
 SAMPLES = 8
+ROWS = 640
 ROWS_ALONE = 256
-"""Answers drawn at once: with samples, of which many are the same, and without."""
-DEFAULT = Confidence()
-OFFLINE = Teacher()
-"""Who writes the reflections where nobody is asked."""
+"""Answers drawn in one batch: with samples, many of which are equal, and without."""
+
+
+def run(config: Config, resume: bool = False) -> Path:
+    """`metaconf prepare`: from the configuration's questions to `sft.jsonl`; returns the run
+    directory."""
+    del resume  # stored answers are never asked for again
+    check_tokenizer(config.model_name_or_path)
+    out = begin(config)
+    source = config.questions.path
+    chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
+    questions = pick(chosen, config.questions.limit, config.seed)
+    rows = prepare(config, questions)
+    print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
+    return out
+
+
+def prepare(
+    config: Config,
+    questions: Sequence[Question],
+    local: LocalModel | None = None,
+    samples: int = SAMPLES,
+) -> list[dict[str, Any]]:
+    """Write the training set of `questions` into `config.output_dir` and return its rows.
+
+    `local` is the model to sample from, if it is loaded already; None loads the configuration's.
+    `samples` answers are drawn for each question beside the greedy one. Stored answers are reused.
+    Raises UserError as `write_reflections`, and where the judge fails too often.
+    """
+    start, out = time.monotonic(), Path(config.output_dir)
+    how, engine = config.confidence, config.engine
+    # The student's answers come first, for they are few: a model that cannot be loaded is found
+    # out before much is sampled.
+    own = student_answers(how, questions, out, config.seed)
+    given = local is not None
+    local = local or load_engine(config.model_name_or_path, engine.kind, engine.options)
+    replies = sample(local, questions, out / "answers.jsonl", samples, config.seed)
+    if not given and engine.kind != "transformers" and how.target == "probe":
+        del local  # frees its memory; only transformers gives the hidden states for the probe
+        local = load_engine(config.model_name_or_path)
+    judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
+    answers = collect(questions, replies, samples, how, judge, own)
+    usable = [row for row in answers if how.labels or row.right is not None]
+    output = _ask_teacher(config, usable, out)
+    reflections = output.reflections if output else None
+    rows = build_rows(local, answers, how, config.seed, reflections)
+    write_set(out, rows, config.teacher, output, how, config.seed)
+    stats = DatasetStats(
+        model=shown(config.model_name_or_path),
+        questions=shown(config.questions.path),
+        asked=len(questions),
+        samples=samples,
+        target=_target(how),
+        answers=f"the likeliest ones of {shown(how.answers_of)}" if own else "greedy",
+        teacher=f"by {config.teacher.model}" if output else "written by the offline teacher",
+        seconds=time.monotonic() - start,
+        usable=len(answers),
+        ungraded=len(answers) - len(usable),
+        teacher_output=output,
+    )
+    write_set_card(out / "README.md", stats, [row["target"] for row in rows])
+    return rows
+
+
+def _target(how: Confidence) -> str:
+    """The confidence target in words."""
+    fitted = f", fitted on {how.labels} graded answers" if how.labels else ""
+    scaled = f", log-odds times {how.stretch:g}" if how.stretch != 1 else ""
+    return f"{how.target}{fitted}{scaled}"
 
 
 def sample(
@@ -71,8 +114,8 @@ def sample(
     seed: int,
     trained: bool = False,
 ) -> dict[Key, Reply]:
-    """Greedy answer and k sampled ones for each question, kept in `path`; asks only for missing.
-    A `trained` model is asked as for a reply, without worked examples."""
+    """The greedy answer and k sampled ones of each question, stored in `path`; only missing ones
+    are generated. A `trained` model is asked for a reply, without worked examples."""
     how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS if k else ROWS_ALONE)
     prompt = local.policy_prompt if trained else None
 
@@ -83,38 +126,40 @@ def sample(
     return store.collect(path, questions, (GREEDY, *range(k)), ask, label)
 
 
-def own_answers(
+def student_answers(
     how: Confidence, questions: Sequence[Question], folder: Path, seed: int
 ) -> dict[Key, Reply] | None:
-    """The likeliest answers of the model `how.answers_of`, kept in `folder`; None without one."""
+    """The greedy answers of the trained model `how.answers_of`, stored in `folder`; None without
+    one."""
     if not how.answers_of:
         return None
-    local = load_local(how.answers_of)
-    return sample(local, questions, folder / "own.jsonl", 0, seed, trained=True)
+    student = load_local(how.answers_of)
+    return sample(student, questions, folder / "own.jsonl", 0, seed, trained=True)
 
 
 def collect(
     questions: Sequence[Question],
-    replies: dict[Key, Reply],
+    replies: Mapping[Key, Reply],
     k: int,
     how: Confidence = DEFAULT,
     judge: Judge | None = None,
     own: Mapping[Key, Reply] | None = None,
 ) -> list[Answered]:
-    """Grade and group what was sampled; questions without a usable answer are left out.
+    """Grade the greedy answers and compare the k samples with them; questions without a usable
+    answer are left out.
 
-    Which of the answers are taken says `how.answers`, or they are given as `own` ones of a model
-    that has been taught since (`evidence.answered_later`). Answers of sentences are graded by the
-    `judge`, where there is one: the first `how.labels`, or all.
+    With the `own` answers of a trained student these are taken instead of the greedy ones. A
+    `judge` grades answers in sentences: those of the first `how.labels` questions, or all. Raises
+    UserError where it fails too often.
     """
-    drawn = [(replies[q.id, GREEDY], [replies[q.id, i] for i in range(k)]) for q in questions]
-    if own is not None:
-        each = zip(questions, drawn, strict=True)
-        rows = [answered_later(q, own[q.id, GREEDY], [greedy, *some]) for q, (greedy, some) in each]
-    elif how.answers == "varied":
-        rows = vary(questions, drawn)
-    else:
-        rows = [answered(q, *one) for q, one in zip(questions, drawn, strict=True)]
+    rows: list[Answered] = []
+    for question in questions:
+        greedy, *sampled = (replies[question.id, i] for i in (GREEDY, *range(k)))
+        if own is None:
+            rows.append(answered(question, greedy, sampled))
+        else:
+            student = own[question.id, GREEDY]
+            rows.append(label_student_answer(question, student, [greedy, *sampled]))
     usable = [row for row in rows if row.answer and speakable(row.answer)]
     if judge is None:
         return usable
@@ -132,134 +177,8 @@ def _judged(judge: Judge, rows: Sequence[Answered]) -> list[Answered]:
     return [replace(r, right=g.correctness) for r, g in zip(rows, grades, strict=True)]
 
 
-def build_rows(
-    local: LocalModel,
-    rows: Sequence[Answered],
-    how: Confidence,
-    seed: int,
-    reflections: Mapping[str, str] | None = None,
-) -> list[dict[str, Any]]:
-    """Sharegpt rows with `target` (0–1); ungraded answers stay out, and so do those that have none
-    of the given `reflections` (by question id; None: the offline teacher writes them)."""
-    states = None
-    if how.target in STATES:
-        prompts = [local.answer_prompt(row.question.prompt) for row in rows]
-        depth = probe_layer(local.model.config.num_hidden_layers)
-        states = answer_states(local, prompts, [row.answer for row in rows], depth)
-    goals = stretched(targets(rows, how.target, states, how.labels, how.families), how.stretch)
-    told = goals if how.target in BLIND else targets(rows, "share")
-    known = [(r, g, t) for r, g, t in zip(rows, goals, told, strict=True) if not np.isnan(g)]
-    if reflections is None:
-        return [_row(r, g, reflection_for(r, t, seed, how.blur), seed) for r, g, t in known]
-    written = [(r, g, reflections.get(r.question.id)) for r, g, _ in known]
-    return [_row(r, g, text, seed) for r, g, text in written if text is not None]
-
-
-def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, Any]:
-    """One row; `goal` in [0, 1] is taught as the confidence."""
-    weights = soften(np.array([goal]))[0]
-    # The level that is written is drawn, so that hard-label training sees the same mean.
-    rng = random.Random(f"level:{seed}:{row.question.id}")
-    level = rng.choices(range(LEVELS), weights)[0]
-    reply = format_reply(row.answer, reflection, level / (LEVELS - 1))
-    return {
-        "conversations": [
-            {"from": "human", "value": row.question.prompt},
-            {"from": "gpt", "value": reply},
-        ],
-        "system": INSTRUCTION,
-        "id": row.question.id,
-        "target": round(float(goal), 6),
-    }
-
-
-SHAREGPT = {
-    "formatting": "sharegpt",
-    "columns": {"messages": "conversations", "system": "system"},
-    "tags": {
-        "role_tag": "from",
-        "content_tag": "value",
-        "user_tag": "human",
-        "assistant_tag": "gpt",
-    },
-}
-DATASET_INFO = {
-    name: {"file_name": file, **SHAREGPT}
-    for name, file in ((ROWS_SET, "sft.jsonl"), (CURRICULUM_SET, "curriculum.jsonl"))
-}
-
-
-def prepare(
-    local: LocalModel,
-    questions: Sequence[Question],
-    folder: Path,
-    how: Confidence,
-    *,
-    samples: int = SAMPLES,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """Do it all and write the files; returns the rows. Asks again only for what is missing."""
-    own = own_answers(how, questions, folder, seed)
-    replies = sample(local, questions, folder / "answers.jsonl", samples, seed)
-    rows = build_rows(local, collect(questions, replies, samples, how, own=own), how, seed)
-    write_set(folder, rows, how=how, seed=seed)
-    return rows
-
-
-def write_set(
-    folder: Path,
-    rows: Sequence[dict[str, Any]],
-    teacher: Teacher = OFFLINE,
-    lessons: Lessons | None = None,
-    how: Confidence = DEFAULT,
-    seed: int = 0,
-) -> None:
-    """Write the rows, what LLaMA-Factory must know of them, and who wrote their reflections."""
-    write_jsonl(folder / "sft.jsonl", rows)
-    write_jsonl(folder / "curriculum.jsonl", curriculum(rows, how, seed))
-    facts = {"teacher": who(teacher), "lessons": lessons.counts() if lessons else None}
-    (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")
-
-
-def run(config: Config, resume: bool = False) -> Path:
-    """`metaconf prepare`: from questions to `sft.jsonl` in the run directory."""
-    del resume  # what is stored is never asked for again
-    check_tokenizer(config.model_name_or_path)
-    out, start = begin(config), time.monotonic()
-    source = config.questions.path
-    chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
-    questions = pick(chosen, config.questions.limit, config.seed)
-    how, engine = config.confidence, config.engine
-    # First, for they are few: a model that is not there is found out before much is sampled.
-    own = own_answers(how, questions, out, config.seed)
-    local = load_engine(config.model_name_or_path, engine.kind, engine.options)
-    replies = sample(local, questions, out / "answers.jsonl", SAMPLES, config.seed)
-    if engine.kind != "transformers" and how.target in STATES:
-        del local  # its memory is needed: the probe reads hidden states, which transformers gives
-        local = load_engine(config.model_name_or_path)
-    judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
-    answers = collect(questions, replies, SAMPLES, how, judge, own)
-    taught = [row for row in answers if how.labels or row.right is not None]
-    lessons = _lessons(config, taught, out)
-    written = lessons.written if lessons else None
-    rows = build_rows(local, answers, how, config.seed, written)
-    write_set(out, rows, config.teacher, lessons, how, config.seed)
-    known = f"{how.target}, fitted on {how.labels} graded answers" if how.labels else how.target
-    known += f", log-odds times {how.stretch:g}" if how.stretch != 1 else ""
-    model, taught_by = config.model_name_or_path, config.teacher
-    answered_by = f"the likeliest ones of {shown(how.answers_of)}" if own else how.answers
-    teacher = "written by the offline teacher" if lessons is None else f"by {taught_by.model}"
-    made = Made(
-        shown(model), shown(source), len(questions), SAMPLES, known, answered_by, teacher,
-        time.monotonic() - start, len(answers), len(answers) - len(taught), lessons,
-    )  # fmt: skip
-    write_set_card(out / "README.md", made, [row["target"] for row in rows])
-    print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
-    return out
-
-
-def _lessons(config: Config, rows: Sequence[Answered], out: Path) -> Lessons | None:
+def _ask_teacher(config: Config, rows: Sequence[Answered], out: Path) -> TeacherOutput | None:
+    """The reflections of an LLM teacher; None for the offline one."""
     if config.teacher.kind == "offline":
         return None
     endpoint = endpoint_of(config.teacher, os.environ)

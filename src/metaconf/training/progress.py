@@ -1,11 +1,16 @@
-"""A progress bar for training that shows the few figures one watches, not the whole log."""
+"""What training shows and logs: a progress bar with a few figures, and the curve."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from metaconf.runs import is_main_process
 
 SHOWN = {
     "loss": "loss",
@@ -47,7 +52,26 @@ class Bar(TrainerCallback):
 
 
 def show(trainer: Trainer, label: str) -> None:
-    """Put our bar in the place of the library's own output."""
+    """Replace the library's own output by our bar."""
     for theirs in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(theirs)
     trainer.add_callback(Bar(label))
+
+
+def write_curve(path: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Write the trainer's log as JSON: the finite numbers of each logged step, and of each
+    evaluation on held-out questions (see `heldout`). Of several processes the main one writes."""
+    if not is_main_process():
+        return
+    rows = [{k: v for k, v in _numbers(row).items() if abs(v) < float("inf")} for row in history]
+    path.write_text(json.dumps([r for r in rows if "loss" in r or "heldout_n" in r]) + "\n")
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for key, value in row.items():
+        try:
+            numbers[key] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers

@@ -1,112 +1,171 @@
-"""Training rows of stage 1 as small trees, and a batch of them as tensors.
+"""The training rows of stage 1: from prepared rows to packed token rows to tensors.
 
-A row is a prompt and its reply. Beside the reply stand branches: other words from some place of it
-on, each ending where a confidence is said. All run in one forward pass, each token seeing only what
-stands before it on its own way; a pass of their own would cost a branch of five tokens as much as
-the whole row, because every pass writes a gradient as large as the model.
+A token row is a prompt, its reply, and continuations of the reply: other tokens that follow some
+position of it, up to where a confidence is written. All of them run in one forward pass under a
+tree attention mask, in which each token attends to its own ancestors only. A separate pass for a
+continuation of five tokens would cost as much as that of the whole row, because each pass writes a
+gradient of the size of the model.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from metaconf.errors import UserError
+from metaconf.generation.local import LocalModel
 from metaconf.generation.prefill import common_prefix
+from metaconf.prompts.chat import messages, render
+from metaconf.training.curriculum import ordered
+from metaconf.training.encode import encode_reply
 from metaconf.training.forward import right_padded
+from metaconf.training.levels import lead_in
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """`tokens` instead of the reply's from place `at` on, up to where a confidence is said;
-    `target` in [0, 1] is what is to be said there. `direct`: without a reflection before it."""
+class Continuation:
+    """`tokens` in place of the reply's from position `at` on, up to where a confidence is written.
+
+    `target` in [0, 1] is the confidence to be written there. `without_reflection`: no reflection
+    precedes it.
+    """
 
     at: int
     tokens: list[int]
     target: float
-    direct: bool = True
+    without_reflection: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One training row: prompt and reply tokens, the place in the reply of the level's first token
-    (which is no text to learn; None in a reply that ends before it), and the branches."""
+    """One training row: the tokens of prompt and reply, and the continuations.
+
+    `level_at` is the position in the reply of the level's first token, which the text loss leaves
+    out; None in a reply that ends before it.
+    """
 
     prompt: list[int]
     reply: list[int]
     level_at: int | None
-    branches: tuple[Branch, ...]
+    continuations: tuple[Continuation, ...]
 
     def columns(self) -> dict[str, Any]:
-        """The row as plain columns, as a dataset keeps it."""
+        """The row as plain columns of a dataset."""
         return {
             "prompt": self.prompt,
             "reply": self.reply,
             "level_at": self.level_at,
-            "branch_at": [b.at for b in self.branches],
-            "branch_tokens": [b.tokens for b in self.branches],
-            "branch_target": [b.target for b in self.branches],
-            "branch_direct": [b.direct for b in self.branches],
+            "continuation_at": [c.at for c in self.continuations],
+            "continuation_tokens": [c.tokens for c in self.continuations],
+            "continuation_target": [c.target for c in self.continuations],
+            "without_reflection": [c.without_reflection for c in self.continuations],
         }
 
 
-def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, torch.Tensor]:
-    """Columns of rows → tensors: the shared start of all prompts (1, P), and the rest, right-padded
-    to T: what is left of the prompt, the reply, the branches, each with the token `one` behind it
-    (which a "0" makes a 10, and the reply's end a 1).
+def train_rows(
+    local: LocalModel, rows: Sequence[dict[str, Any]], alone: float = 0, whole: float = 1
+) -> list[Row]:
+    """Prepared (sharegpt) rows → token rows, in the order of `curriculum.ordered`.
 
-    `sees` (B, T, T) says which tokens of the rest each of them sees; `position_ids` (B, T) count
-    along each token's own way, the prefix included; `labels` (B, T) are -100 outside the reply and
-    on the level. For the M branches: `spots` (M, 3) are row, the place that predicts the level, and
-    that of the token `one`; `targets` (M,), and `direct` (M,), whether without a reflection.
+    First the share `alone` of the rows, whose reply ends with the line break after the answer and
+    whose only continuation is the confidence straight after it. Then the share `whole`, with the
+    whole reply and the confidence both straight after the answer and after the reflection. Raises
+    UserError, with the row's id, where a reply states no answer or no confidence.
+    """
+    label = lead_in(local.tokenizer)
+    first, last = ordered(rows, alone, whole)
+    short = [_train_row(local, row, label, whole=False) for row in first]
+    return [*short, *(_train_row(local, row, label, whole=True) for row in last)]
+
+
+def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: bool) -> Row:
+    question, reply = (turn["value"] for turn in row["conversations"])
+    prompt = render(local.tokenizer, messages(question, row["system"]))
+    encoded = encode_reply(local.tokenizer, reply)
+    if encoded.level_at is None or "answer" not in encoded.spans:
+        raise UserError(
+            f"row {row.get('id')}: the reply states no answer or no confidence; mend or drop it"
+        )
+    end = encoded.spans["answer"][1]
+    after_answer = Continuation(end, label, row["target"])
+    if not whole:
+        # The line break is learnt too: an instruct model ends its turn after a short answer, and
+        # in small families the whole replies alone do not teach it otherwise.
+        return Row(prompt, encoded.tokens[: end + 1], None, (after_answer,))
+    after_reflection = Continuation(encoded.level_at, [], row["target"], without_reflection=False)
+    return Row(prompt, encoded.tokens, encoded.level_at, (after_reflection, after_answer))
+
+
+def within(rows: Sequence[Row], longest: int | None) -> list[Row]:
+    """The rows of at most `longest` tokens; those left out are counted on stderr, never cut."""
+    fits = [r for r in rows if longest is None or len(r.prompt) + len(r.reply) <= longest]
+    if left := len(rows) - len(fits):
+        print(f"{left} of {len(rows)} rows are longer than max_length {longest}", file=sys.stderr)
+    return fits
+
+
+def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, torch.Tensor]:
+    """Columns of B rows → tensors. `pad` is the padding token, `one` the token of level 1.
+
+    * prefix (1, P): the tokens that all prompts begin with.
+    * input_ids (B, T), right-padded: the rest of the prompt, the reply, and each continuation with
+      the token `one` behind it (a "0" after it makes a 10, the reply's end a 1).
+    * position_ids (B, T): positions along each token's own ancestors, the prefix included.
+    * attention_mask (B, T, T): True where the first token attends to the second.
+    * labels (B, T): the reply's tokens; -100 elsewhere, and on the level.
+    * level_positions (M, 3), of all M continuations: the row, the position that predicts the level,
+      and the position of the token `one`.
+    * targets (M,) in [0, 1] and without_reflection (M,): of the continuations.
     """
     shared = common_prefix([r["prompt"] for r in rows])
     begins = [len(r["prompt"]) - shared for r in rows]
-    rest = [[*r["prompt"][shared:], *r["reply"], *_words(r, one)] for r in rows]
+    rest = [[*r["prompt"][shared:], *r["reply"], *_continued(r, one)] for r in rows]
     ids, _ = right_padded(rest, pad=pad)
     labels = torch.full_like(ids, -100)
-    sees = torch.eye(ids.shape[1], dtype=torch.bool).repeat(len(rows), 1, 1)
+    mask = torch.eye(ids.shape[1], dtype=torch.bool).repeat(len(rows), 1, 1)
     positions = torch.zeros_like(ids)
-    spots: list[tuple[int, int, int]] = []
+    levels: list[tuple[int, int, int]] = []
     for i, (row, begin) in enumerate(zip(rows, begins, strict=True)):
-        main = begin + len(row["reply"])
-        labels[i, begin:main] = ids[i, begin:main]
+        end = begin + len(row["reply"])
+        labels[i, begin:end] = ids[i, begin:end]
         if row["level_at"] is not None:
             labels[i, begin + row["level_at"]] = -100
-        spots += [(i, *places) for places in _lay_out(sees[i], positions[i], begin, main, row)]
+        levels += [(i, *places) for places in _lay_out(mask[i], positions[i], begin, end, row)]
     return {
         "prefix": torch.tensor([rows[0]["prompt"][:shared]], dtype=torch.long),
         "input_ids": ids,
         "position_ids": positions + shared,
-        "sees": sees,
+        "attention_mask": mask,
         "labels": labels,
-        "spots": torch.tensor(spots),
-        "targets": torch.tensor([target for r in rows for target in r["branch_target"]]),
-        "direct": torch.tensor([direct for r in rows for direct in r["branch_direct"]]),
+        "level_positions": torch.tensor(levels),
+        "targets": torch.tensor([t for r in rows for t in r["continuation_target"]]),
+        "without_reflection": torch.tensor([w for r in rows for w in r["without_reflection"]]),
     }
 
 
-def _words(row: dict[str, Any], one: int) -> list[int]:
-    return [token for tokens in row["branch_tokens"] for token in (*tokens, one)]
+def _continued(row: dict[str, Any], one: int) -> list[int]:
+    return [token for tokens in row["continuation_tokens"] for token in (*tokens, one)]
 
 
 def _lay_out(
-    sees: torch.Tensor, positions: torch.Tensor, begin: int, main: int, row: dict[str, Any]
+    mask: torch.Tensor, positions: torch.Tensor, begin: int, end: int, row: dict[str, Any]
 ) -> list[tuple[int, int]]:
-    """Fill one row of `sees` (T, T) and `positions` (T,); returns the places of each branch's
-    prediction and of its last token."""
-    causal = torch.ones(sees.shape, dtype=torch.bool).tril()
-    sees[:main, :main] = causal[:main, :main]
-    positions[:main] = torch.arange(main)
-    start, places = main, list[tuple[int, int]]()
-    for at, tokens in zip(row["branch_at"], row["branch_tokens"], strict=True):
-        end, fork = start + len(tokens) + 1, begin + at
-        sees[start:end, :fork] = True
-        sees[start:end, start:end] = causal[start:end, start:end]
-        positions[start:end] = torch.arange(fork, fork + end - start)
-        # A branch of no words of its own is predicted by the reply's token before it.
-        places.append((end - 2 if tokens else fork - 1, end - 1))
-        start = end
+    """Fill one row of `mask` (T, T) and `positions` (T,), whose reply is at `begin`:`end`. Returns
+    for each continuation the position that predicts the level, and that of its last token."""
+    causal = torch.ones(mask.shape, dtype=torch.bool).tril()
+    mask[:end, :end] = causal[:end, :end]
+    positions[:end] = torch.arange(end)
+    start, places = end, list[tuple[int, int]]()
+    for at, tokens in zip(row["continuation_at"], row["continuation_tokens"], strict=True):
+        stop, fork = start + len(tokens) + 1, begin + at
+        mask[start:stop, :fork] = True
+        mask[start:stop, start:stop] = causal[start:stop, start:stop]
+        positions[start:stop] = torch.arange(fork, fork + stop - start)
+        # Without tokens of its own, the level is predicted by the reply's token before it.
+        places.append((stop - 2 if tokens else fork - 1, stop - 1))
+        start = stop
     return places

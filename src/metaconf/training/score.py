@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from metaconf.rewards.recipes.base import Exact, Rule
-from metaconf.training.levels import LEVELS, expectation, soften
+from metaconf.training.levels import LEVELS, expectation, soft_labels
 
 NARROWED = 0.2
 """How much of a tilted goal is the own expectation, narrow: more holds it to the nearest level."""
@@ -29,7 +29,7 @@ def goal(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Te
     the level that is spoken, its mode, follows the expectation.
     """
     means = expected + step * (outcome - expected)
-    return torch.from_numpy(soften(means.detach().double().cpu().numpy())).to(expected)
+    return torch.from_numpy(soft_labels(means.detach().double().cpu().numpy())).to(expected)
 
 
 def tilted(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaconf.training.teacher import Lessons
-from metaconf.training.varied import shares
+from metaconf.prompts.teacher import BANDS, band
+from metaconf.training.teacher import TeacherOutput
 
 BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """How a set came about. `lessons` None: the offline teacher wrote the reflections."""
+class DatasetStats:
+    """How a set was made; `teacher_output` is None for the offline teacher. `asked` questions with
+    `samples` answers each gave `usable` answers, of which `ungraded` were left out."""
 
     model: str
     questions: str
@@ -26,26 +27,26 @@ class Made:
     seconds: float
     usable: int
     ungraded: int
-    lessons: Lessons | None
+    teacher_output: TeacherOutput | None
 
 
-def write_set_card(path: Path, made: Made, confidences: Sequence[float]) -> None:
+def write_set_card(path: Path, stats: DatasetStats, confidences: Sequence[float]) -> None:
     """Write the card; `confidences` are the targets of the rows, in [0, 1]."""
-    sections = ["# Rows for stage 1", "\n".join(_facts(made, len(confidences)))]
-    if made.lessons is not None:
-        sections.append("\n".join(_taught(made.lessons)))
+    sections = ["# Rows for stage 1", "\n".join(_facts(stats, len(confidences)))]
+    if stats.teacher_output is not None:
+        sections.append("\n".join(_teacher(stats.teacher_output)))
     sections.append("\n".join(_histogram(confidences)))
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def _facts(made: Made, rows: int) -> list[str]:
+def _facts(stats: DatasetStats, rows: int) -> list[str]:
     return [
-        f"- {rows} rows from {made.asked} questions of {made.questions}; {made.samples} answers and"
-        f" the likeliest one were sampled for each from {made.model}.",
-        f"- Answers taught: {made.answers}; {made.asked - made.usable} questions without a usable"
-        f" answer and {made.ungraded} that could not be graded were left out.",
-        f"- Confidence: {made.target} (see `confidence.target`). Reflections: {made.teacher}.",
-        f"- Time: {made.seconds:.0f} s.",
+        f"- {rows} rows from {stats.asked} questions of {stats.questions}; {stats.samples} answers"
+        f" and the likeliest one were sampled for each from {stats.model}.",
+        f"- Answers taught: {stats.answers}; {stats.asked - stats.usable} questions without a"
+        f" usable answer and {stats.ungraded} that could not be graded were left out.",
+        f"- Confidence: {stats.target} (see `confidence.target`). Reflections: {stats.teacher}.",
+        f"- Time: {stats.seconds:.0f} s.",
         "",
         "`sft.jsonl` is in sharegpt form; `target` beside it is the exact confidence."
         " `curriculum.jsonl` holds the same for LLaMA-Factory (`dataset_info.json`): answers with"
@@ -53,24 +54,30 @@ def _facts(made: Made, rows: int) -> list[str]:
     ]
 
 
-def _taught(lessons: Lessons) -> list[str]:
-    cost = "not known (no prices were given)" if lessons.cost is None else f"{lessons.cost:.4f}"
+def _teacher(output: TeacherOutput) -> list[str]:
+    cost = "not known (no prices were given)" if output.cost is None else f"{output.cost:.4f}"
     lines = [
         "## Teacher",
         "",
-        f"- {lessons.calls} calls, {lessons.tokens} tokens, cost {cost}; {lessons.failed} failed.",
-        f"- {lessons.leaking} of {lessons.asked} first versions leaked; {lessons.rewritten} were"
-        f" mended by a second one, {lessons.asked - len(lessons.written)} rows were dropped.",
+        f"- {output.calls} calls, {output.tokens} tokens, cost {cost}; {output.failed} failed.",
+        f"- {output.leaking} of {output.asked} first versions leaked; {output.rewritten} were"
+        f" mended by a second one, {output.asked - len(output.reflections)} rows were dropped.",
     ]
-    for title, counts in (("leaked", lessons.leaked), ("dropped", lessons.dropped)):
+    for title, counts in (("leaked", output.leaked), ("dropped", output.dropped)):
         lines += [f"- {title}: {number} × {what}" for what, number in counts.most_common()]
     return lines
 
 
 def _histogram(confidences: Sequence[float]) -> list[str]:
-    bands = ", ".join(f"{name} {share:.0%}" for name, share in shares(confidences).items())
+    bands = ", ".join(f"{name} {share:.0%}" for name, share in band_shares(confidences).items())
     lines = ["## Confidences", "", bands, "", "| confidence | rows |", "|---|---|"]
     for i in range(BINS):
         number = sum(min(int(c * BINS), BINS - 1) == i for c in confidences)
         lines.append(f"| {i / BINS:.1f}–{(i + 1) / BINS:.1f} | {number} |")
     return lines
+
+
+def band_shares(confidences: Sequence[float]) -> dict[str, float]:
+    """The share of low, middle and high confidences in [0, 1]; all 0 where there is none."""
+    names = [band(confidence) for confidence in confidences]
+    return {name: names.count(name) / max(len(names), 1) for name in reversed(BANDS)}

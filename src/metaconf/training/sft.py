@@ -1,14 +1,20 @@
-"""Stage 1: TRL's SFTTrainer on question, answer, reflection and confidence.
+"""Stage 1: TRL's SFTTrainer with losses on the confidence.
 
-Three losses, apart: cross-entropy on the text (beside answers alone it may be the divergence from
-what the model said before: `confidence.text`); on the confidence, cross-entropy to a narrow
-distribution over the levels whose mean is the target (mixed into the text's it drowns, one token in
-forty); and the same straight after the answer, in a branch that leaves the reflection out: the
-wording of a given reflection tells the level, so after it the model need not look into itself.
-After the reflection its goal is therefore what it expects straight after the answer.
+It differs from plain SFT in these points (M: confidences of a batch; E: the model's expected
+confidence Σ p_k·k/10; y: the target in [0, 1]):
 
-The last of the three is taught alone first: beside the text the model learns to read its own
-certainty several times more slowly (docs/lab-notebook.md).
+1. loss = L_text + w·L_after_reflection + v·L_after_answer. Each is a mean over its own tokens: in
+   one common mean the confidence, one token in forty, has no effect.
+2. L_text is the cross-entropy of the reply's tokens, without the level. With `text: held`, in
+   batches of answers alone, it is KL(p_before ‖ p_now) in their positions.
+3. A confidence's loss is −Σ_k q_k(t)·log p_k. q(t) lies on the two levels nearest to 10·t and has
+   the mean t; p_k is the exact probability of level k over the whole vocabulary, "10" included.
+4. After the answer the goal is t = E + s·(y − E), with s = `target_mix_schedule`.
+5. After the reflection it is t = E after the answer of the same row (`self_distillation_target`):
+   the wording of a given reflection leaks y, and the model would read y off it.
+6. Rows of answer and confidence alone come first, whole replies after them: beside text the model
+   learns the confidence several times more slowly (docs/lab-notebook.md).
+7. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config.blocks import Confidence
 from metaconf.training.checks import taken_by
-from metaconf.training.forward import decoder_of, run_trees
+from metaconf.training.forward import decoder_of, forward_packed
 from metaconf.training.levels import (
     LEVELS,
     LevelTokens,
@@ -35,24 +41,30 @@ from metaconf.training.levels import (
 from metaconf.training.processes import average_gradients, check_processes
 from metaconf.training.score import taught_loss
 
+PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
+"""The tensors of a batch that `forward_packed` takes, in its order."""
+
 
 class ConfidenceSFTTrainer(SFTTrainer):
-    """SFTTrainer with the three losses. `taught` has the weight of the confidence's beside the text
-    of whole replies (`weight`), and in batches of answers alone (`direct`); the text's is 1.
-    Within `undone` the model is what it was before anything was written into it."""
+    """SFTTrainer with the losses above, on batches of `rows.collate`.
 
-    # Ours are means of a micro-batch: the Trainer divides them by the accumulation steps.
+    `how` holds their weights: `weight` of both confidence losses in batches with whole replies,
+    `direct` of L_after_answer in batches of answers alone. Within `probe_disabled` the model is
+    what it was before a probe was written into it.
+    """
+
+    # The losses are means of a micro-batch: the Trainer divides them by the accumulation steps.
     loss_is_scaled_for_ga = False
 
     def __init__(
         self,
         *args: Any,
-        taught: Confidence,
-        undone: Callable[[], AbstractContextManager[None]] = nullcontext,
+        how: Confidence,
+        probe_disabled: Callable[[], AbstractContextManager[None]] = nullcontext,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.taught, self.undone = taught, undone
+        self.how, self.probe_disabled = how, probe_disabled
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
         check_processes(self.accelerator)
@@ -64,74 +76,99 @@ class ConfidenceSFTTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        whole = self.accelerator.unwrap_model(model)
-        decoder, head = decoder_of(whole)
-        trees = [inputs[name] for name in ("prefix", "input_ids", "position_ids", "sees")]
-        held = self.taught.text == "held" and bool(inputs["direct"].all())
+        unwrapped = self.accelerator.unwrap_model(model)
+        decoder, head = decoder_of(unwrapped)  # head (V, D)
+        packed = [inputs[name] for name in PACKED]
+        answers_alone = bool(inputs["without_reflection"].all())
         before = None
-        if held:  # what the model said before is what it says without its adapter
-            with torch.no_grad(), whole.disable_adapter(), self.undone():
-                before = run_trees(decoder, *trees)
-        hidden = run_trees(decoder, *trees)
-        row, place, after_one = inputs["spots"].T
-        states = hidden[row, place], hidden[row, after_one]
-        said = level_logprobs(*states, head, self.tokens, self.end)
-        direct, targets = inputs["direct"], inputs["targets"].to(said)
-        own = expectation(torch.softmax(said.detach(), -1))
-        step = step_at(self.state.global_step / max(self.state.max_steps, 1), self.taught.sharp)
+        if self.how.text == "held" and answers_alone:
+            with torch.no_grad(), unwrapped.disable_adapter(), self.probe_disabled():
+                before = forward_packed(decoder, *packed)
+        hidden = forward_packed(decoder, *packed)  # (B, T, D)
+        row, predicts, after_one = inputs["level_positions"].T
+        states = hidden[row, predicts], hidden[row, after_one]
+        levels = level_logprobs(*states, head, self.tokens, self.end)  # (M, 11)
+        text = text_loss(hidden, head, inputs["labels"], before)
+        confidence = self._confidence_losses(levels, inputs)
+        self._log_means(model, loss_text=text, **confidence, **_mean_confidences(levels, inputs))
+        weighted = (self._weight(name, answers_alone) * x for name, x in confidence.items())
+        return sum(weighted, text)
+
+    def _confidence_losses(
+        self, levels: torch.Tensor, inputs: dict[str, Any]
+    ) -> dict[str, torch.Tensor]:
+        """The losses of level log-probabilities `levels` (M, 11) that the batch has: after the
+        reflection "loss_confidence", after the answer "loss_direct"."""
+        after_answer = inputs["without_reflection"]  # (M,)
+        targets = inputs["targets"].to(levels)  # (M,)
+        expected = expectation(torch.softmax(levels.detach(), -1))  # (M,)
+        mix = target_mix_schedule(self._done(), self.how.sharp)
+        row = inputs["level_positions"][:, 0]
         goals = {
-            "loss_confidence": own_where_told(own, row, targets, direct),
-            "loss_direct": own + step * (targets - own),
+            "loss_confidence": self_distillation_target(expected, row, targets, after_answer),
+            "loss_direct": expected + mix * (targets - expected),
         }
-        losses = {"loss_text": text_loss(hidden, head, inputs["labels"], before)}
-        for name, kind in (("loss_confidence", ~direct), ("loss_direct", direct)):
-            if kind.any():
-                losses[name] = taught_loss(said[kind], goals[name][kind])
-        spoken = said.detach().argmax(-1).to(own) / (LEVELS - 1)
-        means = {"expected": own, "spoken": spoken, "taught": targets}
-        self._note(model, **losses, **{f"mean_{k}": v[direct].mean() for k, v in means.items()})
-        beside_answer = "loss_confidence" not in losses
-        weights = {
-            "loss_confidence": self.taught.weight,
-            "loss_direct": self.taught.direct if beside_answer else self.taught.weight,
+        places = {"loss_confidence": ~after_answer, "loss_direct": after_answer}
+        return {
+            name: taught_loss(levels[at], goals[name][at])
+            for name, at in places.items()
+            if at.any()
         }
-        return sum(weights.get(name, 1.0) * loss for name, loss in losses.items())
+
+    def _weight(self, name: str, answers_alone: bool) -> float:
+        return self.how.direct if answers_alone and name == "loss_direct" else self.how.weight
+
+    def _done(self) -> float:
+        """The fraction of the training steps that are done."""
+        return self.state.global_step / max(self.state.max_steps, 1)
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(model, *args, **kwargs)
         average_gradients(self.accelerator, model)
         return loss
 
-    def _note(self, model: Any, **values: torch.Tensor) -> None:
+    def _log_means(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():
             self._metrics["train" if model.training else "eval"][name].append(value.item())
 
 
-def step_at(done: float, sharp: float) -> float:
-    """How far a goal goes from the model's expectation to the target when the share `done` of the
-    training is done: all the way up to 0.7, then ever less, `sharp` from 0.9 on.
+def _mean_confidences(levels: torch.Tensor, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Means over the confidences after the answer: expected, of the likeliest level, and target."""
+    levels = levels.detach()  # (M, 11)
+    expected = expectation(torch.softmax(levels, -1))
+    likeliest = levels.argmax(-1).to(expected) / (LEVELS - 1)
+    means = {"expected": expected, "spoken": likeliest, "taught": inputs["targets"].to(expected)}
+    at = inputs["without_reflection"]
+    return {f"mean_{name}": values[at].mean() for name, values in means.items()}
 
-    First the model learns what to expect, and its distribution over the levels stays broad; then it
-    is narrowed around its own expectation, so that the level spoken is as good as the expectation.
-    Not before it has learnt: what it then cannot tell apart it hardly learns any more.
+
+def target_mix_schedule(done: float, final: float) -> float:
+    """The share s of the target in the goal E + s·(y − E) when the fraction `done` of the training
+    is done: 1 up to 0.7, then linear down to `final` at 0.9, and `final` from there on.
+
+    At s = 1 the expectation E is learnt, and the distribution over the levels stays broad. A small
+    s narrows it around E, so that the level that is written is as good as E. What the model cannot
+    tell apart by then it hardly learns any more, so s falls late.
     """
-    return 1 - (1 - sharp) * min(max((done - 0.7) / 0.2, 0.0), 1.0)
+    return 1 - (1 - final) * min(max((done - 0.7) / 0.2, 0.0), 1.0)
 
 
-def own_where_told(
-    own: torch.Tensor, row: torch.Tensor, targets: torch.Tensor, direct: torch.Tensor
+def self_distillation_target(
+    expected: torch.Tensor, row: torch.Tensor, targets: torch.Tensor, after_answer: torch.Tensor
 ) -> torch.Tensor:
-    """Targets (M,) in which a confidence after a reflection is to be what the model itself expects
-    straight after the answer of the same row: `own` (M,) expectations, `row` (M,).
+    """The goals (M,) of M confidences, where those after a reflection take the model's own expected
+    confidence straight after the answer of the same row.
 
-    The wording of a given reflection tells the row's target, and the model would learn to read that
-    instead of itself: in its own replies the likeliest wording then drew the number down with it
-    (docs/lab-notebook.md). Of its own expectation the wording tells nothing that it does not know.
+    `expected` (M,) in [0, 1], `row` (M,) indices, `targets` (M,), `after_answer` (M,) booleans. A
+    confidence after the answer keeps its target, and so does one whose row has no such place.
+    The wording of a given reflection leaks the row's target: trained on the target itself, the
+    model reads the wording instead of its own state, and in its own replies the likeliest wording
+    then lowered the confidence (docs/lab-notebook.md).
     """
-    of_row = own.new_full((int(row.max()) + 1,), torch.nan)
-    of_row[row[direct]] = own[direct]
-    expected = of_row[row]
-    return torch.where(direct | expected.isnan(), targets.to(own), expected)
+    of_row = expected.new_full((int(row.max()) + 1,), torch.nan)
+    of_row[row[after_answer]] = expected[after_answer]
+    own = of_row[row]
+    return torch.where(after_answer | own.isnan(), targets.to(expected), own)
 
 
 def text_loss(
@@ -140,12 +177,12 @@ def text_loss(
     labels: torch.Tensor,
     before: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean loss of the tokens `labels` (B, T), -100 left out: hidden (B, T, D). Cross-entropy;
-    or where there are hidden states `before` (B, T, D), the divergence KL(before ‖ now) of the
-    model's distributions in those places, whichever tokens stand there."""
-    at = (labels[:, 1:] != -100).nonzero(as_tuple=True)
-    # Selected rows are contiguous: a sliced view would make the product copy the head a row.
-    logits = (hidden[:, :-1][at] @ head.T).float()
+    """Mean loss over the tokens `labels` (B, T) that are not -100, from hidden states (B, T, D) and
+    the output matrix (V, D): cross-entropy, or with hidden states `before` (B, T, D) the divergence
+    KL(p_before ‖ p_now) in their positions, whatever tokens stand there."""
+    at = (labels[:, 1:] != -100).nonzero(as_tuple=True)  # N positions
+    # Selected rows are contiguous; with a sliced view the product would copy the head for each row.
+    logits = (hidden[:, :-1][at] @ head.T).float()  # (N, V)
     if before is None:
         return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
     now = torch.log_softmax(logits, -1)
@@ -157,7 +194,7 @@ def sft_config(trainer: dict[str, Any]) -> SFTConfig:
     """TRL's configuration with what our rows need. Raises UserError for what TRL refuses."""
     silent: dict[str, Any] = {
         "report_to": "none",
-        # The rows that teach the confidence alone come first.
+        # Rows of answer and confidence alone come first.
         "train_sampling_strategy": "sequential",
     }
     fixed: dict[str, Any] = {

@@ -22,15 +22,16 @@ from metaconf.records import Question
 from metaconf.rewards.audit import audit
 from metaconf.rewards.recipes import recipe_of
 from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
+from metaconf.runs import begin, note
+from metaconf.training.adapters import finish, lora
 from metaconf.training.checks import check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.heldout import HeldOut, set_aside
 from metaconf.training.moving_probe import MovingProbe
 from metaconf.training.payment import Payment, keep_before, read_before
 from metaconf.training.processes import check_groups
-from metaconf.training.progress import show
-from metaconf.training.rundir import begin, note
-from metaconf.training.stage1 import finish, hardware, lora, write_curve
+from metaconf.training.progress import show, write_curve
+from metaconf.training.stage1 import hardware
 from metaconf.training.watch import StopWhenTold, Watch
 
 log = logging.getLogger("metaconf")

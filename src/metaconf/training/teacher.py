@@ -1,8 +1,8 @@
-"""The LLM teacher of stage 1: it writes each reflection from what the model itself sampled.
+"""The LLM teacher of stage 1 writes each reflection from what the model itself sampled.
 
-A reflection that leaks (see `graders.leaks`) is written once more, with what was amiss; one that
-still leaks is dropped with its row. So is one whose call failed, and one that was cut or cannot
-stand in a reply: what a teacher thought before it wrote is no part of it. All of it is counted.
+A reflection that leaks (see `grading.leaks`) is requested once more, with the reason. A row is
+dropped where the second version leaks as well, where the call fails, and where the text is cut or
+cannot stand in a reply. The teacher's thinking is removed. All of it is counted.
 """
 
 from __future__ import annotations
@@ -27,73 +27,72 @@ MAX_TOKENS = 200
 
 
 @dataclass
-class Lessons:
-    """Reflections by question id, and what became of those that are not among them.
+class TeacherOutput:
+    """Reflections by question id, and counts of what happened to the others.
 
-    `leaked` counts what was amiss with first versions, `dropped` with second ones, `failed` the
-    calls without a text that can stand in a reply. `tokens` and `cost` are those of failed and
-    repeated calls as well; `cost` is None where a price is not known.
+    Of the `asked` reflections: `leaking` first versions leaked, for the reasons counted in
+    `leaked`; `rewritten` second versions were used; `dropped` counts the reasons of the second
+    versions that leaked too. `failed` calls gave no text that can stand in a reply. `calls`,
+    `tokens` and `cost` include failed and repeated calls; `cost` is None where a price is unknown.
     """
 
     asked: int = 0
-    written: dict[str, str] = field(default_factory=dict)
+    reflections: dict[str, str] = field(default_factory=dict)
     rewritten: int = 0
     failed: int = 0
     leaked: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     leaking: int = 0
-    """How many first versions leaked, in whatever ways."""
     calls: int = 0
     tokens: int = 0
     cost: float | None = 0.0
 
     def counts(self) -> dict[str, Any]:
-        """All but the texts."""
-        counts = {name: value for name, value in vars(self).items() if name != "written"}
-        return {**counts, "written": len(self.written)}
+        """All but the texts, whose number is "reflections"."""
+        return {**vars(self), "reflections": len(self.reflections)}
 
 
 def write_reflections(
     rows: Sequence[Answered], endpoint: Endpoint, cache: Path, max_dropped: float = 1.0
-) -> Lessons:
-    """Ask the teacher for the reflection of each row; what was paid for is kept in `cache`.
+) -> TeacherOutput:
+    """Ask the teacher for the reflection of each row; `cache` stores the responses.
 
-    Raises UserError as `complete_all`, and where more than the share `max_dropped`, or all of them,
-    came to nothing.
+    Raises UserError as `complete_all`, and where more than the share `max_dropped` of the rows, or
+    all of them, are left without a reflection.
     """
-    lessons = Lessons(asked=len(rows))
-    first = _ask(rows, [()] * len(rows), endpoint, cache, lessons, "teacher")
+    output = TeacherOutput(asked=len(rows))
+    first = _ask(rows, [()] * len(rows), endpoint, cache, output, "teacher")
     again: list[tuple[Answered, list[str]]] = []
     for row, text in zip(rows, first, strict=True):
         if text is None:
             continue
         if amiss := _leaks(row, text):
             again.append((row, amiss))
-            lessons.leaked.update(amiss)
+            output.leaked.update(amiss)
         else:
-            lessons.written[row.question.id] = text
-    lessons.leaking = len(again)
+            output.reflections[row.question.id] = text
+    output.leaking = len(again)
     wrong = [tuple(amiss) for _, amiss in again]
-    second = _ask([r for r, _ in again], wrong, endpoint, cache, lessons, "teacher, again")
+    second = _ask([r for r, _ in again], wrong, endpoint, cache, output, "teacher, again")
     for (row, _), text in zip(again, second, strict=True):
         if text is None:
             continue
         if amiss := _leaks(row, text):
-            lessons.dropped.update(amiss)
+            output.dropped.update(amiss)
         else:
-            lessons.written[row.question.id] = text
-            lessons.rewritten += 1
-    _refuse_few(lessons, endpoint, max_dropped)
-    return lessons
+            output.reflections[row.question.id] = text
+            output.rewritten += 1
+    _refuse_few(output, endpoint, max_dropped)
+    return output
 
 
-def _refuse_few(lessons: Lessons, endpoint: Endpoint, most: float) -> None:
-    lost = lessons.asked - len(lessons.written)
-    if lost and (lost > most * lessons.asked or not lessons.written):
-        causes = ", ".join(f"{n} × {what}" for what, n in lessons.dropped.most_common(3))
+def _refuse_few(output: TeacherOutput, endpoint: Endpoint, most: float) -> None:
+    lost = output.asked - len(output.reflections)
+    if lost and (lost > most * output.asked or not output.reflections):
+        causes = ", ".join(f"{n} × {what}" for what, n in output.dropped.most_common(3))
         raise UserError(
-            f"teacher.max_dropped {most:g}: {lost} of {lessons.asked} reflections of"
-            f" {endpoint.model} came to nothing ({lessons.failed} failed calls; {causes}); use a"
+            f"teacher.max_dropped {most:g}: {lost} of {output.asked} reflections of"
+            f" {endpoint.model} came to nothing ({output.failed} failed calls; {causes}); use a"
             " stronger teacher, or raise the limit; what was paid for is kept"
         )
 
@@ -103,7 +102,7 @@ def _ask(
     amiss: Sequence[Sequence[str]],
     endpoint: Endpoint,
     cache: Path,
-    lessons: Lessons,
+    output: TeacherOutput,
     label: str,
 ) -> list[str | None]:
     """One reflection a row; None where the call failed, which is counted."""
@@ -111,7 +110,7 @@ def _ask(
         return []
     requests = [_request(row, wrong) for row, wrong in zip(rows, amiss, strict=True)]
     outcomes = complete_all(requests, endpoint, cache=cache, label=label)
-    return [_text(outcome, lessons) for outcome in outcomes]
+    return [_text(outcome, output) for outcome in outcomes]
 
 
 def _request(row: Answered, amiss: Sequence[str]) -> Request:
@@ -120,27 +119,27 @@ def _request(row: Answered, amiss: Sequence[str]) -> Request:
     return Request(tuple(chat), temperature=0.7, max_tokens=MAX_TOKENS, version=VERSION)
 
 
-def _text(outcome: Outcome, lessons: Lessons) -> str | None:
-    """The reflection of a call, which is counted; None where it has none that can be taught."""
-    lessons.calls += 1
-    _pay(outcome, lessons)
+def _text(outcome: Outcome, output: TeacherOutput) -> str | None:
+    """The reflection of a call, which is counted; None where it has none that can be used."""
+    output.calls += 1
+    _pay(outcome, output)
     text = _reflection(outcome) if isinstance(outcome, Completion) else ""
-    lessons.failed += not text
+    output.failed += not text
     return text or None
 
 
-def _pay(outcome: Outcome, lessons: Lessons) -> None:
-    lessons.tokens += outcome.wasted_tokens
+def _pay(outcome: Outcome, output: TeacherOutput) -> None:
+    output.tokens += outcome.wasted_tokens
     own: float | None = 0.0
     if isinstance(outcome, Completion):
-        lessons.tokens += (outcome.tokens_in or 0) + (outcome.tokens_out or 0)
+        output.tokens += (outcome.tokens_in or 0) + (outcome.tokens_out or 0)
         own = outcome.cost
-    known = lessons.cost is not None and own is not None
-    lessons.cost = lessons.cost + own + outcome.wasted_cost if known else None  # type: ignore[operator]
+    known = output.cost is not None and own is not None
+    output.cost = output.cost + own + outcome.wasted_cost if known else None  # type: ignore[operator]
 
 
 def _reflection(completion: Completion) -> str:
-    """What was written, on the one line that a reply has for it; "" where that cannot be taught."""
+    """The text on one line, without the teacher's thinking; "" where a reply cannot hold it."""
     if completion.finish_reason == "length":
         return ""
     text = " ".join(clean(find_drafts(completion.text).mask).split())

@@ -16,9 +16,8 @@ from metaconf.config.blocks import Confidence, Config, Lora
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
-from metaconf.training import written
-from metaconf.training.stage1 import train, train_rows
-from metaconf.training.written import (
+from metaconf.training import probe_init
+from metaconf.training.probe_init import (
     _expected,
     _next_words,
     _pushed,
@@ -26,6 +25,8 @@ from metaconf.training.written import (
     gate_direction,
     write_probe,
 )
+from metaconf.training.rows import train_rows
+from metaconf.training.stage1 import train
 
 ANSWERS = {"Mali": 0.9, "Peru": 0.1, "Chad": 0.7, "Cuba": 0.3}
 
@@ -59,7 +60,7 @@ def test_what_the_state_tells_is_said_before_anything_is_trained(
         assert apart.sum() == 1, "one unit alone"
 
     now = deepcopy(local.model.state_dict())
-    with found.undone():
+    with found.disabled():
         assert all(torch.equal(v, before[k]) for k, v in local.model.state_dict().items())
     assert all(torch.equal(v, now[k]) for k, v in local.model.state_dict().items())
 
@@ -79,9 +80,9 @@ def test_the_gate_is_open_at_the_ends_of_answers_alone() -> None:
 def test_noise_is_not_written(local_of: Callable[..., Any]) -> None:
     local = deepcopy(local_of())
     rows = rows_of(local)
-    drawn = np.random.default_rng(0).permutation([r.branches[0].target for r in rows])
+    drawn = np.random.default_rng(0).permutation([r.continuations[0].target for r in rows])
     for row, target in zip(rows, drawn, strict=True):
-        object.__setattr__(row.branches[0], "target", float(target))
+        object.__setattr__(row.continuations[0], "target", float(target))
     found = write_probe(local, rows)
     assert found.before - found.after < 0.002
 
@@ -90,12 +91,12 @@ def test_the_words_after_an_answer_stay_as_likely(
     local_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = deepcopy(local_of())
-    pairs = [(row, row.branches[0]) for row in rows_of(local)[:96]]
+    pairs = [(row, row.continuations[0]) for row in rows_of(local)[:96]]
     layer = local.model.model.layers[0]
 
     def moved(left: float) -> tuple[float, float]:
         """How far a push along the way moves the next words' log-probabilities, and confidence."""
-        monkeypatch.setattr(written, "LEFT", left)
+        monkeypatch.setattr(probe_init, "LEFT", left)
         way, changes = _way(local, layer, pairs), list[float]()
         for says in (_next_words, _expected):
             with _pushed(layer, pairs, len(way)) as pushed, torch.no_grad():

@@ -1,12 +1,11 @@
-"""A probe written into the model itself: what it knows of its answer, where training can say it.
+"""Initialises one MLP neuron with a linear probe of the confidence targets, before training.
 
-Whether an answer is right can be read off the hidden state by a linear map, which gradient descent
-takes thousands of rows to find again: each row gives one number. So the map is fitted in one go,
-and put into one unit of one MLP, the least used. It works at the answer's last token, where the
-state tells most: its gate is open there and shut elsewhere, and what it adds to the state is the
-direction in which the confidence rises that the model states, less those in which the next words
-change, so that the answer ends as it did. So the model says more of what it knows at once, and
-stage 1 teaches it the rest (docs/lab-notebook.md).
+A linear map of the hidden state predicts whether an answer is right. Gradient descent needs
+thousands of rows to find that map, because each row gives one number. Here the map is fitted by
+ridge regression and written into the least used neuron of one gated MLP. The neuron's gate is open
+at the answer's last token, where the map is best, and shut elsewhere. Its output adds the direction
+that raises the expected confidence, without the directions that change the next tokens, so that
+the answer ends as before (docs/lab-notebook.md).
 """
 
 from __future__ import annotations
@@ -24,52 +23,52 @@ from metaconf.generation.local import LocalModel
 from metaconf.training.forward import decoder_of, right_padded
 from metaconf.training.levels import expectation, level_probabilities, level_tokens, logprobs
 from metaconf.training.probe import FirstLayers, probe_layer, runs
-from metaconf.training.rows import Branch, Row
+from metaconf.training.rows import Continuation, Row
 
-PENALTY, PENALTY_AS_GIVEN = 300.0, 30.0
-"""Of a ridge on standardized states, and of one on states as they are."""
+PENALTY, PENALTY_RAW = 300.0, 30.0
+"""L2 penalties of the ridge regressions on standardised and on raw states."""
 OPEN = 4.0
-"""The gate's input where it is open, and its negative where it is shut."""
+"""The gate's input where it is open; where it is shut, the input is the negative."""
 STRENGTHS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-"""What one unit of log-odds adds to a state, as a share of its length."""
+"""The strengths tried: what one unit of log-odds adds, as a share of the state's length."""
 TRIED = 96
-"""Rows on which direction and strength are found, and where the gate is to be shut."""
+"""Rows on which the direction, the strength and the gate are fitted."""
 ROWS = 16
-"""Of these so many at once, for the gradients take memory."""
+"""Rows a batch; the gradients take memory."""
 LIKELY = 4
-"""So many likeliest words after an answer are to stay as likely, and the line break."""
+"""The probabilities of the line break and of so many likeliest next tokens are preserved."""
 LEFT = 1 / 9
-"""Share of all directions of a state that are left alone for them."""
+"""Share of the hidden dimensions that are removed from the direction to preserve them."""
 CERTAIN = 0.01
-"""Targets count as lying in [CERTAIN, 1 − CERTAIN]: their log-odds are finite."""
+"""Targets are clipped to [CERTAIN, 1 − CERTAIN], so that their log-odds are finite."""
 WEIGHTS = ("gate", "up", "down")
-Pair = tuple[Row, Branch]
+Pair = tuple[Row, Continuation]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit of a gated MLP, by its place."""
+    """One neuron of a gated MLP."""
 
     mlp: Any
     place: int
 
     def weights(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Views of its gate (D,), up (D,) and down (D,)."""
+        """Views of its gate, up and down weights, (D,) each."""
         gate, up, down = (getattr(self.mlp, f"{kind}_proj").weight for kind in WEIGHTS)
         return gate[self.place], up[self.place], down[:, self.place]
 
     @torch.no_grad()
     def put(self, new: Sequence[torch.Tensor]) -> None:
-        """Put `new` gate, up and down into its place."""
+        """Set its gate, up and down weights."""
         for old, values in zip(self.weights(), new, strict=True):
             old.copy_(values)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Mean square distance of the confidence expected straight after an answer from its target,
-    before the probe was written and after, with what strength it was (0: it was not), into which
-    unit, and what that held before."""
+    """Mean square error of the confidence expected straight after an answer, `before` the probe was
+    written and `after`; its `strength` (0: nothing was written), the `unit`, and its weights before
+    (`kept`)."""
 
     before: float
     after: float
@@ -78,8 +77,8 @@ class Written:
     kept: tuple[torch.Tensor, ...] = field(repr=False)
 
     @contextmanager
-    def undone(self) -> Iterator[None]:
-        """The model as it was before, for a pass without gradients."""
+    def disabled(self) -> Iterator[None]:
+        """A context in which the model is what it was before; for passes without gradients."""
         written = [weights.clone() for weights in self.unit.weights()]
         self.unit.put(self.kept)
         try:
@@ -90,14 +89,15 @@ class Written:
 
 @torch.no_grad()
 def write_probe(local: LocalModel, rows: Sequence[Row]) -> Written:
-    """Write into `local` the probe that the `rows`' targets teach, in the layer that
-    `probe.probe_layer` names. Raises UserError for a model whose MLPs have no gate."""
+    """Write a probe of the targets of `rows` into `local`, in the layer of `probe.probe_layer`, at
+    the strength (0 included) that lowers the mean square error most. Raises UserError for a model
+    whose MLPs have no gate."""
     decoder, _ = decoder_of(local.model)
     depth = probe_layer(len(decoder.layers))
     layer = decoder.layers[depth - 1]
     mlp = _gated(layer.mlp, local.model.config.model_type)
-    taught = [(row, branch) for row in rows for branch in row.branches if branch.direct]
-    targets = np.array([branch.target for _, branch in taught])
+    taught = [(row, c) for row in rows for c in row.continuations if c.without_reflection]
+    targets = np.array([c.target for _, c in taught])
     few = np.random.default_rng(0).permutation(len(taught))[:TRIED].tolist()
     pairs, goals = [taught[i] for i in few], torch.from_numpy(targets[few]).float()
     with _watched(mlp) as seen:
@@ -132,7 +132,7 @@ def _gated(mlp: Any, kind: str) -> Any:
 
 @contextmanager
 def _watched(mlp: Any) -> Iterator[dict[str, torch.Tensor]]:
-    """What the MLP was given last, "inputs" (B, T, D), and what its units said, "units"."""
+    """The last "inputs" (B, T, D) of the MLP and activations "units" (B, T, H) of its neurons."""
     seen: dict[str, torch.Tensor] = {}
     hooks = [
         mlp.register_forward_pre_hook(lambda _, given: seen.update(inputs=given[0])),
@@ -147,15 +147,15 @@ def _watched(mlp: Any) -> Iterator[dict[str, torch.Tensor]]:
 
 def _up_to(pair: Pair) -> list[int]:
     """The tokens of prompt and answer."""
-    row, branch = pair
-    return [*row.prompt, *row.reply[: branch.at]]
+    row, continuation = pair
+    return [*row.prompt, *row.reply[: continuation.at]]
 
 
 def _at_ends(
     local: LocalModel, taught: Sequence[Pair], depth: int, seen: dict[str, torch.Tensor]
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """At the last token of each answer: (n, D) what the MLP is given, (H,) what its units say on
-    average, without the sign, and the length of the state that the layer gives on."""
+    """At the last tokens of the answers: the MLP's inputs (n, D), its neurons' mean absolute
+    activations (H,), and the mean length of the layer's output."""
     ends = [_up_to(pair) for pair in taught]
     inputs = np.zeros((len(ends), local.model.config.hidden_size))
     units, length = list[np.ndarray](), 0.0
@@ -170,19 +170,19 @@ def _at_ends(
 def _elsewhere(
     local: LocalModel, pairs: Sequence[Pair], depth: int, seen: dict[str, torch.Tensor]
 ) -> np.ndarray:
-    """(m, D) what the MLP is given in all other places of some replies and their prompts."""
+    """The MLP's inputs (m, D) at all other positions of the pairs' prompts and replies."""
     first, found = FirstLayers(decoder_of(local.model)[0], depth), list[np.ndarray]()
-    for row, branch in pairs:
+    for row, continuation in pairs:
         tokens = [*row.prompt, *row.reply]
         first(input_ids=torch.tensor([tokens], device=local.model.device), use_cache=False)
-        end = len(row.prompt) + branch.at - 1
+        end = len(row.prompt) + continuation.at - 1
         found.append(np.delete(seen["inputs"][0].float().cpu().numpy(), end, axis=0))
     return np.concatenate(found)
 
 
 def _map(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(D,) the linear map of `inputs` (n, D) to the targets' log-odds, less their mean. A unit has
-    no constant: of that serves the direction in which all inputs lie alike."""
+    """The linear map (D,) of `inputs` (n, D) to the targets' log-odds less their mean. A neuron has
+    no bias; its constant comes from the direction in which all inputs have the same component."""
     from sklearn.linear_model import Ridge
 
     inside = np.clip(targets, CERTAIN, 1 - CERTAIN)
@@ -190,21 +190,19 @@ def _map(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-6
     found = Ridge(alpha=PENALTY).fit((inputs - mean) / spread, odds - odds.mean())
     slope = found.coef_ / spread
-    alike = (
-        Ridge(alpha=PENALTY_AS_GIVEN, fit_intercept=False).fit(inputs, np.ones(len(inputs))).coef_
-    )
+    alike = Ridge(alpha=PENALTY_RAW, fit_intercept=False).fit(inputs, np.ones(len(inputs))).coef_
     return slope + (found.intercept_ - slope @ mean) * alike
 
 
 def gate_direction(opened: np.ndarray, shut: np.ndarray) -> np.ndarray:
-    """(D,) the direction along which the first (n, D) lie at 1 and the second (m, D) at −1: what
-    an activation lets through there is one number for all, and elsewhere all but nothing."""
+    """The direction (D,) along which `opened` (n, D) lie at 1 and `shut` (m, D) at −1 (ridge
+    regression, both sets with the same total weight)."""
     from sklearn.linear_model import Ridge
 
     both = np.concatenate([opened, shut])
     sides = np.repeat([1.0, -1.0], [len(opened), len(shut)])
     weights = np.repeat([1.0, len(opened) / len(shut)], [len(opened), len(shut)])
-    return Ridge(alpha=PENALTY_AS_GIVEN, fit_intercept=False).fit(both, sides, weights).coef_
+    return Ridge(alpha=PENALTY_RAW, fit_intercept=False).fit(both, sides, weights).coef_
 
 
 def _batches(pairs: Sequence[Pair]) -> list[Sequence[Pair]]:
@@ -213,8 +211,8 @@ def _batches(pairs: Sequence[Pair]) -> list[Sequence[Pair]]:
 
 @contextmanager
 def _pushed(layer: Any, pairs: Sequence[Pair], width: int) -> Iterator[torch.Tensor]:
-    """(n, D) zeros that are added to the layer's states at the answers' last tokens: gradients to
-    them are those to the states."""
+    """Zeros (n, D) that are added to the layer's output at the answers' last tokens, and have its
+    gradients."""
     pushed = torch.zeros(len(pairs), width, requires_grad=True)
     places = torch.arange(len(pairs)), torch.tensor([len(_up_to(pair)) - 1 for pair in pairs])
     hook = layer.register_forward_hook(
@@ -228,8 +226,8 @@ def _pushed(layer: Any, pairs: Sequence[Pair], width: int) -> Iterator[torch.Ten
 
 
 def _way(local: LocalModel, layer: Any, pairs: Sequence[Pair]) -> torch.Tensor:
-    """(D,) of length 1: the direction in which the layer's states at the answers' last tokens raise
-    the confidence expected after them, on average, and the words next to them least."""
+    """The unit direction (D,) of the layer's output at the answers' last tokens that raises the
+    expected confidence, on average, without changing the next tokens' probabilities."""
     width = local.model.config.hidden_size
     total, words = torch.zeros(width), list[torch.Tensor]()
     for some in _batches(pairs):
@@ -242,9 +240,9 @@ def _way(local: LocalModel, layer: Any, pairs: Sequence[Pair]) -> torch.Tensor:
 
 
 def _next_words(local: LocalModel, pairs: Sequence[Pair]) -> torch.Tensor:
-    """(1 + LIKELY, n) log-probabilities of the line break after each answer and of the likeliest
-    words there."""
-    breaks = torch.tensor([branch.tokens[:1] for _, branch in pairs], device=local.model.device)
+    """Log-probabilities (1 + LIKELY, n) of the line break after each answer and of the likeliest
+    tokens there."""
+    breaks = torch.tensor([c.tokens[:1] for _, c in pairs], device=local.model.device)
     last, head = _last_states(local, [_up_to(pair) for pair in pairs])
     said = logprobs(last, head)
     return said.gather(1, torch.cat([breaks, said.topk(LIKELY).indices], 1)).T
@@ -253,7 +251,7 @@ def _next_words(local: LocalModel, pairs: Sequence[Pair]) -> torch.Tensor:
 def _last_states(
     local: LocalModel, tokens: Sequence[list[int]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, D) the decoder's states at the last of each row's tokens, and (V, D) the head."""
+    """The decoder's states (n, D) at each row's last token, and the output matrix (V, D)."""
     ids, mask = right_padded(tokens, local.model.device)
     decoder, head = decoder_of(local.model)
     states = decoder(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
@@ -261,9 +259,9 @@ def _last_states(
 
 
 def _expected(local: LocalModel, pairs: Sequence[Pair]) -> torch.Tensor:
-    """(n,) the confidence in [0, 1] expected straight after the answers."""
+    """The expected confidence (n,) in [0, 1] straight after the answers."""
     last, head = _last_states(local, [[*_up_to(pair), *pair[1].tokens] for pair in pairs])
-    # "10" counts as "1": direction and strength are rough.
+    # "10" counts as "1", which is exact enough for direction and strength.
     never = torch.zeros(len(pairs), device=last.device)
     levels = level_probabilities(last, head, level_tokens(local.tokenizer), never)
     return expectation(levels).cpu()
