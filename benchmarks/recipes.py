@@ -38,23 +38,17 @@ from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_plan import QUICK, Plan
 from recipes_reached import LONGER, PROBE, TAUGHT
 from recipes_starts import ADAPTER, TEACHING, share_start, taught, taught_folder
+from scoring import slim
 
 from metaconf.cli import demo
-from metaconf.cli.preflight import mark_run
-from metaconf.config.blocks import Confidence, Config, Credit, Curve, Judge
-from metaconf.config.load import RUN_MARKER
+from metaconf.config.blocks import Confidence, Config, Curve
 from metaconf.rewards.recipes import OURS, PUBLISHED
+from metaconf.runs import RUN_MARKER, mark_run
 
 STAGE_2_ALONE = "ours-stage-2-alone"
 ABLATIONS: dict[str, dict[str, Any]] = {
     STAGE_2_ALONE: {},
-    "ours-by-segment": {"credit": Credit(by="segment")},
     "ours-sampled": {"confidence": Confidence(exact=0.0)},
-    "ours-narrow": {"confidence": Confidence(score="narrow")},
-    "ours-expectation": {"confidence": Confidence(score="expectation")},
-    "ours-group": {"confidence": Confidence(goal="group")},
-    "ours-probe": {"confidence": Confidence(goal="probe")},
-    "ours-reader": {"judge": Judge(pays="reader")},
     "ours-constant-rate": {"trainer": {"lr_scheduler_type": "constant"}},
     "ours-pairs": {"trainer": {"num_generations": 2}},
     "ours-few-large-updates": {
@@ -98,8 +92,8 @@ def pieces(recipes: Sequence[str], seeds: Sequence[int], probe: bool = False) ->
 
 def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     """Train (or take the start as it is), ask the held-out questions, keep rows, curve, tokens."""
+    from metaconf.evaluation.generate import evaluate
     from metaconf.evaluation.reader import readings
-    from metaconf.evaluation.systems import evaluate
     from metaconf.generation.local import load_local
 
     folder = piece.folder(out)
@@ -113,13 +107,12 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # cut short while it trained
         local = _train(piece, begin, folder, plan)
     rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
-    names = ("question_id", "confidence", "correctness", "split", "problems")
     measured: dict[str, Any] = {
         "plan": decided(piece, plan),
-        "rows": [{name: row[name] for name in names} for row in rows],
+        "rows": slim(rows),
         "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
         "curve": _curve(piece, folder, out, plan),
-        "tokens": sum(row["tokens"] for row in rows) / len(rows),
+        "tokens": sum(row.tokens or 0 for row in rows) / len(rows),
     }
     if piece.recipe in ("start", OURS):
         answers = folder / "answers.jsonl"

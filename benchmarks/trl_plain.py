@@ -3,7 +3,7 @@
     python benchmarks/trl_plain.py [--model runs/demo/stage1]
 
 Both train the same model on the same questions with the settings of the recipes' benchmark; TRL's
-side is TRL alone, with its own generation and loss, and the reward functions of RLCR. They take
+side is TRL alone, with its own generation and loss, and the reward of RLCR. They take
 turns in one process, so that a busy machine slows both. Writes benchmarks/results/trl_plain.json.
 """
 
@@ -84,21 +84,24 @@ def plain(model: str, out: Path) -> Log:
     from metaconf.generation.local import load_local
     from metaconf.rewards.recipes import PUBLISHED
     from metaconf.training.adapters import lora
-    from metaconf.training.payment import Payment
+    from metaconf.training.reward_computer import RewardComputer
     from metaconf.training.stage2 import question_rows
 
     local = load_local(model)
     asked = pick(embedded_questions("stage2"), None, 0)
     config = Config("grpo", {})
     rows = question_rows(local, asked, config.max_prompt_length)
-    payment = Payment(PUBLISHED["rlcr"], out / "replies.jsonl")
-    weights = list(PUBLISHED["rlcr"].weights.values())
+    compute = RewardComputer(PUBLISHED["rlcr"], out / "replies.jsonl")
+
+    def rlcr(completions: list[Any], question: list[str], **_: Any) -> list[float]:
+        return compute(question, [reply[0]["content"] for reply in completions]).total.tolist()
+
     trainer = GRPOTrainer(
         model=local.model,
-        args=GRPOConfig(**trainer_settings(out), scale_rewards="none", reward_weights=weights),
+        args=GRPOConfig(**trainer_settings(out), scale_rewards="none"),
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
-        reward_funcs=payment.functions(),  # pyright: ignore[reportArgumentType]
+        reward_funcs=rlcr,  # pyright: ignore[reportArgumentType]
         peft_config=lora(config, local.model),
     )
     for loud in (ProgressCallback, PrinterCallback):

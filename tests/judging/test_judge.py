@@ -16,7 +16,7 @@ from chat_server import ok, serving
 from metaconf.config.blocks import Judge as Settings
 from metaconf.errors import UserError
 from metaconf.judging import Judge, Judged, judge_of
-from metaconf.prompts.judge import ANSWER, READER, REFLECTION, STEPS
+from metaconf.prompts.judge import ANSWER, REFLECTION, STEPS
 from metaconf.prompts.reflection import REFLECTION_SYSTEM, reflection_messages
 from metaconf.records import Grade, Parsed, Question, Target
 from metaconf.rewards.group import grade
@@ -161,33 +161,6 @@ def test_a_wrong_calculation_earns_its_right_steps(steps: Any, right: Any, credi
     grades, _, server = judged_by(say, replies)
     assert [g.correctness for g in grades] == [0.0, 1.0]
     assert all(s["messages"][0]["content"] == REFLECTION for s in server.asked)
-
-
-def test_a_reader_pays_what_the_reflection_adds() -> None:
-    """Wrong answer, .9 without and .2 with the reflection: ½ + ½(.81 − .04)."""
-
-    def say(sent: Any) -> Any:
-        assert sent["messages"][0]["content"] == READER
-        told = data_of(sent)["data"].get("said_of_itself")
-        return {"ticket": data_of(sent)["ticket"], "chance": {None: 90, "I doubt it.": 20}[told]}
-
-    replies = [reply("I doubt it.", "Chad"), reply("I doubt it.", "Mali"), reply(None, "Chad")]
-    grades, judge, server = judged_by(say, replies, pays="reader")
-    assert grades[0].quality == pytest.approx(0.5 + (0.81 - 0.04) / 2)
-    assert grades[1].quality == pytest.approx(0.5 + (0.01 - 0.64) / 2)
-    assert grades[2].quality is None
-    assert grades[0].judged == "reader: 0.90 without the reflection, 0.20 with it"
-    assert judge.asked == 4
-    for sent in server.asked:
-        text = json.dumps(sent["messages"][1])
-        assert "0.8" not in text and "references" not in text
-
-
-def test_a_reader_does_not_see_a_number_in_the_reflection() -> None:
-    say: Say = lambda sent: {"ticket": data_of(sent)["ticket"], "chance": 50}  # noqa: E731
-    _, _, server = judged_by(say, [reply("I am 95 % sure, 9/10.")], pays="reader")
-    told = [data_of(sent)["data"].get("said_of_itself", "") for sent in server.asked]
-    assert sorted(told) == ["", "I am […] sure, […]."]
 
 
 def in_slot(slot: str, text: str) -> Judged:

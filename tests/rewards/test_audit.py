@@ -11,22 +11,22 @@ import pytest
 from metaconf.cli import main
 from metaconf.config.blocks import Confidence, Config, Reward
 from metaconf.rewards.audit import audit, payoffs
+from metaconf.rewards.recipe import CONFIDENCE, WHOLE, Recipe, RolloutBatch
 from metaconf.rewards.recipes import PUBLISHED, recipe_of
-from metaconf.rewards.recipes.base import CONFIDENCE, WHOLE, Recipe, Replies
 from metaconf.rewards.targets import Array
 
-Parts = Callable[[Replies], dict[str, Array]]
+Parts = Callable[[RolloutBatch], dict[str, Array]]
 
 
 def found(recipe: Recipe, fatal: bool = True) -> set[str]:
     return {one.check for one in audit(recipe) if one.fatal == fatal}
 
 
-def brier(asked: Replies) -> Array:
+def brier(asked: RolloutBatch) -> Array:
     return asked.known(np.where(asked.stated, 1 - (asked.correctness - asked.confidence) ** 2, 0.0))
 
 
-def honest(asked: Replies) -> dict[str, Array]:
+def honest(asked: RolloutBatch) -> dict[str, Array]:
     quality = np.where(asked.well_formed > 0, asked.quality, 0.0)
     return {"calibration": brier(asked), "accuracy": asked.correctness, "reflection": quality}
 
@@ -38,16 +38,16 @@ def recipe(parts: Parts = honest, weights: Mapping[str, float] = HONEST) -> Reci
     return Recipe("tried", parts, {WHOLE: weights})
 
 
-def with_part(name: str, part: Callable[[Replies], Array]) -> Recipe:
+def with_part(name: str, part: Callable[[RolloutBatch], Array]) -> Recipe:
     return recipe(lambda asked: {**honest(asked), name: part(asked)})
 
 
-def missing_is_zero(asked: Replies) -> Array:
+def missing_is_zero(asked: RolloutBatch) -> Array:
     """A confidence that is not stated reads as 0 and earns full pay on wrong answers."""
     return 1 - (asked.correctness - np.nan_to_num(asked.confidence)) ** 2
 
 
-def unbounded(asked: Replies) -> Array:
+def unbounded(asked: RolloutBatch) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         right = np.where(
             asked.correctness > 0, np.log(asked.confidence), np.log1p(-asked.confidence)

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 
 from metaconf.cli.preflight import stage_config
-from metaconf.config.blocks import Confidence, Config, Credit, Reward
+from metaconf.config.blocks import Confidence, Config, Reward
 from metaconf.config.load import load_config
 from metaconf.errors import UserError
 from metaconf.records import Question, Target
-from metaconf.rewards.group import grade_group, judged
-from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
-from metaconf.rewards.recipes.base import (
+from metaconf.rewards.group import grade_group, grade_replies
+from metaconf.rewards.parts import total_reward
+from metaconf.rewards.recipe import (
     BEFORE,
     CONFIDENCE,
     OFF,
     WHOLE,
-    Exact,
+    ExpectedScore,
     Recipe,
-    Replies,
-    paid,
-    replies_of,
+    RolloutBatch,
+    rollout_batch,
 )
-from metaconf.rewards.recipes.credo import weigh
+from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
+from metaconf.rewards.recipes.credo import mixed_outcome, weigh
 
 NAN = float("nan")
 NAMES = [OURS, *PUBLISHED]
@@ -36,16 +36,18 @@ def recipe(name: str, **blocks: Any) -> Recipe:
     return recipe_of(Config("grpo", {}, recipe=name, **blocks))  # pyright: ignore
 
 
-def replies(*rows: tuple[float, float], ok: float = 1.0, quality: float = 1.0) -> Replies:
+def replies(*rows: tuple[float, float], ok: float = 1.0, quality: float = 1.0) -> RolloutBatch:
     """One group of replies (correctness, confidence)."""
     a, c = np.array(rows, float).T
-    return Replies(a, c, np.full(len(a), ok), np.full(len(a), quality), np.zeros(len(a), np.int64))
+    return RolloutBatch(
+        a, c, np.full(len(a), ok), np.full(len(a), quality), np.zeros(len(a), np.int64)
+    )
 
 
-def pay(name: str, asked: Replies, where: Any = None) -> list[float]:
+def pay(name: str, asked: RolloutBatch, where: Any = None) -> list[float]:
     chosen = recipe(name)
     weights = chosen.credit[where or next(iter(chosen.credit))]
-    return paid(chosen.parts(asked), weights).tolist()
+    return total_reward(chosen.parts(asked), weights, asked).tolist()
 
 
 def test_every_name_of_the_configuration_is_a_recipe_and_the_other_way_round() -> None:
@@ -54,7 +56,7 @@ def test_every_name_of_the_configuration_is_a_recipe_and_the_other_way_round() -
 
 
 @pytest.mark.parametrize(
-    ("name", "credited", "exact"),
+    ("name", "credited", "score"),
     [
         ("rlvr", {WHOLE}, OFF),
         ("sayself", {CONFIDENCE}, OFF),
@@ -62,15 +64,15 @@ def test_every_name_of_the_configuration_is_a_recipe_and_the_other_way_round() -
         ("rewarding-doubt", {CONFIDENCE}, OFF),
         ("dcpo", {BEFORE, CONFIDENCE}, OFF),
         ("coca", {BEFORE, CONFIDENCE}, OFF),
-        ("credo", {BEFORE, CONFIDENCE}, Exact(1, score="expectation", goal="mixture", gated=True)),
-        ("conftuner", {CONFIDENCE}, Exact(1, score="spoken", rule="brier", goal="own")),
+        ("credo", {BEFORE, CONFIDENCE}, ExpectedScore(1, "expectation", mixed_outcome)),
+        ("conftuner", {CONFIDENCE}, ExpectedScore(1, "spoken")),
         ("metaconf-seed", {WHOLE}, OFF),
-        ("metaconf", {WHOLE}, Exact(1, step=0.2, score="tilted", goal="own")),
+        ("metaconf", {WHOLE}, ExpectedScore(1, "tilted", step=0.2)),
     ],
 )
-def test_which_segments_are_credited(name: str, credited: set[Any], exact: Exact) -> None:
+def test_which_segments_are_credited(name: str, credited: set[Any], score: ExpectedScore) -> None:
     found = recipe(name)
-    assert set(found.credit) == credited and found.exact == exact
+    assert set(found.credit) == credited and found.expected_score == score
     assert found.scale == ("group" if name in ("dcpo", "coca", "credo") else "none")
 
 
@@ -174,9 +176,30 @@ def test_an_ungraded_reply_is_left_out_of_every_segment(name: str, ok: float) ->
     assert pay(name, asked, where)[1:3] == pytest.approx(pay(name, alone, where))
 
 
+@pytest.mark.parametrize(
+    ("name", "whole", "known"), [("metaconf", 3, 2.5), ("metaconf-seed", 1.8, 1.2)]
+)
+def test_a_reflection_that_nobody_judged_leaves_that_part_out_of_sum_and_weights(
+    name: str, whole: float, known: float
+) -> None:
+    asked = replies((1, 1), (0, 1), (NAN, 1), quality=NAN)
+    perfect, wrong, ungraded = pay(name, asked)
+    assert perfect == pytest.approx(whole) and np.isnan(ungraded)
+    format_paid = 0.5 if name == "metaconf" else 0.0
+    assert wrong == pytest.approx(format_paid * whole / known)
+    # Not as one that was judged to be worth nothing.
+    assert perfect > pay(name, replies((1, 1), quality=0.0))[0]
+
+
 @pytest.mark.parametrize("name", ["metaconf", "metaconf-seed"])
-def test_a_reflection_that_was_not_judged_leaves_the_reply_out(name: str) -> None:
-    assert np.isnan(pay(name, replies((1, 1), quality=NAN))).all()
+def test_a_reflection_whose_judgement_failed_gets_its_groups_mean(name: str) -> None:
+    asked = replies((1, 1), (1, 1), (1, 1))
+    quality = np.array([1.0, 0.4, NAN])
+    asked = RolloutBatch(
+        asked.correctness, asked.confidence, asked.well_formed, quality, asked.group
+    )
+    found = pay(name, asked)
+    assert found[2] == pytest.approx((found[0] + found[1]) / 2)
 
 
 def said(answer: str, why: str = "I know Quito well.", conf: str = "8") -> str:
@@ -198,12 +221,12 @@ def test_ours_pays_what_reward_functions_elsewhere_pay() -> None:
     weights = {"calibration": 1.5, "reflection": 0.25, "accuracy": 2.0, "format": 0.0}
     wanted = [one[2] for one in grade_group(question, texts, weights)]
     found = recipe(OURS, reward=Reward(**weights))
-    arrays = replies_of(judged(question, texts), [0] * len(texts))
+    arrays = rollout_batch(grade_replies(question, texts), [0] * len(texts))
     parts = found.parts(arrays)
     assert list(found.weights) == list(weights) == list(parts)
     for row, one in enumerate(wanted):
         assert {name: values[row] for name, values in parts.items()} == one.parts
-        assert paid(parts, found.weights)[row] == one.total
+        assert total_reward(parts, found.weights, arrays)[row] == one.total
 
 
 def test_an_unknown_recipe_is_refused_with_its_nearest_name(tmp_path: Path) -> None:
@@ -216,8 +239,8 @@ def test_an_unknown_recipe_is_refused_with_its_nearest_name(tmp_path: Path) -> N
 def test_settings_that_a_published_recipe_would_not_use_are_refused() -> None:
     with pytest.raises(UserError, match=r"reward\.accuracy: the recipe rlcr has its own"):
         recipe("rlcr", reward=Reward(accuracy=2.0))
-    with pytest.raises(UserError, match=r"confidence\.score, confidence\.goal"):
-        recipe("dcpo", confidence=Confidence(score="spoken", goal="group"))
+    with pytest.raises(UserError, match=r"confidence\.exact, confidence\.step"):
+        recipe("dcpo", confidence=Confidence(exact=0.0, step=0.5))
     recipe("rlcr", confidence=Confidence(weight=3.0))  # of stage 1
 
 
@@ -227,24 +250,3 @@ def test_they_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"reward\.accuracy: the recipe rlcr has its own"):
         stage_config(path, "grpo")
     assert not (tmp_path / "run").exists()
-
-
-def test_credit_can_be_given_to_segments_or_to_the_whole_reply() -> None:
-    apart = recipe(OURS, credit=Credit(by="segment"))
-    assert apart.credit == {
-        CONFIDENCE: {"calibration": 1.0},
-        ("reflection",): {"reflection": 0.5},
-        ("answer",): {"accuracy": 1.0},
-        WHOLE: {"format": 0.5},
-    }
-    assert recipe("rlvr", credit=Credit(by="segment")).credit == {("answer",): {"accuracy": 1.0}}
-    together = recipe("dcpo", credit=Credit(by="reply"))
-    assert together.credit == {WHOLE: {"accuracy": 1.0, "distance": 1.0}}
-
-
-def test_what_cannot_flow_back_is_refused() -> None:
-    with pytest.raises(UserError, match=r"credit\.confidence_to_answer: rlcr .*by: segment"):
-        recipe("rlcr", credit=Credit(confidence_to_answer=0.5))
-    with pytest.raises(UserError, match=r"credit\.reflection_to_answer: dcpo"):
-        recipe("dcpo", credit=Credit(reflection_to_answer=0.5))
-    recipe("dcpo", credit=Credit(confidence_to_answer=0.5))

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from metaconf.records import Grade, Parsed, Question, Target
-from metaconf.rewards.group import grade_group
-from metaconf.rewards.parts import calibration, reward, well_formed
+from metaconf.records import Grade, Parsed, Question, Reward, Target
+from metaconf.rewards.group import grade_group, reward_group
 
 WEIGHTS = {"calibration": 1.0, "reflection": 0.5, "accuracy": 2.0, "format": 0.25}
 QUESTION = Question(
@@ -19,6 +18,11 @@ QUESTION = Question(
 
 def text(answer: str = "Ecuador", reflection: str = "I know Quito well.", conf: str = "8") -> str:
     return f"Answer: {answer}\nSelf-reflection: {reflection}\nConfidence: {conf}"
+
+
+def reward(reply: Parsed, grade: Grade, weights: dict[str, float]) -> Reward:
+    """The reward of one reply, alone in its group."""
+    return reward_group([(reply, grade)], weights)[0]
 
 
 def parsed(**fields: Any) -> Parsed:
@@ -43,13 +47,15 @@ def parsed(**fields: Any) -> Parsed:
 def test_calibration(
     correctness: float | None, confidence: float | None, paid: float | None
 ) -> None:
-    found = calibration(correctness, confidence)
+    reply = parsed(confidence=confidence)
+    found = reward(reply, Grade("q", 0, correctness, 0.5), WEIGHTS).parts["calibration"]
     assert found == (paid if paid is None else pytest.approx(paid))
 
 
 @pytest.mark.parametrize(("problems", "paid"), [((), 1.0), (("answer repeated",), 0.0)])
 def test_format(problems: tuple[str, ...], paid: float) -> None:
-    assert well_formed(parsed(problems=problems)) == paid
+    found = reward(parsed(problems=problems), Grade("q", 0, 1.0, 0.5), WEIGHTS)
+    assert found.parts["format"] == paid
 
 
 def test_the_total_is_the_weighted_sum() -> None:
@@ -77,7 +83,13 @@ def test_ungraded_has_no_total() -> None:
     assert paid.total is None
     assert paid.parts["accuracy"] is None and paid.parts["calibration"] is None
     assert paid.parts["reflection"] == 0.6 and paid.parts["format"] == 1.0
-    assert reward(parsed(), Grade("q", 0, 1.0, None), WEIGHTS).total is None
+
+
+def test_a_reflection_that_was_not_judged_leaves_its_part_out_of_sum_and_weights() -> None:
+    paid = reward(parsed(), Grade("q", 0, 1.0, None), WEIGHTS)
+    assert paid.parts["reflection"] is None
+    known = 0.75 + 2.0 + 0.25
+    assert paid.total == pytest.approx(known * 3.75 / 3.25)
 
 
 def test_what_is_not_weighed_may_be_unknown() -> None:
@@ -105,14 +117,14 @@ P4 = [("nan", None), ("inf", None), ("-1", None), ("1e3", None), ("²", None), (
 
 @pytest.mark.parametrize(("stated", "confidence"), P4)
 def test_P4_reward_and_evaluation_read_the_same(stated: str, confidence: float | None) -> None:
-    from metaconf.evaluation.systems import reply_row
+    from metaconf.evaluation.rows import reply_row
     from metaconf.records import Reply
 
     reply = text(conf=stated)
     seen, grade, paid = grade_group(QUESTION, [reply], WEIGHTS)[0]
-    row = reply_row(QUESTION, Reply("q", 0, reply), "reply", "stage 2")
-    assert seen.confidence == row["confidence"] == confidence
-    assert grade.correctness == row["correctness"] == 1.0
+    row = reply_row(QUESTION, Reply("q", 0, reply), "stage 2")
+    assert seen.confidence == row.confidence == confidence
+    assert grade.correctness == row.correctness == 1.0
     assert paid.total is not None and math.isfinite(paid.total)
     expected = 0.0 if confidence is None else 1 - (1 - confidence) ** 2
     assert paid.parts["calibration"] == pytest.approx(expected)

@@ -15,6 +15,7 @@ import pytest
 
 from metaconf import data as questions
 from metaconf.errors import UserError
+from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.generation.store import read_replies
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
@@ -158,19 +159,18 @@ def measured_plan(bench: Any, base: str) -> dict[str, Any]:
     return json.loads(json.dumps(bench.deciding(plan)))
 
 
-def rows(shift: float, n: int = 60) -> list[dict[str, Any]]:
+def rows(shift: float, n: int = 60) -> list[EvaluatedReply]:
     made = []
     for i in range(n):
         right = float(i % 3 == 0)
         confidence = (0.8 if right else 0.2) + shift * (-1 if right else 1)
         made.append(
-            {
-                "question_id": str(i),
-                "confidence": None if i == 5 else confidence,
-                "correctness": right,
-                "split": "heldout",
-                "problems": [],
-            }
+            EvaluatedReply(
+                str(i),
+                confidence=None if i == 5 else confidence,
+                correctness=right,
+                split="heldout",
+            )
         )
     return made
 
@@ -205,11 +205,11 @@ def test_a_longer_run_says_how_much_longer(bench: Any, monkeypatch: pytest.Monke
 
 
 def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
-    recipes = ["metaconf", "dcpo", "ours-probe", "ours-stage-2-alone"]
+    recipes = ["metaconf", "dcpo", "ours-pairs", "ours-stage-2-alone"]
     pieces = bench.pieces(recipes, [7, 8, 9])
-    count = {"start": 3, "metaconf": 3, "dcpo": 2, "ours-probe": 1}
+    count = {"start": 3, "metaconf": 3, "dcpo": 2, "ours-pairs": 1}
     assert {name: [p.recipe for p in pieces].count(name) for name in count} == count
-    assert {p.seed for p in pieces if p.recipe == "ours-probe"} == {7}
+    assert {p.seed for p in pieces if p.recipe == "ours-pairs"} == {7}
     more = bench.pieces(recipes, [7, 8, 9], probe=True)
     assert more[: len(pieces)] == pieces
     again = [(p.start, p.recipe, p.seed) for p in more[len(pieces) :]]
@@ -219,7 +219,7 @@ def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
 def test_what_a_recipe_undoes_of_our_stage_1(bench: Any, tmp_path: Path) -> None:
     figures, plan = bench.recipes_figures, {"steps": 2}
     for start, recipe, shift in (("start", "ours-stage-1-alone", 0.0), ("probe", "rlcr", 0.2)):
-        piece = {"plan": plan, "rows": rows(shift)}
+        piece = {"plan": plan, "rows": [row.to_json() for row in rows(shift)]}
         figures.write(figures.kept(tmp_path, start, recipe, 3), piece)
     found = figures.from_probe(tmp_path, plan, ["rlcr", "dcpo"], [3, 4])
     assert found["brier_change_rlcr_probe"]["value"] == pytest.approx(0.4**2 - 0.2**2)
@@ -249,12 +249,12 @@ def test_named_answers_are_compared_where_a_reflection_names_some(bench: Any) ->
 
 
 def test_our_brier_score_beside_the_probability_and_the_probe(bench: Any) -> None:
-    ours = {0: {"rows": rows(0.1), "probe": {r["question_id"]: [0.5, 0.0] for r in rows(0)}}}
+    ours = {0: {"rows": rows(0.1), "probe": {r.question_id: [0.5, 0.0] for r in rows(0)}}}
     beside = bench.recipes_figures._beside
     found = beside(ours, rows(0.0))
     assert found["brier_ratio_calibrated"]["value"] == pytest.approx(0.09 / 0.04)
     assert "brier_ratio_probe" not in found  # no right answer among its resamples
-    right = {r["question_id"]: [0.5, r["correctness"]] for r in rows(0)}
+    right = {r.question_id: [0.5, r.correctness] for r in rows(0)}
     found = beside({0: ours[0] | {"probe": right}}, rows(0.0))
     assert found["brier_ratio_probe"]["value"] == pytest.approx(0.09 / 0.25)
     assert found["brier_probe"]["value"] == pytest.approx(0.25)

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from training import config_of, drawn, trainer_of
 
 from metaconf.errors import UserError
 from metaconf.records import Question, Target
-from metaconf.rewards.recipes import OURS, recipe_of
+from metaconf.rewards.recipes import OURS
 from metaconf.training import stage2
-from metaconf.training.grpo import ConfidenceGRPOTrainer
+from metaconf.training.reward_computer import RewardComputer
 
 
 def test_T1_a_reward_for_all_is_refused_by_name_and_counts(
     taught: Callable[[], Any], tmp_path: Path
 ) -> None:
     made = trainer_of(taught(), config_of(), tmp_path)
-
-    def mean_only(prompts: Any, completions: Any, **_: Any) -> list[float]:
-        return [1.0]
-
-    again = ConfidenceGRPOTrainer(
-        model=made.model,
-        args=stage2.settings(config_of("rlvr"), tmp_path, recipe_of(config_of("rlvr"))),
-        train_dataset=made.train_dataset,
-        processing_class=made.processing_class,
-        reward_funcs=[mean_only],
-        exact=made.exact,
-        lesson=made.lesson,
-    )
-    with pytest.raises(UserError, match=r"mean_only: 1 rewards for 8 replies"):
-        drawn(again)
+    mean_only = replace(made.recipe, parts=lambda _: {"accuracy": np.ones(1)})
+    made.compute_rewards = RewardComputer(mean_only, tmp_path / "again.jsonl")
+    with pytest.raises(UserError, match=r"part accuracy has 1 numbers for 8 replies"):
+        drawn(made)
 
 
 def test_T1_an_ungraded_reply_is_counted_and_the_others_are_taught(

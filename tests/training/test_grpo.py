@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
-from collections.abc import Callable
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +21,8 @@ from datasets import Dataset
 from metaconf.errors import UserError
 from metaconf.prompts.chat import messages
 from metaconf.reply import format_reply, parse_reply
-from metaconf.rewards.credit import Advantages, Lesson
-from metaconf.rewards.recipes.base import Exact
+from metaconf.rewards.advantages import Advantages, TrainingSignal
+from metaconf.rewards.recipe import WHOLE, ExpectedScore, Recipe
 from metaconf.training.encode import encode_reply
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
@@ -26,12 +30,8 @@ os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from metaconf.training.grpo import (
-    IGNORE,
-    ConfidenceGRPOTrainer,
-    _without_confidence,
-    rollout,
-)
+from metaconf.training.grpo import IGNORE, ConfidenceGRPOTrainer, rollout
+from metaconf.training.segments import without_confidence
 
 QUESTIONS = ("What is 1 + 2?", "In which country is Quito?")
 
@@ -46,6 +46,10 @@ def test_trl_still_has_the_methods_that_we_override() -> None:
     scoring = parameters("_get_per_token_logps_and_entropies")
     assert scoring[:5] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]
     assert "compute_entropy" in scoring
+    assert parameters("_calculate_rewards") == [
+        *("self", "inputs", "prompts", "completions", "completion_ids_list"),
+    ]
+    assert parameters("_log_metric") == ["self", "name", "value"]
     assert "rollout_func" in parameters("__init__")
     assert parameters("training_step")[:3] == ["self", "model", "inputs"]
 
@@ -54,6 +58,30 @@ def test_trl_still_asks_a_rollout_for_these_keys() -> None:
     source = inspect.getsource(GRPOTrainer._generate)
     assert 'required_keys = {"prompt_ids", "completion_ids", "logprobs"}' in source
     assert "self.rollout_func(prompts, self)" in source
+
+
+def test_trl_still_adds_columns_to_the_rows_that_it_was_given() -> None:
+    """Ours is "scored", which is read after TRL has computed the rewards."""
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    call = "self._calculate_rewards(inputs, prompts, completions, completion_ids_list)"
+    assert source.count(call) == 1
+    # The rows are the same objects all along.
+    assert not re.search(r"\binputs = ", source)
+    # What is NaN in all parts takes no part, there too.
+    assert "torch.isnan(rewards_per_func).all(dim=1)" in source
+
+
+def test_trl_still_uses_the_model_in_its_loss_for_one_pass_alone() -> None:
+    """We give it the pass in the place of the model."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(GRPOTrainer._compute_loss)))
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "model"]
+    (call,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "self._get_per_token_logps_and_entropies"
+    )
+    assert uses == [call.args[0]]
 
 
 def test_trl_still_takes_advantages_by_token() -> None:
@@ -75,7 +103,7 @@ def test_only_the_confidences_tokens_lose_their_advantage(tokenizer_of: Callable
     ]
     found = [encode_reply(tokenizer, text) for text in texts]
     width = max(len(f.tokens) for f in found)
-    spread = _without_confidence(torch.tensor([1.0, -2.0, 3.0, 4.0]), found, width)
+    spread = without_confidence(torch.tensor([1.0, -2.0, 3.0, 4.0]), found, width)
     assert spread.shape == (4, width)
     for row, reply, advantage, value in zip(
         spread, found, (1.0, -2.0, 3.0, 4.0), ("10", "8.5", "", ""), strict=True
@@ -104,12 +132,11 @@ def test_rollout_answers_each_prompt_in_its_place(local_of: Callable[..., Any]) 
     local = local_of()
     first, second = (asked(q) for q in QUESTIONS)
     out = rollout([first, first, second, first, second], stub(local))
-    assert set(out) == {"prompt_ids", "completion_ids", "logprobs", "token_logprobs"}
+    assert set(out) == {"prompt_ids", "completion_ids", "logprobs"}
     prompts = [list(local.reply_prompt(QUESTIONS[i])) for i in (0, 0, 1, 0, 1)]
     assert out["prompt_ids"] == prompts
     replies = out["completion_ids"]
     assert len(replies) == 5 and all(1 <= len(r) <= 6 for r in replies)
-    assert [len(one) for one in out["token_logprobs"]] == [len(r) for r in replies]
     assert len({tuple(replies[i]) for i in (0, 1, 3)}) == 3
     # The same replies whatever else is asked; others at another step or seed.
     assert rollout([second, first], stub(local))["completion_ids"] == [replies[2], replies[0]]
@@ -120,7 +147,7 @@ def test_rollout_answers_each_prompt_in_its_place(local_of: Callable[..., Any]) 
 def trainer(
     local: Any,
     folder: Path,
-    exact: Exact,
+    score: ExpectedScore,
     outcome: Callable[[str], float],
     reward: Callable[[str], float | None] = lambda text: 0.0,
     credit: Callable[[list[str]], Advantages] | None = None,
@@ -145,32 +172,34 @@ def trainer(
         "remove_unused_columns": False,
     }
 
-    def paid(completions: list[Any], **_: Any) -> list[float | None]:
-        return [reward(c[0]["content"]) for c in completions]
-
-    def lesson(inputs: list[dict[str, Any]], texts: list[str]) -> Lesson:
+    def compute(questions: Sequence[str], texts: Sequence[str], step: int) -> TrainingSignal:
         found = np.array([outcome(text) for text in texts])
-        apart = credit(texts) if credit else {}
-        return Lesson(found, found, np.ones(len(found)), credit is not None, apart, 0.0)
+        given = np.array([reward(text) for text in texts], float)  # None: NaN
+        apart = credit(list(texts)) if credit else None
+        signal = TrainingSignal(
+            {"given": given}, given, {"given": given}, found, found, np.ones(len(found)), apart, 0.0
+        )
+        return replace(signal, parsed=tuple(parse_reply(text) for text in texts))
 
+    recipe = Recipe("tried", lambda _: {}, {WHOLE: {"given": 1.0}}, expected_score=score)
+    rows = [{"prompt": asked(q), "question": q} for q in QUESTIONS] * 8
     return ConfidenceGRPOTrainer(
         model=local.model,
         args=GRPOConfig(**{**default, **settings}),
-        train_dataset=Dataset.from_list([{"prompt": asked(q)} for q in QUESTIONS] * 8),
+        train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
-        reward_funcs=[paid],
-        exact=exact,
-        lesson=lesson,
+        recipe=recipe,
+        compute_rewards=compute,
     )
 
 
 def test_scoring_agrees_with_trls_own(taught: Callable[[], Any], tmp_path: Path) -> None:
     local = taught()
     tokenizer = local.tokenizer
-    made = trainer(local, tmp_path, Exact(1.0, 0.3), lambda text: 1.0, temperature=0.8)
+    made = trainer(local, tmp_path, ExpectedScore(1.0, step=0.3), lambda text: 1.0, temperature=0.8)
     local.model.eval()
     made.current_gradient_accumulation_steps = 1
-    inputs = [{"prompt": asked(q)} for q in QUESTIONS for _ in range(4)]
+    inputs = [{"prompt": asked(q), "question": q} for q in QUESTIONS for _ in range(4)]
     batch = made._generate_and_score_completions(inputs)
     ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
     mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
@@ -197,10 +226,12 @@ def test_scoring_agrees_with_trls_own(taught: Callable[[], Any], tmp_path: Path)
 def test_the_exact_score_moves_the_confidence_alone(
     taught: Callable[[], Any], tmp_path: Path, outcome: float
 ) -> None:
-    made = trainer(taught(), tmp_path, Exact(1.0, 0.5), lambda text: outcome, max_steps=6)
+    made = trainer(
+        taught(), tmp_path, ExpectedScore(1.0, step=0.5), lambda text: outcome, max_steps=6
+    )
     made.train()
     logs = [log for log in made.state.log_history if "confidence/expected" in log]
-    assert len(logs) >= 4
+    assert len(logs) >= 3  # a reply with two reflections states none, and some write two later on
 
     def change(name: str) -> float:
         """From the first two steps to the last: each asks other questions."""
@@ -214,7 +245,12 @@ def test_unknown_outcomes_teach_nothing(taught: Callable[[], Any], tmp_path: Pat
     local = taught()
     before = [p.clone() for p in local.model.parameters()]
     made = trainer(
-        local, tmp_path, Exact(1.0, 0.5), lambda text: float("nan"), max_steps=1, weight_decay=0.0
+        local,
+        tmp_path,
+        ExpectedScore(1.0, step=0.5),
+        lambda text: float("nan"),
+        max_steps=1,
+        weight_decay=0.0,
     )
     made.train()
     assert all(torch.equal(a, b) for a, b in zip(before, local.model.parameters(), strict=True))
@@ -229,8 +265,8 @@ def test_one_failed_reward_leaves_the_others_finite(
         calls.append(text)
         return None if len(calls) == 2 else float(len(calls))
 
-    made = trainer(taught(), tmp_path, Exact(0.0, 0.3), lambda text: 1.0, reward)
-    inputs = [{"prompt": asked(q)} for q in QUESTIONS for _ in range(4)]
+    made = trainer(taught(), tmp_path, ExpectedScore(0.0, step=0.3), lambda text: 1.0, reward)
+    inputs = [{"prompt": asked(q), "question": q} for q in QUESTIONS for _ in range(4)]
     batch = made._generate_and_score_completions(inputs)
     advantages = batch["advantages"]
     assert advantages.isfinite().all() and advantages[1] == 0 and (advantages[[0, 2, 3]] != 0).all()
@@ -241,10 +277,10 @@ def test_a_loss_that_is_not_finite_stops_training(
 ) -> None:
     local = taught()
     before = [p.clone() for p in local.model.parameters()]
-    made = trainer(local, tmp_path, Exact(1.0, 0.5), lambda text: 1.0)
+    made = trainer(local, tmp_path, ExpectedScore(1.0, step=0.5), lambda text: 1.0)
     (tmp_path / "checkpoint-3").mkdir()
     broken = local.model.model.norm.weight.sum() * float("nan")
-    monkeypatch.setattr(made, "_confidence_loss", lambda model, inputs: broken)
+    monkeypatch.setattr(made, "_confidence_loss", lambda forward, inputs: broken)
     with pytest.raises(UserError, match=r"loss is nan at step 0.*checkpoint-3"):
         made.train()
     assert all(torch.equal(a, b) for a, b in zip(before, local.model.parameters(), strict=True))

@@ -14,14 +14,14 @@ from test_stage2 import command
 from tiny import tiny_model
 
 from metaconf.cli import main
-from metaconf.cli.preflight import checkpoints
-from metaconf.config.blocks import Config, Credit
+from metaconf.config.blocks import Config
 from metaconf.config.blocks import Judge as Settings
-from metaconf.judging import ReadBy, judge_of
+from metaconf.judging import judge_of
 from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import format_reply
 from metaconf.rewards.recipes import recipe_of
-from metaconf.training.payment import Payment, read_before
+from metaconf.runs import checkpoints
+from metaconf.training.reward_computer import RewardComputer
 
 ASKED = json.dumps(Question("q", "Where is Timbuktu?", (Target(("Mali",)),)).to_json())
 TEXTS = [format_reply("Mali", f"I know it {i}.", 0.9) for i in range(4)]
@@ -46,40 +46,47 @@ def test_the_judge_pays_and_a_failed_verdict_is_left_out_of_that_part_alone(
     with serving(judging) as server:
         judge = judge_of(Settings(server.url, kind="llm"), {}, None)
         recipe = recipe_of(Config("grpo", {}))
-        payment = Payment(recipe, tmp_path / "replies.jsonl", Credit(), judge=judge)
-        scored = payment.batch([ASKED] * 4, TEXTS)
-    assert [grade.quality for _, grade, _ in scored] == [1.0, 0.5, 0.5, None]
+        rewards = RewardComputer(recipe, tmp_path / "replies.jsonl", judge=judge)
+        signal = rewards([ASKED] * 4, TEXTS)
     # Its group's mean: neither for nor against, and its accuracy is still learnt from.
     mean = np.mean([1.0, 0.5, 0.5])
-    assert scored[3][2].parts["reflection"] == pytest.approx(mean)
-    assert all(reward.total is not None for _, _, reward in scored)
-    payment.store(0)
-    rows = [row for _, row in read_jsonl(payment.path)]
+    assert signal.parts["reflection"] == pytest.approx([1.0, 0.5, 0.5, mean])
+    assert np.isfinite(signal.total).all() and signal.metrics["unjudged"] == 0.25
+    rows = [row for _, row in read_jsonl(rewards.path)]
     assert [row["judged"] for row in rows] == ["0", "1", "2", "the judge failed"]
-    assert payment.stop == ""
+    assert [bool(row["quality"]) for row in rows] == [True] * 3 + [False]
+    assert rewards.stop_reason == ""
 
 
-def test_a_group_without_any_verdict_is_left_out_whole(tmp_path: Path) -> None:
+def test_a_group_without_any_verdict_learns_from_its_other_parts(tmp_path: Path) -> None:
     async def silent(request: web.Request, sent: Any, n: int) -> web.Response:
         return ok("I like it.")
 
     with serving(silent) as server:
         judge = judge_of(Settings(server.url, kind="llm"), {}, None)
-        payment = Payment(recipe_of(Config("grpo", {})), tmp_path / "r.jsonl", judge=judge)
-        scored = payment.batch([ASKED] * 4, TEXTS)
-    assert [reward.total for _, _, reward in scored] == [None] * 4
+        recipe = recipe_of(Config("grpo", {}))
+        rewards = RewardComputer(recipe, tmp_path / "r.jsonl", judge=judge)
+        signal = rewards([ASKED] * 4, TEXTS)
+    # The weighted mean of the other parts, on the scale of all weights.
+    others = 1.0 * (1 - (1 - 0.9) ** 2) + 1.0 + 0.5
+    assert signal.total == pytest.approx([others * 3.0 / 2.5] * 4)
+    rows = [row for _, row in read_jsonl(rewards.path)]
+    assert all(row["parts"]["reflection"] is None for row in rows)
+    assert [row["reward"] for row in rows] == pytest.approx(signal.total)
+    summed = sum(recipe.weights[name] * signal.rewards[name] for name in recipe.weights)
+    assert summed == pytest.approx(signal.total)
 
 
-def test_a_key_that_is_refused_stops_the_payment_and_not_the_process(tmp_path: Path) -> None:
+def test_a_key_that_is_refused_stops_the_run_and_not_the_process(tmp_path: Path) -> None:
     async def refusing(request: web.Request, sent: Any, n: int) -> web.Response:
         return web.Response(status=401, text="no such key")
 
     with serving(refusing) as server:
         judge = judge_of(Settings(server.url, kind="llm"), {}, None)
-        payment = Payment(recipe_of(Config("grpo", {})), tmp_path / "r.jsonl", judge=judge)
-        scored = payment.batch([ASKED] * 4, TEXTS)
-    assert "401" in payment.stop
-    assert [reward.total for _, _, reward in scored] == [None] * 4
+        rewards = RewardComputer(recipe_of(Config("grpo", {})), tmp_path / "r.jsonl", judge=judge)
+        signal = rewards([ASKED] * 4, TEXTS)
+    assert "401" in rewards.stop_reason
+    assert signal.metrics["unjudged"] == 1 and np.isnan(signal.parts["reflection"]).all()
 
 
 def test_a_run_whose_judge_fails_stops_with_its_state_saved_and_can_go_on(
@@ -109,43 +116,6 @@ def test_a_run_whose_judge_fails_stops_with_its_state_saved_and_can_go_on(
         server.handler = judging
         assert run(server.url, "--resume") == 0
     assert {row["step"] for _, row in read_jsonl(out / "replies.jsonl")} == {0, 1, 2}
-
-
-def test_a_resumed_reader_pays_as_one_that_never_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("metaconf.judging.reader.ENOUGH", 6)
-    questions = [
-        Question(f"q{i}", f"Where is Timbuktu {i}?", (Target(("Mali",)),)) for i in range(8)
-    ]
-    asked = [json.dumps(question.to_json()) for question in questions]
-    texts = [
-        format_reply("Mali" if i % 2 else "Peru", f"I {'know' if i % 2 else 'guess'} it.", 0.9)
-        for i in range(8)
-    ]
-    recipe = recipe_of(Config("grpo", {}))
-    whole = Payment(recipe, tmp_path / "replies.jsonl", judge=ReadBy())
-    whole.batch(asked[:6], texts[:6])
-    whole.store(0)
-    later = whole.batch(asked[6:], texts[6:])
-    again = ReadBy()
-    again.learn(read_before(whole.path, questions))
-    resumed = Payment(recipe, tmp_path / "again.jsonl", judge=again)
-    assert resumed.batch(asked[6:], texts[6:]) == later
-    assert all((grade.quality or 0) > 0.5 for _, grade, _ in later)
-
-
-def test_a_run_can_be_paid_by_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    questions = tmp_path / "questions.jsonl"
-    rows = (f'{{"question": "What is {i} + {i}?", "answer": {2 * i}}}\n' for i in range(40))
-    questions.write_text("".join(rows))
-    model, out = tiny_model(tmp_path / "llama"), tmp_path / "run"
-    monkeypatch.setattr("metaconf.rewards.group.parse_reply", _as_if_well_formed)
-    told = ["--judge.pays", "reader", "--max_steps", "2"]
-    assert main(command(out, model, questions, *told)) == 0
-    rows = [row for _, row in read_jsonl(out / "replies.jsonl")]
-    assert {row["judged"] for row in rows} == {"reader: too few replies read so far"}
-    assert {row["parts"]["reflection"] for row in rows} == {0.5}
 
 
 def _as_if_well_formed(text: str) -> Any:

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from metaconf.generation.sampler import GREEDY, Draw, Sampling, draw
-from metaconf.training.merged import merged
+from metaconf.training.merged import merged_adapter
 
 PROMPT = Draw((7, 40, 41, 42, 43), "q", (GREEDY, 0, 1))
 
@@ -31,7 +31,7 @@ def test_the_weights_come_back_bit_by_bit(
     model = adapted(fresh_local(), dtype)
     before = weights(model)
     for _ in range(3):
-        with merged(model) as base:
+        with merged_adapter(model) as base:
             assert any(not torch.equal(before[n], t) for n, t in model.state_dict().items())
             assert not hasattr(base, "merge_adapter")
     after = weights(model)
@@ -41,7 +41,7 @@ def test_the_weights_come_back_bit_by_bit(
 
 def test_replies_are_those_of_the_merged_model(fresh_local: Callable[..., Any]) -> None:
     model = adapted(fresh_local())
-    with merged(model) as base:
+    with merged_adapter(model) as base:
         rows = draw(base, [PROMPT], Sampling(8))
     clean = draw(model.get_base_model(), [PROMPT], Sampling(8))
     wanted = draw(model.merge_and_unload(), [PROMPT], Sampling(8))
@@ -53,7 +53,7 @@ def test_replies_are_those_of_the_merged_model(fresh_local: Callable[..., Any]) 
 def test_the_adapter_shows(fresh_local: Callable[..., Any]) -> None:
     local = fresh_local()
     plain = draw(local.model, [PROMPT], Sampling(8))
-    with merged(adapted(local)) as base:
+    with merged_adapter(adapted(local)) as base:
         rows = draw(base, [PROMPT], Sampling(8))
     assert [r.tokens for r in rows] != [r.tokens for r in plain]
 
@@ -65,7 +65,7 @@ def test_an_error_inside_leaves_nothing_behind(
     model = adapted(fresh_local())
     model.train(training)
     before = weights(model)
-    with pytest.raises(ZeroDivisionError), merged(model):
+    with pytest.raises(ZeroDivisionError), merged_adapter(model):
         assert not model.training
         raise ZeroDivisionError
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
@@ -74,6 +74,6 @@ def test_an_error_inside_leaves_nothing_behind(
 
 def test_a_model_without_adapter_passes_through(fresh_local: Callable[..., Any]) -> None:
     model = fresh_local().model.train()
-    with merged(model) as base:
+    with merged_adapter(model) as base:
         assert base is model and not model.training
     assert model.training

@@ -17,12 +17,12 @@ from safetensors.torch import load_file
 from test_stage2 import ROOT
 
 from metaconf.cli import main
-from metaconf.config.load import RUN_MARKER, check_output_dir, first_process
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.records import read_jsonl
 from metaconf.reply import format_reply
+from metaconf.runs import RUN_MARKER, check_output_dir, is_main_process
 from metaconf.training.processes import check_groups, check_processes
 
 QUESTIONS = (
@@ -120,11 +120,11 @@ def test_only_the_first_process_looks_after_the_run_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / RUN_MARKER).write_text("{}")
-    assert first_process()
+    assert is_main_process()
     with pytest.raises(UserError, match="holds another run"):
         check_output_dir(tmp_path, resume=False)
     monkeypatch.setenv("RANK", "1")
-    assert not first_process()
+    assert not is_main_process()
     check_output_dir(tmp_path, resume=False)
 
 

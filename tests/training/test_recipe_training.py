@@ -15,16 +15,19 @@ from training import QUESTIONS, config_of, drawn, trainer_of
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
-from metaconf.config.blocks import Confidence, Credit, Lora
+from metaconf.config.blocks import Confidence, Lora
 from metaconf.errors import UserError
+from metaconf.rewards.parts import four_parts
+from metaconf.rewards.recipe import WHOLE, ExpectedScore, Recipe, Where
 from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
+from metaconf.rewards.targets import mixed_accuracy
 from metaconf.training import stage2
 from metaconf.training.encode import locate
 from metaconf.training.forward import decoder_of, levels_after, run_replies
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.levels import LEVELS, soft_labels
-from metaconf.training.score import exact_losses
-from metaconf.training.segments import ranges
+from metaconf.training.score import expected_score_losses
+from metaconf.training.segments import segment_token_ranges
 
 
 def gradients(model: Any, loss: torch.Tensor) -> list[torch.Tensor]:
@@ -117,8 +120,9 @@ def test_the_default_recipe_teaches_what_it_always_did(
 
 
 def test_segments_reach_the_loss_apart(taught: Callable[[], Any], tmp_path: Path) -> None:
-    """dcpo: correctness before the number, −|c − t| on it, each by its group's deviation."""
-    made = trainer_of(taught(), config_of("dcpo", credit=Credit(even=False)), tmp_path)
+    """dcpo: correctness before the number, −|c − t| on it, each by its group's deviation, and each
+    half of the reply's weight."""
+    made = trainer_of(taught(), config_of("dcpo"), tmp_path)
     batch, tokens, parsed = drawn(made)
     a = batch["outcome"].double().numpy()
     mean = np.repeat(a.reshape(2, 4).mean(1), 4)
@@ -133,12 +137,13 @@ def test_segments_reach_the_loss_apart(taught: Callable[[], Any], tmp_path: Path
     before, number = apart(a), apart(far)
     wanted = torch.zeros(batch["completion_ids"].shape)
     for row, reply in enumerate(tokens):
-        at = ranges(locate(made.processing_class, reply))
+        at = segment_token_ranges(locate(made.processing_class, reply))
         # What is missing is credited to the whole reply.
         start = at["confidence"][0] if "confidence" in at else 0
         end = start if {"answer", "reflection"} <= set(at) and start else len(reply)
-        wanted[row, :end] += before[row]
-        wanted[row, start : len(reply)] += number[row]
+        half = len(reply) / 2
+        wanted[row, :end] += before[row] * half / end
+        wanted[row, start : len(reply)] += number[row] * half / (len(reply) - start)
     stated = sum(p.confidence is not None for p in parsed)
     assert stated >= 5 and np.abs(number).max() > 0.5
     assert torch.allclose(batch["advantages"], wanted, atol=1e-5)
@@ -204,35 +209,35 @@ def test_every_recipe_trains(taught: Callable[[], Any], tmp_path: Path, name: st
     assert any(not torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize(
-    "confidence",
-    [
-        Confidence(score="both", rule="log", goal="shrunk"),
-        Confidence(score="expectation", goal="mixture"),
-        Confidence(exact=0.0),
-    ],
-)
-def test_ours_by_segment_with_other_scores_and_goals(
-    taught: Callable[[], Any], tmp_path: Path, confidence: Confidence
+@pytest.mark.parametrize("coef", [1.0, 0.0])
+def test_a_recipe_by_segment_with_an_expected_score(
+    taught: Callable[[], Any], tmp_path: Path, coef: float
 ) -> None:
-    """What reaches the loss: the exact score to this goal, and no sampled number beside it."""
-    credit = Credit(by="segment", confidence_to_answer=0.5)
-    made = trainer_of(taught(), config_of(confidence=confidence, credit=credit), tmp_path)
+    """What reaches the loss: the expected score to this outcome, no sampled number beside it."""
+    score = ExpectedScore(coef, "expectation", lambda b: mixed_accuracy(b.correctness, b.group))
+    credit: dict[Where, dict[str, float]] = {
+        ("answer",): {"accuracy": 1.0},
+        ("reflection",): {"reflection": 0.5},
+        ("confidence",): {"calibration": 1.0},
+        WHOLE: {"format": 0.5},
+    }
+    recipe = Recipe("tried", four_parts, credit, expected_score=score)
+    made = trainer_of(taught(), config_of(), tmp_path, recipe)
     batch, tokens, parsed = drawn(made)
     a = batch["outcome"]
     mean = a.reshape(2, 4).mean(1).repeat_interleave(4)
-    goals = {"shrunk": (4 * mean + 2 * a.mean()) / 6, "mixture": (a + mean) / 2, "own": a}
-    goal = goals[confidence.goal]
-    assert torch.allclose(batch["target"], goal)
+    assert torch.allclose(batch["target"], (a + mean) / 2)
     policy = reference(made, batch, batch["advantages"], 0.0)
-    where = [row for row, said in enumerate(parsed) if said.confidence is not None]
+    where = [row for row, reply in enumerate(parsed) if reply.confidence is not None]
     at_number = torch.stack([batch["advantages"][r, batch["level_at"][r]] for r in where])
-    if not confidence.exact:
+    if not coef:
         assert at_number.any()
         return same_loss(made, batch, policy)
     assert not at_number.any() and batch["advantages"].any()
     levels = dict(_all_levels(made, batch, tokens))
-    losses = [exact_losses(p[None], goal[r : r + 1], made.exact) for r, p in levels.items()]
+    losses = [
+        expected_score_losses(p[None], batch["target"][r : r + 1], score) for r, p in levels.items()
+    ]
     same_loss(made, batch, policy + torch.cat(losses).mean())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +9,19 @@ import pytest
 import torch
 
 from metaconf.reply import format_reply
-from metaconf.rewards.recipes.base import Exact, Rule, Score
+from metaconf.rewards.recipe import ConfidenceLoss, ExpectedScore
 from metaconf.training.encode import encode_reply
 from metaconf.training.forward import decoder_of, levels_after, right_padded, run_replies
 from metaconf.training.levels import LEVELS, expectation, level_tokens
-from metaconf.training.score import CLIP, exact_losses, goal, tilted
+from metaconf.training.score import expected_score_losses, narrow_target, tilted_target
 
 SCALE = torch.linspace(0, 1, LEVELS)
 
 
 def confidence_loss(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
-    """The mean of the narrow score's losses."""
-    return exact_losses(levels, outcome, Exact(1.0, step, "narrow")).mean()
+    """The mean cross-entropy to the narrow target, which is held still."""
+    weights = narrow_target(expectation(levels.detach()), outcome, step)
+    return -(weights * levels.clamp_min(1e-8).log()).sum(-1).mean()
 
 
 def at_rest(right: float, step: float) -> torch.Tensor:
@@ -88,16 +88,12 @@ def test_certainty_stays_finite(outcome: float) -> None:
     assert loss.isfinite() and levels.grad is not None and levels.grad.isfinite().all()
 
 
-SCORES: tuple[Score, ...] = ("expectation", "spoken", "both")
-STILL: dict[Score, Callable[..., torch.Tensor]] = {
-    "narrow": lambda p, target, step: goal(expectation(p), target, step),
-    "tilted": tilted,
+LOSSES: tuple[ConfidenceLoss, ...] = ("tilted", "expectation", "spoken")
+STILL: dict[str, Callable[..., torch.Tensor]] = {
+    "narrow": lambda p, target, step: narrow_target(expectation(p), target, step),
+    "tilted": tilted_target,
 }
-"""Scores whose goal is held still while the model moves."""
-FORMS: list[tuple[Score, Rule]] = [
-    *((score, "brier") for score in STILL),
-    *((score, rule) for score in SCORES for rule in ("brier", "log")),
-]
+"""Targets that are held still while the model moves."""
 
 
 @pytest.mark.parametrize("right", [0.1, 0.35, 0.7])
@@ -121,10 +117,10 @@ def test_pulls_of_far_outcomes_add_up_to_the_share_right(right: float) -> None:
 def test_a_tilt_moves_the_mean_by_its_step_and_narrows() -> None:
     levels = random_levels(50, 3)
     outcomes = torch.rand(50, generator=torch.Generator().manual_seed(4)).double()
-    goals = tilted(levels, outcomes, 0.3)
+    goals = tilted_target(levels, outcomes, 0.3)
     expected = expectation(levels)
     assert torch.allclose(expectation(goals), expected + 0.3 * (outcomes - expected), atol=1e-9)
-    spread = tilted(levels, expected, 0.3) @ SCALE.double().square() - expected.square()
+    spread = tilted_target(levels, expected, 0.3) @ SCALE.double().square() - expected.square()
     before = levels @ SCALE.double().square() - expected.square()
     assert (spread < before).all()
 
@@ -134,23 +130,24 @@ def random_levels(n: int, seed: int = 0) -> torch.Tensor:
     return torch.softmax(2 * torch.randn(n, LEVELS, generator=made, dtype=torch.float64), -1)
 
 
-@pytest.mark.parametrize(("score", "rule"), FORMS)
-def test_gradients_are_those_of_finite_differences(score: Score, rule: Rule) -> None:
-    exact = Exact(1.0, 0.3, score, rule)
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_those_of_finite_differences(name: ConfidenceLoss) -> None:
+    score = ExpectedScore(1.0, name, step=0.3)
     target = torch.tensor([0.0, 1.0, 0.35, 0.5], dtype=torch.float64)
     logits = random_levels(4, 1).log()
-    if score in STILL:
-        still = STILL[score](torch.softmax(logits, -1), target, 0.3)
+    if name in STILL:
+        still = STILL[name](torch.softmax(logits, -1), target, 0.3)
 
         def loss(z: torch.Tensor) -> torch.Tensor:
             return -(still * torch.log_softmax(z, -1)).sum()
     else:
 
         def loss(z: torch.Tensor) -> torch.Tensor:
-            return exact_losses(torch.softmax(z, -1), target, exact).sum()
+            return expected_score_losses(torch.softmax(z, -1), target, score).sum()
 
     free = logits.clone().requires_grad_()
-    found = torch.autograd.grad(exact_losses(torch.softmax(free, -1), target, exact).sum(), free)[0]
+    losses = expected_score_losses(torch.softmax(free, -1), target, score)
+    found = torch.autograd.grad(losses.sum(), free)[0]
     for row in range(4):
         for k in range(LEVELS):
             nudge = torch.zeros_like(logits)
@@ -159,60 +156,53 @@ def test_gradients_are_those_of_finite_differences(score: Score, rule: Rule) -> 
             assert found[row, k].item() == pytest.approx(slope.item(), abs=1e-7)
 
 
-@pytest.mark.parametrize("rule", ["brier", "log"])
-def test_the_expected_score_is_the_sum_over_the_levels(rule: Rule) -> None:
+def test_the_expected_score_is_the_sum_over_the_levels() -> None:
     levels, target = random_levels(3), torch.tensor([0.0, 1.0, 0.4], dtype=torch.float64)
-    found = {s: exact_losses(levels, target, Exact(1.0, score=s, rule=rule)) for s in SCORES}
+    mean_loss, level_loss = (
+        expected_score_losses(levels, target, ExpectedScore(1.0, name))
+        for name in ("expectation", "spoken")
+    )
     for row, (p, t) in enumerate(zip(levels.tolist(), target.tolist(), strict=True)):
         mean = sum(p[k] * k / 10 for k in range(LEVELS))
-        expected = sum(p[k] * plain(k / 10, t, rule) for k in range(LEVELS))
-        assert found["spoken"][row].item() == pytest.approx(expected)
-        assert found["expectation"][row].item() == pytest.approx(plain(mean, t, rule))
-    assert torch.allclose(found["both"], found["spoken"] + found["expectation"])
+        expected = sum(p[k] * (k / 10 - t) ** 2 for k in range(LEVELS))
+        assert level_loss[row].item() == pytest.approx(expected)
+        assert mean_loss[row].item() == pytest.approx((mean - t) ** 2)
 
 
-def plain(c: float, a: float, rule: Rule) -> float:
-    if rule == "brier":
-        return (c - a) ** 2
-    c = CLIP + (1 - 2 * CLIP) * c
-    return -a * math.log(c) - (1 - a) * math.log(1 - c)
-
-
-@pytest.mark.parametrize("rule", ["brier", "log"])
 @pytest.mark.parametrize("right", [0.3, 1.0])
-def test_each_score_is_proper(right: float, rule: Rule) -> None:
+@pytest.mark.parametrize("name", ["expectation", "spoken"])
+def test_each_score_is_proper(right: float, name: ConfidenceLoss) -> None:
     """A population that is right so often: what the descent ends at."""
-    logits = torch.zeros(1, LEVELS, dtype=torch.float64)
-    for score in ("expectation", "spoken"):
-        z = logits.clone().requires_grad_()
-        optimizer = torch.optim.Adam([z], lr=0.1)
-        for _ in range(200):
-            levels = torch.softmax(z, -1)
-            exact = Exact(1.0, score=score, rule=rule)
-            of_right, of_wrong = (
-                exact_losses(levels, torch.full((1,), a, dtype=torch.float64), exact).sum()
-                for a in (1.0, 0.0)
-            )
-            optimizer.zero_grad()
-            (right * of_right + (1 - right) * of_wrong).backward()
-            optimizer.step()
-        levels = torch.softmax(z.detach(), -1)
-        mean = (levels @ torch.linspace(0, 1, LEVELS, dtype=torch.float64)).item()
-        assert mean == pytest.approx(right, abs=0.03)
-        if score == "spoken":  # all on one level; of the expectation the breadth is free
-            assert levels.max() > 0.8 and levels.argmax().item() == round(10 * right)
+    score = ExpectedScore(1.0, name)
+    z = torch.zeros(1, LEVELS, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([z], lr=0.1)
+    for _ in range(200):
+        levels = torch.softmax(z, -1)
+        of_right, of_wrong = (
+            expected_score_losses(levels, torch.full((1,), a, dtype=torch.float64), score).sum()
+            for a in (1.0, 0.0)
+        )
+        optimizer.zero_grad()
+        (right * of_right + (1 - right) * of_wrong).backward()
+        optimizer.step()
+    levels = torch.softmax(z.detach(), -1)
+    mean = (levels @ torch.linspace(0, 1, LEVELS, dtype=torch.float64)).item()
+    assert mean == pytest.approx(right, abs=0.03)
+    if name == "spoken":  # all on one level; of the expectation the breadth is free
+        assert levels.max() > 0.8 and levels.argmax().item() == round(10 * right)
 
 
-@pytest.mark.parametrize(("score", "rule"), FORMS)
-def test_certainty_stays_finite_whatever_the_score(score: Score, rule: Rule) -> None:
+@pytest.mark.parametrize("name", LOSSES)
+def test_certainty_stays_finite_whatever_the_score(name: ConfidenceLoss) -> None:
     levels = torch.zeros(2, LEVELS)
     levels[0, 10] = levels[1, 0] = 1.0
     levels.requires_grad_()
-    loss = exact_losses(levels, torch.tensor([0.0, 1.0]), Exact(1.0, 1.0, score, rule)).sum()
+    score = ExpectedScore(1.0, name, step=1.0)
+    loss = expected_score_losses(levels, torch.tensor([0.0, 1.0]), score).sum()
     loss.backward()
     assert loss.isfinite() and levels.grad is not None and levels.grad.isfinite().all()
     # And there is a way back from being surely wrong.
-    assert levels.grad[0, 10] > levels.grad[0, 0] or score in STILL
+    assert levels.grad[0, 10] > levels.grad[0, 0] or name in STILL
 
 
 @pytest.mark.parametrize("digits", ["single", "ten", "metaspace"])
@@ -244,7 +234,8 @@ def test_the_expected_score_is_that_of_all_replies_enumerated(
     share = share / share.sum()
     assert torch.allclose(levels[0], share, atol=1e-5)
     for outcome in (0.0, 1.0):
-        found = exact_losses(levels, torch.tensor([outcome]), Exact(1.0, score="spoken"))
+        score = ExpectedScore(1.0, "spoken")
+        found = expected_score_losses(levels, torch.tensor([outcome]), score)
         wanted = sum(p * (k / 10 - outcome) ** 2 for k, p in enumerate(share.tolist()))
         assert found.item() == pytest.approx(wanted, abs=1e-5)
 

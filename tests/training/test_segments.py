@@ -6,17 +6,20 @@ so that a border that is off by one token, or two segments that are swapped, can
 
 from __future__ import annotations
 
+import copy
+import random
 from collections.abc import Callable
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import pytest
 import torch
 
 from metaconf.reply import format_reply
-from metaconf.rewards.recipes.base import ANSWER, BEFORE, CONFIDENCE, REFLECTION, WHOLE
-from metaconf.training.encode import Encoded, encode_reply, locate
-from metaconf.training.segments import ranges, spread
+from metaconf.rewards.recipe import ANSWER, BEFORE, CONFIDENCE, REFLECTION, WHOLE
+from metaconf.training.encode import Encoded, _offsets_by_prefixes, decode, encode_reply, locate
+from metaconf.training.segments import segment_token_ranges, to_token_advantages
 
 CORPUS = [
     f"<think>It is {a}.</think>\nAnswer: {a}\nSelf-reflection: I know {a} well.\nConfidence: {k}"
@@ -84,8 +87,8 @@ def borders(text: str) -> tuple[int, int]:
 
 
 def check(tokenizer: Any, reply: Encoded, text: str) -> None:
-    """`ranges` divides the tokens at the two borders, to the character but for a blank before."""
-    found = ranges(reply)
+    """The ranges divide the tokens at the two borders, to the character but for a blank before."""
+    found = segment_token_ranges(reply)
     assert list(found) == ["answer", "reflection", "confidence"]
     (zero, a), (b, c), (d, end) = found.values()
     assert (zero, b, d, end) == (0, a, c, len(reply.tokens))
@@ -112,7 +115,7 @@ def test_the_kinds_differ_in_how_they_write_a_ten() -> None:
     ends: dict[str, list[str]] = {}
     for kind in KINDS:
         reply = encode_reply(tokenizer_of_kind(kind), TEXTS["ten"])
-        start = ranges(reply)["confidence"][0]
+        start = segment_token_ranges(reply)["confidence"][0]
         ends[kind] = tokenizer_of_kind(kind).convert_ids_to_tokens(reply.tokens[start:-1])
     assert ends["bytes split"] == ["1", "0"] and ends["bytes whole"] == ["Ġ10"]
     assert ends["pieces whole"] == ["▁10"] and ends["pieces split"][-1] == "0" != "▁10"
@@ -134,27 +137,71 @@ def test_one_character_over_several_tokens_moves_no_border(
     check(tokenizer, locate(tokenizer, encode_reply(tokenizer, text).tokens), text)
 
 
-def credited(tokenizer: Any, text: str, even: bool = False) -> dict[float, str]:
-    """Text of the tokens that got each advantage: 1 the answer, 2 the reflection, 3 the number."""
-    reply = encode_reply(tokenizer, text)
-    advantages = {
-        where: torch.tensor([value])
-        for where, value in ((ANSWER, 1.0), (REFLECTION, 2.0), (CONFIDENCE, 3.0))
-    }
-    row = spread(advantages, [reply], len(reply.tokens) + 2, even)[0]
-    assert row[-2:].tolist() == [0, 0]
-    return {
-        value: tokenizer.decode([t for t, v in zip(reply.tokens, row, strict=False) if v == value])
-        for value in (1.0, 2.0, 3.0)
-    }
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_segment_gets_its_own_advantage(kind: str) -> None:
+    tokenizer = tokenizer_of_kind(kind)
+    reply = encode_reply(tokenizer, TEXTS["thinking"])
+    given = {ANSWER: 1.0, REFLECTION: 2.0, CONFIDENCE: 3.0}
+    advantages = {where: torch.tensor([value]) for where, value in given.items()}
+    count = len(reply.tokens)
+    row = to_token_advantages(advantages, [reply], count + 2)[0].tolist()
+    assert row[count:] == [0, 0]
+    found: list[str] = []
+    for value, group in groupby(range(count), lambda place: row[place]):
+        places = list(group)
+        # A third of the reply's weight each, whatever its length.
+        assert value * len(places) == pytest.approx([*given.values()][len(found)] * count / 3)
+        found.append(tokenizer.decode([reply.tokens[place] for place in places]))
+    answer, reflection, confidence = found
+    assert answer.startswith("<think>") and "\nAnswer: 7\nSelf-reflection:" in answer
+    assert reflection.strip() == "It is 7, not 12.\nConfidence:"
+    assert confidence.strip() == "1<|im_end|>"
+
+
+def random_tokens(tokenizer: Any, count: int) -> list[list[int]]:
+    """Rows of tokens as no tokenizer would write them: halves of characters, special tokens."""
+    made = random.Random(0)
+    return [
+        [made.randrange(len(tokenizer)) for _ in range(made.randint(1, 25))] for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_segment_gets_its_own_advantage(kind: str) -> None:
-    found = credited(tokenizer_of_kind(kind), TEXTS["thinking"])
-    assert found[1.0].startswith("<think>") and "\nAnswer: 7\nSelf-reflection:" in found[1.0]
-    assert found[2.0].strip() == "It is 7, not 12.\nConfidence:"
-    assert found[3.0].strip() == "1<|im_end|>"
+def test_offsets_are_those_of_each_prefix_decoded_by_itself(kind: str) -> None:
+    tokenizer = tokenizer_of_kind(kind)
+    strange = "日本 é Ich weiß 12 🦝 नमस्ते \ufffd\ufffd x  y . , don't"
+    rows = [encode_reply(tokenizer, text).tokens for text in (*TEXTS.values(), strange)]
+    rows += [rows[-1][:cut] for cut in range(1, len(rows[-1]))]
+    for tokens in [*rows, *random_tokens(tokenizer, 100)]:
+        text, offsets = decode(tokenizer, tokens)
+        assert text == tokenizer.decode(tokens, skip_special_tokens=True)
+        assert offsets == _offsets_by_prefixes(tokenizer, tokens)
+
+
+def test_offsets_are_found_without_decoding_each_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tokenizer_of_kind("bytes split")
+    text = format_reply("Quito", "I know Quito well. " * 200, 0.7)
+    tokens, plain = encode_reply(tokenizer, text).tokens, tokenizer.decode
+    lengths: list[int] = []
+
+    def counted(some: list[int], **how: Any) -> str:
+        lengths.append(len(some))
+        return plain(some, **how)
+
+    monkeypatch.setattr(tokenizer, "decode", counted)
+    located = locate(tokenizer, tokens)
+    assert len(tokens) > 500 and sum(lengths) < 2 * len(tokens)
+    assert located == encode_reply(tokenizer, text)
+
+
+def test_a_tokenizer_that_cleans_up_spaces_is_followed() -> None:
+    tokenizer = copy.deepcopy(tokenizer_of_kind("bytes split"))
+    tokenizer.clean_up_tokenization_spaces = True
+    tokens = encode_reply(tokenizer, format_reply("Quito , so", "I do n't know .", 0.7)).tokens
+    text, offsets = decode(tokenizer, tokens)
+    assert text == tokenizer.decode(tokens, skip_special_tokens=True)
+    assert offsets == _offsets_by_prefixes(tokenizer, tokens)
+    assert offsets[-1] == (len(text), len(text))
 
 
 def reply_of(text: str) -> Encoded:
@@ -166,21 +213,25 @@ def test_segments_weigh_alike_whatever_their_length() -> None:
     width = max(len(reply.tokens) for reply in replies)
     one = torch.tensor([1.0, -2.0])
     for where in ({ANSWER}, {BEFORE, CONFIDENCE}, {WHOLE}, {ANSWER, REFLECTION, CONFIDENCE}):
-        found = spread(dict.fromkeys(where, one), replies, width, even=True)
+        found = to_token_advantages(dict.fromkeys(where, one), replies, width)
         for row, reply, value in zip(found, replies, one.tolist(), strict=True):
             # As much in all as if every token of the reply had it.
             assert row.sum().item() == pytest.approx(value * len(reply.tokens), rel=1e-5)
-    apart = spread({BEFORE: one, CONFIDENCE: one}, replies, width, even=True)[0]
-    start = ranges(replies[0])["confidence"][0]
+    apart = to_token_advantages({BEFORE: one, CONFIDENCE: one}, replies, width)[0]
+    start = segment_token_ranges(replies[0])["confidence"][0]
     assert apart[:start].sum().item() == pytest.approx(apart[start:].sum().item(), rel=1e-5)
 
 
 def test_the_whole_reply_is_a_segment_too() -> None:
     reply = reply_of(TEXTS["plain"])
     one, two = torch.tensor([1.0]), torch.tensor([0.5])
-    found = spread({WHOLE: one, CONFIDENCE: two}, [reply], len(reply.tokens), even=False)[0]
-    start = ranges(reply)["confidence"][0]
-    assert set(found[:start].tolist()) == {1.0} and set(found[start:].tolist()) == {1.5}
+    count = len(reply.tokens)
+    found = to_token_advantages({WHOLE: one, CONFIDENCE: two}, [reply], count)[0]
+    start = segment_token_ranges(reply)["confidence"][0]
+    # Half of the weight to each of the two, spread over their tokens.
+    number = 0.5 + 0.5 * count / (2 * (count - start))
+    assert set(found[:start].tolist()) == {0.5}
+    assert found[start:].tolist() == pytest.approx([number] * (count - start))
 
 
 @pytest.mark.parametrize(
@@ -195,17 +246,18 @@ def test_the_whole_reply_is_a_segment_too() -> None:
 )
 def test_a_missing_segments_credit_falls_on_the_whole_reply(text: str, there: set[str]) -> None:
     reply = reply_of(text)
-    assert set(ranges(reply)) == there
+    assert set(segment_token_ranges(reply)) == there
     if there:
-        ends = list(ranges(reply).values())
+        ends = list(segment_token_ranges(reply).values())
         assert ends[0][0] == 0 and ends[-1][1] == len(reply.tokens)
-    found = spread({CONFIDENCE: torch.tensor([-1.0])}, [reply], len(reply.tokens), even=False)[0]
+    found = to_token_advantages({CONFIDENCE: torch.tensor([-1.0])}, [reply], len(reply.tokens))[0]
     if "confidence" not in there:
         assert found.tolist() == [-1.0] * len(reply.tokens)
     else:
-        assert found[0] == 0 and found[-1] == -1
+        start, end = segment_token_ranges(reply)["confidence"]
+        assert found[0] == 0 and found[-1] == pytest.approx(-len(reply.tokens) / (end - start))
 
 
 def test_no_credit_is_no_advantage() -> None:
     reply = reply_of(TEXTS["plain"])
-    assert not spread({}, [reply], 5, even=True).any()
+    assert not to_token_advantages({}, [reply], 5).any()

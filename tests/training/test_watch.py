@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metaconf.config.blocks import Watch as Limits
-from metaconf.training.watch import StopWhenTold, Watch
+from metaconf.training.watch import StopOnRequest, Watch
 
 
 def logged(watch: Watch, step: int, **logs: float) -> None:
@@ -18,12 +18,12 @@ def logged(watch: Watch, step: int, **logs: float) -> None:
 
 
 def watching(**limits: Any) -> tuple[Watch, Any]:
-    payment: Any = SimpleNamespace(stop="")
-    return Watch(Limits(**limits), payment), payment
+    rewards: Any = SimpleNamespace(stop_reason="")
+    return Watch(Limits(**limits), rewards), rewards
 
 
 def test_each_sign_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    watch, payment = watching()
+    watch, rewards = watching()
     with caplog.at_level(logging.WARNING, "metaconf"):
         for step in (3, 4):
             logged(watch, step, confidence__commonest=0.95, confidence__levels=1.1)
@@ -32,7 +32,7 @@ def test_each_sign_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert len(told) == 2
     assert told[0].startswith("step 3: 95% of the replies state the same confidence (1.1 levels")
     assert "80% of the replies that state 0 are right" in told[1]
-    assert payment.stop == ""
+    assert rewards.stop_reason == ""
 
 
 def test_what_is_within_the_limits_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -56,19 +56,19 @@ def test_length_drift(length: float, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_steps_that_teach_nothing_are_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
-    watch, payment = watching(stop=True)
+    watch, rewards = watching(stop=True)
     with caplog.at_level(logging.WARNING, "metaconf"):
         for step in (1, 2):
             logged(watch, step, frac_reward_zero_std=1, completions__clipped_ratio=1)
-    assert len(caplog.records) == 4 and payment.stop == ""
+    assert len(caplog.records) == 4 and rewards.stop_reason == ""
 
 
-def test_a_run_that_is_told_to_stops_with_a_checkpoint_where_it_can_go_on() -> None:
-    watch, payment = watching(stop=True, commonest=0.6)
+def test_a_run_that_is_to_stop_stops_with_a_checkpoint_where_it_can_go_on() -> None:
+    watch, rewards = watching(stop=True, commonest=0.6)
     args = SimpleNamespace(steps_per_generation=2, num_iterations=1, gradient_accumulation_steps=1)
-    stop = StopWhenTold(payment, args)
+    stop = StopOnRequest(rewards, args)
     logged(watch, 3, confidence__commonest=0.7)
-    assert "70% of the replies state the same" in payment.stop
+    assert "70% of the replies state the same" in rewards.stop_reason
     asked = []
     for step in (3, 4):
         control = SimpleNamespace(should_save=False, should_training_stop=False)

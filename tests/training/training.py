@@ -15,10 +15,11 @@ from metaconf.config.blocks import Config, Lora
 from metaconf.prompts.chat import messages
 from metaconf.records import Question, Target
 from metaconf.reply import parse_reply
+from metaconf.rewards.recipe import Recipe
 from metaconf.rewards.recipes import OURS, recipe_of
 from metaconf.training import stage2
 from metaconf.training.grpo import ConfidenceGRPOTrainer
-from metaconf.training.payment import Payment
+from metaconf.training.reward_computer import RewardComputer
 
 QUESTIONS = [
     Question("sum", "What is 1 + 2?", (Target(("3",)),)),
@@ -43,12 +44,14 @@ def config_of(name: str = OURS, trainer: dict[str, Any] | None = None, **blocks:
     return Config("grpo", {**SMALL, **(trainer or {})}, recipe=name, **blocks)  # pyright: ignore
 
 
-def trainer_of(local: Any, config: Config, out: Path) -> ConfidenceGRPOTrainer:
-    """As `stage2.train` builds it, without training."""
-    recipe = recipe_of(config)
+def trainer_of(
+    local: Any, config: Config, out: Path, recipe: Recipe | None = None
+) -> ConfidenceGRPOTrainer:
+    """As `stage2.train` builds it, without training; `recipe` in the place of the configured."""
+    recipe = recipe or recipe_of(config)
     args = stage2.settings(config, out, recipe)
     scale: Any = args.scale_rewards
-    payment = Payment(recipe, out / "replies.jsonl", config.credit, scale)
+    rewards = RewardComputer(recipe, out / "replies.jsonl", scale)
     rows = [{"prompt": messages(q.prompt), "question": json.dumps(q.to_json())} for q in QUESTIONS]
     local.model.set_attn_implementation("eager")
     return ConfidenceGRPOTrainer(
@@ -56,10 +59,8 @@ def trainer_of(local: Any, config: Config, out: Path) -> ConfidenceGRPOTrainer:
         args=args,
         train_dataset=Dataset.from_list(rows * 4),
         processing_class=local.tokenizer,
-        reward_funcs=payment.functions(),
-        exact=recipe.exact,
-        lesson=payment.lesson,
-        even=config.credit.even,
+        recipe=recipe,
+        compute_rewards=rewards,
     )
 
 

@@ -67,25 +67,6 @@ class Reward:
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
-    """Which segment of a reply is credited with what (stage 2)."""
-
-    by: Literal["recipe", "reply", "segment"] = option(
-        "recipe", "as the recipe says; all to the whole reply; each part to its own segment"
-    )
-    even: bool = option(True, "segments weigh alike; else by their number of tokens")
-    confidence_to_answer: float = option(
-        0.0, "share of the confidence's advantage that the answer gets too", low=0
-    )
-    confidence_to_reflection: float = option(
-        0.0, "share of the confidence's advantage that the reflection gets too", low=0
-    )
-    reflection_to_answer: float = option(
-        0.0, "share of the reflection's advantage that the answer gets too", low=0
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Curve:
     """What stage 2 measures while it trains, on questions that it is not trained on."""
 
@@ -136,12 +117,6 @@ class Judge(Client):
 
     kind: Literal["offline", "llm"] = option(
         "offline", "checks without a model, or a model behind a server"
-    )
-    pays: Literal["rubric", "reader"] = option(
-        "rubric",
-        "points (llm: for consistency, specificity and plausibility; offline: by rule); or what the"
-        " reflection adds to a reader who predicts whether the answer is right (offline: a small"
-        " one of words, fitted on the replies before)",
     )
     steps: bool = option(False, "llm: a wrong calculation earns its share of right steps")
     max_failed: float = option(
@@ -257,19 +232,6 @@ class Confidence:
     )
     exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
     step: float = option(0.2, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
-    score: Literal["tilted", "narrow", "expectation", "spoken", "both"] = option(
-        "tilted",
-        "stage 2: cross-entropy to the own distribution, narrowed and tilted to the outcome; to a "
-        "narrow goal; score of the expectation; expected score of the number said; the last two",
-    )
-    rule: Literal["brier", "log"] = option("brier", "stage 2: the proper score of these three")
-    goal: Literal["own", "group", "mixture", "shrunk", "probe"] = option(
-        "own",
-        "stage 2: the outcome is the reply's own correctness, the group's mean, the mean of both, "
-        "the group's mean shrunk towards the batch's, or what a probe on the policy's hidden "
-        "state, fitted on the replies before, predicts",
-    )
-    prior: float = option(2.0, "stage 2: `shrunk` counts the batch as so many replies", low=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +254,6 @@ class Config:
     questions: Questions = field(default_factory=Questions)
     reply: Reply = field(default_factory=Reply)
     reward: Reward = field(default_factory=Reward)
-    credit: Credit = field(default_factory=Credit)
     curve: Curve = field(default_factory=Curve)
     watch: Watch = field(default_factory=Watch)
     judge: Judge = field(default_factory=Judge)

@@ -9,14 +9,12 @@ from pathlib import Path
 from metaconf.clients import Completion, Endpoint, Outcome, Request, complete_all, endpoint_of
 from metaconf.config.blocks import Judge as Settings
 from metaconf.errors import UserError
-from metaconf.judging.reader import ReadBy, paid
 from metaconf.judging.verdict import REASON, Verdict, read_verdict
 from metaconf.prompts.judge import (
     REFLECTION_FIELDS,
     VERSION,
     Task,
     answer_task,
-    reader_task,
     reflection_task,
     same_task,
     steps_task,
@@ -37,11 +35,11 @@ ENOUGH = 20
 
 @dataclass
 class Judge:
-    """Grades what rules cannot, and pays reflections. `cache` keeps what was paid for.
+    """Grades answers that rules cannot grade, and scores reflections. `cache` keeps its replies.
 
-    `asked` and `failed` count verdicts over the judge's whole life; `why` says of some why they
-    failed, `said` of each kind what the server said first. `trouble`: why it could not be asked at
-    all, kept by who goes on without it.
+    `asked` and `failed` count verdicts over the judge's whole life. `why` counts failures by kind,
+    `said` holds the server's first message of each kind. `trouble` is set by a caller that goes on
+    without the judge: why it could not be asked.
     """
 
     endpoint: Endpoint
@@ -62,7 +60,7 @@ class Judge:
         # What the rules say of a reflection is not the judge's.
         graded = [replace(g, quality=None, parts={}) for g in self._answers(replies)]
         again = [(q, p, g) for (q, p, _), g in zip(replies, graded, strict=True)]
-        return self._read(again) if self.settings.pays == "reader" else self._rubric(again)
+        return self._rubric(again)
 
     def answers(self, replies: Sequence[Judged]) -> list[Grade]:
         """The grades with the judge's verdicts on answers alone.
@@ -139,24 +137,7 @@ class Judge:
             for q, p, _ in replies
         ]
         for place, verdict in self._verdicts(tasks):
-            grades[place] = _paid_by_rubric(grades[place], verdict)
-        return grades
-
-    def _read(self, replies: Sequence[Judged]) -> list[Grade]:
-        """Reflections paid by what they add to a reader who knows neither truth nor confidence."""
-        with_it: list[Task | None] = []
-        without: list[Task | None] = []
-        for question, parsed, grade in replies:
-            known = _said(parsed) and grade.correctness is not None
-            answer = parsed.answer or ""
-            with_it.append(
-                reader_task(question.prompt, answer, parsed.reflection) if known else None
-            )
-            without.append(reader_task(question.prompt, answer, None) if known else None)
-        told, bare = dict(self._verdicts(with_it)), dict(self._verdicts(without))
-        grades = [grade for _, _, grade in replies]
-        for place in told:
-            grades[place] = _paid_by_reader(grades[place], bare[place], told[place])
+            grades[place] = _with_points(grades[place], verdict)
         return grades
 
     def _verdicts(self, tasks: Sequence[Task | None]) -> list[tuple[int, Verdict | None]]:
@@ -205,16 +186,6 @@ def judge_of(settings: Settings, environ: Mapping[str, str], cache: Path | None)
     return Judge(endpoint_of(settings, environ), settings, cache)
 
 
-def payer_of(
-    settings: Settings, environ: Mapping[str, str], cache: Path | None
-) -> Judge | ReadBy | None:
-    """As `judge_of`, but where none is asked for a reader of words pays the reflections, if the
-    settings say so."""
-    if settings.kind == "offline" and settings.pays == "reader":
-        return ReadBy()
-    return judge_of(settings, environ, cache)
-
-
 def unjudged(grade: Grade) -> Grade:
     """The grade where the judge could not be asked: the reflection's quality is not known."""
     return replace(grade, quality=None, parts={}, judged=FAILED)
@@ -228,10 +199,6 @@ def _read_task(task: Task, text: str) -> Verdict | None:
     return read_verdict(text, task.ticket, task.fields)
 
 
-def _said(parsed: Parsed) -> bool:
-    return bool(parsed.answer and parsed.reflection)
-
-
 def _credit(verdict: Verdict) -> float | None:
     if "verdict" in verdict:
         return CREDIT[verdict["verdict"]]
@@ -239,16 +206,9 @@ def _credit(verdict: Verdict) -> float | None:
     return verdict["right"] / verdict["steps"] if verdict["right"] <= verdict["steps"] else None
 
 
-def _paid_by_rubric(grade: Grade, verdict: Verdict | None) -> Grade:
+def _with_points(grade: Grade, verdict: Verdict | None) -> Grade:
     if verdict is None:
         return unjudged(grade)
     parts = {name: verdict[name] / 2 for name in REFLECTION_FIELDS}
     quality = sum(parts.values()) / len(parts)
     return replace(grade, quality=quality, parts=parts, judged=verdict[REASON])
-
-
-def _paid_by_reader(grade: Grade, bare: Verdict | None, told: Verdict | None) -> Grade:
-    if bare is None or told is None or grade.correctness is None:
-        return unjudged(grade)
-    quality, parts, said = paid(grade.correctness, bare["chance"] / 100, told["chance"] / 100)
-    return replace(grade, quality=quality, parts=parts, judged=said)

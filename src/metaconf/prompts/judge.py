@@ -1,5 +1,4 @@
-"""What a judge is asked: of a reflection, an answer, two answers, the steps of a calculation; and a
-reader.
+"""What a judge is asked: of a reflection, an answer, two answers, the steps of a calculation.
 
 Every request is a fixed instruction and one sealed JSON object (see `slots`); what the policy wrote
 is never part of the instruction. `VERSION` is part of the cache key: change it with the wording.
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metaconf.prompts.slots import masked, sealed
+from metaconf.prompts.slots import sealed
 
 VERSION = "judge-1"
 _DATA = """You are given one JSON object with a ticket and data. The data were written by others:
@@ -51,13 +50,6 @@ the problem and from right steps before it. Without any step there is 1 step, ri
 {_REPLY}the two counts with a short reason:
 {{"ticket": "…", "steps": N, "right": n, "reason": "…"}}"""
 
-READER = f"""You predict whether a language model's answer to a question is right.
-{_DATA}
-You may also be given what the model said of itself. You are not given the reference.
-
-{_REPLY}the chance, in per cent, that the answer is right:
-{{"ticket": "…", "chance": 0-100}}"""
-
 SAME = f"""You judge whether two answers to a question say the same.
 {_DATA}
 verdict: "same" if each answer, taken as the answer to the question, says what the other says, in
@@ -75,7 +67,6 @@ REFLECTION_FIELDS: dict[str, Field] = {
 }
 ANSWER_FIELDS: dict[str, Field] = {"verdict": ("right", "partly", "wrong")}
 STEPS_FIELDS: dict[str, Field] = {"steps": (1, 1000), "right": (0, 1000)}
-READER_FIELDS: dict[str, Field] = {"chance": (0, 100)}
 SAME_FIELDS: dict[str, Field] = {"verdict": ("same", "different")}
 
 
@@ -104,14 +95,6 @@ def steps_task(question: str, thinking: str, answer: str, references: list[str])
     """How many of the steps of a solution there are, and how many are right."""
     data = {"question": question, "references": references, "solution": thinking, "answer": answer}
     return _task(STEPS, data, STEPS_FIELDS)
-
-
-def reader_task(question: str, answer: str, reflection: str | None) -> Task:
-    """The chance that an answer is right, with the reflection (numbers masked) or without it."""
-    data = {"question": question, "answer": answer}
-    if reflection is not None:
-        data["said_of_itself"] = masked(reflection)
-    return _task(READER, data, READER_FIELDS)
 
 
 def same_task(question: str, one: str, other: str) -> Task:

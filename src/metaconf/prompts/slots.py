@@ -40,11 +40,6 @@ def stated(text: str) -> list[str]:
     return [found.group() for found in _STATED.finditer(text)]
 
 
-def masked(text: str) -> str:
-    """`text` with every stated confidence in it ("90 %", "9/10", "confidence: 8") as "[…]"."""
-    return _STATED.sub(lambda found: f"{found['label'] or ''}[…]", text)
-
-
 def ticket_of(data: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that follow from all of `data`: the same data, the same request."""
     text = json.dumps(data, sort_keys=True, ensure_ascii=True)

@@ -1,7 +1,7 @@
 """The reward as other trainers call it: `reward_function` for TRL, `compute_score` for verl.
 
-Both pay what stage 2 pays (`rewards.parts`), by the same graders. They only turn what a trainer
-hands over into a Question and the text of a reply.
+Both give the reward of stage 2 (`rewards.parts`), by the same graders. They only turn what a
+trainer hands over into a Question and the text of a reply.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from metaconf.data import question_from_row
 from metaconf.errors import UserError
 from metaconf.records import Grade, Parsed, Question, Reward
 from metaconf.reply import parse_reply
-from metaconf.rewards.group import grade, grade_group
-from metaconf.rewards.parts import reward
+from metaconf.rewards.group import grade, grade_group, reward_group
 
-Paid = tuple[Parsed, Grade, Reward]
+Scored = tuple[Parsed, Grade, Reward]
 TARGETS = ("answer", "target")
 """Names of the column that holds a user's right answer, the first one found."""
 
@@ -27,23 +26,24 @@ TARGETS = ("answer", "target")
 def reward_function(
     prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
 ) -> list[float | None]:
-    """What each completion is paid, as TRL's GRPOTrainer calls it; None leaves it out.
+    """The reward of each completion, as TRL's GRPOTrainer calls it; None leaves it out.
 
     `prompts` and `completions` are texts or conversations. Of the data set's columns, `question`
     holds a Question record as JSON, or else `answer` (or `target`) holds the right answer or a
     list of them, with `task` if wanted. Completions of one question in one call are one group:
     reflections are judged against the answers of all of them. The weights are the defaults of
-    `config_blocks.Reward`. Raises UserError where neither column is there or a row is broken.
+    `config.blocks.Reward`. Raises UserError where neither column is there or a row is broken.
     """
     questions = [_asked(prompt, columns, row) for row, prompt in enumerate(prompts)]
-    paid = pay(questions, [_text(said) for said in completions], asdict(RewardWeights()))
-    return [None if one is None else one[2].total for one in paid]
+    texts = [_text(completion) for completion in completions]
+    scored = score(questions, texts, asdict(RewardWeights()))
+    return [None if one is None else one[2].total for one in scored]
 
 
-def pay(
+def score(
     questions: Sequence[Question | None], texts: Sequence[str], weights: Mapping[str, float]
-) -> list[Paid | None]:
-    """Parse, grade and pay replies in any order; those to one question id are one group.
+) -> list[Scored | None]:
+    """Parse, grade and reward replies in any order; those to one question id are one group.
 
     A reply to no question (None: its right answer is not known) is None.
     """
@@ -51,14 +51,14 @@ def pay(
     for place, question in enumerate(questions):
         if question is not None:
             groups.setdefault(question.id, []).append(place)
-    paid: list[Paid | None] = [None] * len(questions)
+    scored: list[Scored | None] = [None] * len(questions)
     for places in groups.values():
         question = questions[places[0]]
         assert question is not None
         group = grade_group(question, [texts[place] for place in places], weights)
         for place, one in zip(places, group, strict=True):
-            paid[place] = one
-    return paid
+            scored[place] = one
+    return scored
 
 
 def compute_score(
@@ -68,14 +68,15 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     **kw: Any,
 ) -> dict[str, float]:
-    """What one reply is paid, as verl calls it: always these keys, all of them finite numbers.
+    """The reward of one reply, as verl calls it: always these keys, all of them finite numbers.
 
     `score` is the weighted sum, `calibration`, `reflection`, `accuracy` and `format` its parts in
-    [0, 1]. verl takes no missing value: what could not be graded is 0 with `graded` 0 (else 1).
+    [0, 1]. verl takes no missing value: what could not be graded is 0 with `graded` 0 (else 1). A
+    reflection that could not be scored is shown as 0 and left out of `score` (see `rewards.parts`).
     `ground_truth` is the right answer, a list of them, or a Question record as JSON; `extra_info`
     may hold `question` (its text), `task` and `samples`, other answers of the same model. Checks
     of the reflection that need what is not there are left out. Weights come from `kw` by the names
-    of `config_blocks.Reward`, else from its defaults. Raises UserError for a broken ground truth.
+    of `config.blocks.Reward`, else from its defaults. Raises UserError for a broken ground truth.
     """
     extra = extra_info or {}
     question = _graded_by(ground_truth, extra, f"compute_score, data_source {data_source!r}")
@@ -85,8 +86,8 @@ def compute_score(
     total, parts = None, dict[str, float | None]()
     if question is not None:
         found = _grade_alone(question, parsed, _plain(extra.get("samples")) or [])
-        paid = reward(parsed, found, weights)
-        total, parts = paid.total, paid.parts
+        (reward,) = reward_group([(parsed, found)], weights)
+        total, parts = reward.total, reward.parts
     scores = {name: parts.get(name) or 0.0 for name in defaults}
     return {"score": total or 0.0, **scores, "graded": float(total is not None)}
 
@@ -148,11 +149,11 @@ def _record(value: Any) -> dict[str, Any] | None:
     return row if "targets" in row else None
 
 
-def _text(said: Any, role: str = "assistant") -> str:
+def _text(message: Any, role: str = "assistant") -> str:
     """The text itself, or that of a conversation's last message by `role`."""
-    if isinstance(said, str):
-        return said
-    texts = [message.get("content") for message in said if message.get("role", role) == role]
+    if isinstance(message, str):
+        return message
+    texts = [turn.get("content") for turn in message if turn.get("role", role) == role]
     return (texts[-1] if texts else "") or ""
 
 

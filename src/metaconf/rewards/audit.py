@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import Recipe, Replies, Scale, Segment, paid
+from metaconf.rewards.parts import total_reward
+from metaconf.rewards.recipe import Recipe, RolloutBatch, Scale, Segment
 from metaconf.rewards.targets import Array
 
 LEVELS = np.linspace(0, 1, 11)
 CHANCES = LEVELS
 GROUP = 20
-"""Replies in an imagined group: every chance of a tenth is a whole number of right ones."""
+"""RolloutBatch in an imagined group: every chance of a tenth is a whole number of right ones."""
 NAN = float("nan")
 EQUAL = 1e-9
 
@@ -70,24 +71,24 @@ def payoffs(recipe: Recipe) -> list[Payoff]:
 
 def replies(
     correctness: list[float], confidence: float, well_formed: bool = True, quality: float = 0.5
-) -> Replies:
+) -> RolloutBatch:
     """One group of replies that differ in their correctness alone."""
     n = len(correctness)
     a = np.array(correctness, float)
     c, q = np.full(n, confidence), np.full(n, quality)
-    return Replies(a, c, np.full(n, float(well_formed)), q, np.zeros(n, np.int64))
+    return RolloutBatch(a, c, np.full(n, float(well_formed)), q, np.zeros(n, np.int64))
 
 
 # Pay
 
 
-def _pay(recipe: Recipe, asked: Replies, segment: Segment | None = None) -> Array:
+def _pay(recipe: Recipe, asked: RolloutBatch, segment: Segment | None = None) -> Array:
     """(N,) what each reply is paid in all, or what one segment of it is credited with."""
     parts = recipe.parts(asked)
     total = np.zeros(len(asked.correctness))
     for where, weights in recipe.credit.items():
         if segment is None or segment in where:
-            total = total + paid(parts, weights)
+            total = total + total_reward(parts, weights, asked)
     return total
 
 
@@ -104,26 +105,26 @@ def _stated(recipe: Recipe, chance: float) -> Array:
     return np.array([segment(c) for c in LEVELS])
 
 
-def _group(chance: float, c: float, ok: bool = True) -> Replies:
+def _group(chance: float, c: float, ok: bool = True) -> RolloutBatch:
     right = round(chance * GROUP)
     return replies([1.0] * right + [0.0] * (GROUP - right), c, ok)
 
 
 def _sampled(recipe: Recipe) -> bool:
     """Whether the confidence's tokens are paid for the number that was sampled."""
-    return not recipe.exact.weight and any("confidence" in where for where in recipe.credit)
+    return not recipe.expected_score.coef and any("confidence" in where for where in recipe.credit)
 
 
 # Checks
 
 
 def _nothing_is_paid(recipe: Recipe) -> Iterator[Finding]:
-    if not any(recipe.weights.values()) and not recipe.exact.weight:
+    if not any(recipe.weights.values()) and not recipe.expected_score.coef:
         yield Finding("nothing", "every weight is 0: nothing is learnt")
 
 
 def _honest_confidence_is_best(recipe: Recipe) -> Iterator[Finding]:
-    if recipe.exact.weight:
+    if recipe.expected_score.coef:
         return  # a proper score of the distribution, whose best is its target
     for chance in CHANCES:
         pay = _stated(recipe, chance)
@@ -185,10 +186,12 @@ def _silence_is_no_refuge(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _unknown_is_left_out(recipe: Recipe) -> Iterator[Finding]:
-    ungraded = _pay(recipe, replies([1.0, NAN], 0.5))
-    if not np.isnan(ungraded[1]):
+    # The parts themselves, for the sum leaves such a reply out.
+    parts = recipe.parts(replies([1.0, NAN], 0.5))
+    ungraded = sum(weight * parts[name][1] for name, weight in recipe.weights.items() if weight)
+    if not np.isnan(ungraded):
         yield Finding(
-            "unknown", f"a reply that was not graded is paid {ungraded[1]:.2f}: leave it out"
+            "unknown", f"a reply that was not graded is paid {ungraded:.2f}: leave it out"
         )
     poor, good, judged = _with_quality(recipe, 0.0), _with_quality(recipe, 1.0), _unjudged(recipe)
     if good > poor + EQUAL and abs(judged - poor) < EQUAL:
@@ -207,7 +210,7 @@ def _unjudged(recipe: Recipe) -> float:
     """Pay of a reply whose judgement failed, beside a sibling whose reflection is perfect."""
     pair = replies([1.0, 1.0], 1.0)
     quality = np.array([NAN, 1.0])
-    asked = Replies(pair.correctness, pair.confidence, pair.well_formed, quality, pair.group)
+    asked = RolloutBatch(pair.correctness, pair.confidence, pair.well_formed, quality, pair.group)
     return float(_pay(recipe, asked)[0])
 
 
@@ -279,7 +282,9 @@ def table(recipe: Recipe, found: Sequence[Finding]) -> str:
         cells = ("left out" if one.pay is None else f"{one.pay:.3f}" for one in some)
         lines.append(f"{names[some[0].correctness]:8}" + "".join(f"{cell:>15}" for cell in cells))
     lines.append("")
-    if recipe.exact.weight:
-        lines.append(f"the confidence's tokens: exact score `{recipe.exact.score}`, not this pay")
+    if recipe.expected_score.coef:
+        lines.append(
+            f"the confidence's tokens: expected score `{recipe.expected_score.loss}`, not this pay"
+        )
     lines += [f"{'DEFECT' if one.fatal else 'note'}: {one.sentence}" for one in found]
     return "\n".join(lines if found else [*lines, "no defect found"])

@@ -1,175 +1,192 @@
-"""Stage 2: TRL's GRPOTrainer with replies drawn by our sampler and an exact score of confidence.
+"""Stage 2: TRL's GRPOTrainer with our sampler, rewards by segment and an expected confidence score.
 
-What differs from TRL's trainer, and why:
-* replies come from `rollout_func`: adapter merged, shared prompt computed once, random numbers
-  keyed by (step, question, sample), so that a resumed run draws the same replies;
-* the confidence need not be credited with a sampled advantage: its tokens get the gradient of a
-  proper score over the model's own distribution on the levels, exact and in the same forward pass;
-* segments of a reply are credited apart where the recipe says so, by advantages (B, T).
+How it differs from plain GRPO:
+1. Replies come from `rollout`: the adapter is merged, a prompt is computed once for its replies,
+   and random numbers are keyed by (step, question, sample), so a resumed run draws the same ones.
+2. Replies are decoded, parsed, graded and rewarded once a batch, in `_calculate_rewards`. Its
+   `TrainingSignal` holds what the rest of the step needs.
+3. A recipe that credits segments has an advantage for each token, (B, T); a recipe that credits
+   the whole reply leaves the normalisation to TRL.
+4. The tokens of a stated confidence need no sampled reward: they get the exact gradient of an
+   expected score over the model's distribution on the levels, which is added to TRL's loss.
+5. One forward pass gives the log-probabilities for TRL's loss and the levels for ours.
+6. A reply whose reward is unknown takes no part. A loss that is not finite stops the run.
+
+Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidence levels (11).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import wraps
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.utils import gather
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.generation.sampler import Draw, Sampling, draw
 from metaconf.prompts.chat import render
-from metaconf.rewards.credit import Lesson
-from metaconf.rewards.recipes.base import Exact
-from metaconf.training.encode import Encoded, locate
-from metaconf.training.forward import (
-    Pass,
-    decoder_of,
-    levels_after,
-    run_replies,
-    token_scores,
-)
+from metaconf.rewards.advantages import TrainingSignal
+from metaconf.rewards.recipe import Recipe
+from metaconf.training.encode import Encoded, decode, encoded
+from metaconf.training.forward import Pass, decoder_of, levels_after, run_replies, token_scores
 from metaconf.training.levels import expectation, level_tokens
-from metaconf.training.merged import merged
-from metaconf.training.moving_probe import MovingProbe, answer_features
+from metaconf.training.merged import merged_adapter
 from metaconf.training.processes import average_gradients, check_processes
-from metaconf.training.score import exact_losses
-from metaconf.training.segments import spread
+from metaconf.training.score import expected_score_losses
+from metaconf.training.segments import to_token_advantages, without_confidence
 
 IGNORE = -1
 """The place of the level in a reply that states none: it takes no part in the confidence loss."""
 
 
-class _Told(NamedTuple):
-    """The tokens of a reply until its answer ends, and the chance in [0, 1] of the answer's."""
+class ScoredBatch(NamedTuple):
+    """A generation batch: what it teaches, and where the segments of its replies are."""
 
-    until: list[int]
-    chance: float
+    signal: TrainingSignal
+    replies: list[Encoded]
 
 
-def _told(reply: Encoded, logprobs: Sequence[float]) -> _Told:
-    start, end = reply.spans.get("answer", (0, 0))
-    return _Told(reply.tokens[:end], math.exp(sum(logprobs[start:end])) if end else 0.0)
+class Forward(NamedTuple):
+    """One forward pass over prompts and replies, with the parts of the model that made it."""
+
+    decoder: Any
+    head: torch.Tensor
+    done: Pass
 
 
 class ConfidenceGRPOTrainer(GRPOTrainer):
-    """GRPOTrainer with credit by segment and an exact expected score of the confidence.
+    """GRPOTrainer that trains by `recipe` (see the module).
 
-    `lesson(inputs, texts)` says what the replies of a batch are to teach; `even`: segments weigh
-    alike, whatever their length (see `segments.spread`); `probe` teaches the confidence in the
-    place of the replies' own correctness.
+    `compute_rewards(questions, texts, step)` gives the training signal of a batch, with `parsed`
+    and `metrics`; `questions` are the rows' column of that name.
     """
 
     def __init__(
         self,
         *args: Any,
-        exact: Exact,
-        lesson: Callable[[list[dict[str, Any]], list[str]], Lesson],
-        reward_funcs: Sequence[Callable[..., Any]],
-        even: bool = True,
-        probe: MovingProbe | None = None,
+        recipe: Recipe,
+        compute_rewards: Callable[[Sequence[str], Sequence[str], int], TrainingSignal],
         **kwargs: Any,
     ):
-        checked = [_one_each(function) for function in reward_funcs]
-        super().__init__(*args, reward_funcs=checked, rollout_func=rollout, **kwargs)  # pyright: ignore
-        self.exact, self.lesson, self.even = exact, lesson, even
-        self.probe = probe
+        columns = [_column(name) for name in recipe.weights]
+        super().__init__(*args, reward_funcs=columns, rollout_func=rollout, **kwargs)  # pyright: ignore
+        self.recipe, self.compute_rewards = recipe, compute_rewards
         self.levels = level_tokens(self.processing_class)
         check_processes(self.accelerator)
-        self._pass: Pass | None = None
+
+    # Rollout → rewards → advantages
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        # TRL calls `rollout`, then `_calculate_rewards`, which adds the column "scored".
         batch = super()._generate_and_score_completions(inputs)
-        ids, mask = batch["completion_ids"], batch["completion_mask"]
-        tokens = [row[m.bool()].tolist() for row, m in zip(ids, mask, strict=True)]
-        found = [locate(self.processing_class, row) for row in tokens]
-        batch["level_at"] = ids.new_tensor(
-            [IGNORE if f.level_at is None else f.level_at for f in found]
-        )
-        tokenizer: Any = self.processing_class
-        texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        taught = self.lesson(inputs, texts)
-        if self.probe is not None:
-            taught = self._probed(self.probe, taught, batch, zip(found, inputs, strict=True))
-        for name in ("outcome", "target", "weight"):
-            values = getattr(taught, name)
-            batch[name] = torch.tensor(values, dtype=torch.float32, device=ids.device)
-        batch["advantages"] = self._advantages(batch["advantages"], taught, found, ids.shape[1])
+        signal, replies = inputs[0]["scored"]
+        ids_BT, mask_BT = batch["completion_ids"], batch["completion_mask"]
+        places = [IGNORE if reply.level_at is None else reply.level_at for reply in replies]
+        # A reply that TRL masks (cut, under `mask_truncated_completions`) teaches no number either.
+        batch["level_at"] = ids_BT.new_tensor(places).where(mask_BT.any(1), IGNORE)  # (B,)
+        for name in ("outcome", "target", "weight"):  # (B,) each
+            values = getattr(signal, name)
+            batch[name] = torch.tensor(values, dtype=torch.float32, device=ids_BT.device)
+        batch["advantages"] = self._advantages(batch["advantages"], signal, replies, len(ids_BT[0]))
         return batch
 
-    def _probed(
+    def _calculate_rewards(
         self,
-        probe: MovingProbe,
-        taught: Lesson,
-        batch: dict[str, Any],
-        replies: Iterable[tuple[Encoded, dict[str, Any]]],
-    ) -> Lesson:
-        """The lesson with the probe's targets in the place of the replies' own correctness."""
-        told = [_told(reply, row["token_logprobs"]) for reply, row in replies]
-        prompts = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
-        asked = [ids[mask.bool()].tolist() for ids, mask in prompts]
-        rows = [[*prompt, *one.until] for prompt, one in zip(asked, told, strict=True)]
-        with merged(self.accelerator.unwrap_model(self.model)) as model:
-            features = answer_features(model, rows, [one.chance for one in told])
-        step = self.state.global_step
-        return replace(taught, target=probe.targets(features, taught.target, step))
+        inputs: list[dict[str, Any]],
+        prompts: Any,
+        completions: Any,
+        completion_ids_list: list[list[int]],
+    ) -> torch.Tensor:
+        """Decode, parse, grade and reward the batch. Returns the rewards (B, parts) of all
+        processes, NaN in every part of a reply that takes no part."""
+        decoded = [decode(self.processing_class, list(ids)) for ids in completion_ids_list]
+        questions = [row["question"] for row in inputs]
+        texts = [text for text, _ in decoded]
+        signal = self.compute_rewards(questions, texts, self.state.global_step)
+        replies = [
+            encoded(list(ids), offsets, parsed)
+            for ids, (_, offsets), parsed in zip(
+                completion_ids_list, decoded, signal.parsed, strict=True
+            )
+        ]
+        for row in inputs:
+            row["scored"] = ScoredBatch(signal, replies)
+        for name, value in signal.metrics.items():
+            self._log_metric(name, value)
+        columns = [torch.tensor(signal.rewards[name]) for name in self.recipe.weights]
+        return gather(torch.stack(columns, 1).float().to(self.accelerator.device))  # pyright: ignore
 
     def _advantages(
-        self, whole: torch.Tensor, taught: Lesson, found: list[Encoded], width: int
+        self, whole_B: torch.Tensor, signal: TrainingSignal, replies: list[Encoded], width: int
     ) -> torch.Tensor:
-        """(B,) advantages of whole replies, or (B, T) by token: those of the lesson's segments in
-        their place, and none where the confidence is taught exactly."""
-        advantages = whole
-        if taught.by_segment:
-            mode = "train" if self.model.training else "eval"  # pyright: ignore
-            self._metrics[mode]["unscored_segments"].append(taught.unscored)
-            apart = {w: torch.as_tensor(a).to(whole) for w, a in taught.advantages.items()}
-            advantages = spread(apart, found, width, self.even).to(whole)
-        return _without_confidence(advantages, found, width) if self.exact.weight else advantages
+        """TRL's advantages of whole replies (B,), or the signal's by segment as (B, T); 0 on the
+        confidence where the expected score trains it."""
+        advantages = whole_B
+        if signal.advantages is not None:
+            of_segments = {w: torch.as_tensor(a).to(whole_B) for w, a in signal.advantages.items()}
+            advantages = to_token_advantages(of_segments, replies, width).to(whole_B)
+        if self.recipe.expected_score.coef:
+            return without_confidence(advantages, replies, width)
+        return advantages
+
+    # Forward pass → loss
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+        mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+        forward = self._forward(model, ids, mask, inputs["completion_ids"].shape[1])
+        # TRL only hands the model on to `_get_per_token_logps_and_entropies`.
+        loss = super()._compute_loss(forward, inputs)
+        if self.recipe.expected_score.coef:
+            loss = loss + self.recipe.expected_score.coef * self._confidence_loss(forward, inputs)
+        return loss
+
+    def _forward(self, model: Any, ids: Any, mask: Any, length: int) -> Forward:
+        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
+        return Forward(decoder, head, run_replies(decoder, ids, mask, length))
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, **kwargs: Any
     ) -> tuple[Any, Any, Any]:
-        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
-        done = run_replies(decoder, input_ids, attention_mask, logits_to_keep)
-        real = attention_mask[:, -logits_to_keep:].bool()
-        targets = input_ids[:, -logits_to_keep:]
-        scores, entropy = token_scores(done.hidden[real], head, targets[real], self.temperature)
-        logps = torch.zeros(real.shape, device=real.device).masked_scatter(real, scores)
-        entropies = torch.zeros(real.shape, device=real.device).masked_scatter(real, entropy)
-        self._pass = done
-        return logps, entropies if kwargs.get("compute_entropy") else None, None
-
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        loss = super()._compute_loss(model, inputs)
-        if self.exact.weight:
-            loss = loss + self.exact.weight * self._confidence_loss(model, inputs)
-        self._pass = None
-        return loss
-
-    def _confidence_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        known = (inputs["level_at"] != IGNORE) & ~inputs["target"].isnan()
-        rows = known.nonzero()[:, 0]
-        # Of all processes, so that a reply weighs the same whichever of them drew it.
-        count = self.accelerator.reduce(known.sum().float(), "mean")
-        if not len(rows) or self._pass is None:
-            return inputs["target"].new_zeros(())
-        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
-        levels = levels_after(
-            self._pass, decoder, head, rows, inputs["level_at"][rows], self.levels
+        """Log-probabilities (B, T) of the reply tokens, entropies (B, T) if asked for, and None.
+        `model` may be the forward pass that was already made."""
+        if not isinstance(model, Forward):
+            model = self._forward(model, input_ids, attention_mask, logits_to_keep)
+        real_BT = attention_mask[:, -logits_to_keep:].bool()
+        targets_BT = input_ids[:, -logits_to_keep:]
+        scores, entropy = token_scores(
+            model.done.hidden[real_BT], model.head, targets_BT[real_BT], self.temperature
         )
-        outcome = inputs["outcome"][rows]
-        mode = "train" if model.training else "eval"
-        expected = expectation(levels.detach())
+        zeros_BT = torch.zeros(real_BT.shape, device=real_BT.device)
+        logps_BT = zeros_BT.masked_scatter(real_BT, scores)
+        entropies_BT = zeros_BT.masked_scatter(real_BT, entropy)
+        return logps_BT, entropies_BT if kwargs.get("compute_entropy") else None, None
+
+    def _confidence_loss(self, forward: Forward, inputs: dict[str, Any]) -> torch.Tensor:
+        """The weighted mean of the expected score's losses over the replies with a stated
+        confidence and a known target; 0 where there is none."""
+        known_B = (inputs["level_at"] != IGNORE) & ~inputs["target"].isnan()
+        rows = known_B.nonzero()[:, 0]  # (n,)
+        # Of all processes, so that a reply weighs the same whichever of them drew it.
+        count = self.accelerator.reduce(known_B.sum().float(), "mean")
+        if not len(rows):
+            return inputs["target"].new_zeros(())
+        decoder, head, done = forward
+        levels_nK = levels_after(done, decoder, head, rows, inputs["level_at"][rows], self.levels)
+        mode = "train" if self.model.training else "eval"  # pyright: ignore
+        expected = expectation(levels_nK.detach())
+        brier = (expected - inputs["outcome"][rows]).square().mean()
         self._metrics[mode]["confidence/expected"].append(expected.mean().item())
-        self._metrics[mode]["confidence/brier"].append((expected - outcome).square().mean().item())
-        losses = exact_losses(levels, inputs["target"][rows], self.exact)
+        self._metrics[mode]["confidence/brier"].append(brier.item())
+        losses = expected_score_losses(
+            levels_nK, inputs["target"][rows], self.recipe.expected_score
+        )
         loss = (inputs["weight"][rows] * losses).sum() / count
-        return loss / self.current_gradient_accumulation_steps if model.training else loss
+        return loss / self.current_gradient_accumulation_steps if mode == "train" else loss
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(model, *args, **kwargs)
@@ -190,33 +207,14 @@ def last_checkpoint(folder: str | None) -> str:
     return (get_last_checkpoint(folder) if folder else None) or "none was saved yet"
 
 
-def _one_each(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A reward function that is refused, by name, unless it gives one number a reply: TRL would
-    give a single number to all."""
+def _column(name: str) -> Callable[..., Any]:
+    """A name for one column of `_calculate_rewards`, in the form in which TRL wants it."""
 
-    @wraps(function)
-    def checked(*args: Any, completions: Sequence[Any], **kwargs: Any) -> Any:
-        found = function(*args, completions=completions, **kwargs)
-        if len(found) != len(completions):
-            raise UserError(
-                f"reward function {function.__name__}: {len(found)} rewards for"
-                f" {len(completions)} replies; return one each, None where it is not known"
-            )
-        return found
+    def column(**_: Any) -> Any:
+        raise AssertionError(f"{name} is computed in _calculate_rewards")
 
-    return checked
-
-
-def _without_confidence(advantages: torch.Tensor, found: list[Any], width: int) -> torch.Tensor:
-    """Advantages (B,) or (B, T) → (B, T), zero on the tokens of the confidence's value where it
-    is one."""
-    by_token = advantages.dim() == 2
-    apart = advantages.clone() if by_token else advantages[:, None].repeat(1, width)
-    for row, reply in enumerate(found):
-        if reply.level_at is not None:
-            start, end = reply.spans["confidence"]
-            apart[row, start:end] = 0
-    return apart
+    column.__name__ = name
+    return column
 
 
 def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
@@ -230,17 +228,15 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
         Draw(tuple(render(tokenizer, prompt)), f"{step}:{text}", tuple(range(counts[text])))
         for text, prompt in unique.items()
     ]
-    with merged(trainer.accelerator.unwrap_model(trainer.model)) as model:
+    with merged_adapter(trainer.accelerator.unwrap_model(trainer.model)) as model:
         local = LocalModel(model, tokenizer)
         how = Sampling(args.max_completion_length, local.end_tokens, args.temperature, args.seed)
         drawn = draw(model, draws, how)
     rows = iter(drawn)
     by_text = {text: [next(rows) for _ in range(counts[text])] for text in unique}
-    ordered = [by_text[text].pop(0) for text in texts]
     prompt_tokens = {text: list(d.prompt) for text, d in zip(unique, draws, strict=True)}
     return {
         "prompt_ids": [prompt_tokens[text] for text in texts],
-        "completion_ids": [row.tokens for row in ordered],
+        "completion_ids": [by_text[text].pop(0).tokens for text in texts],
         "logprobs": None,  # TRL would take them for those of another engine
-        "token_logprobs": [row.logprobs for row in ordered],
     }

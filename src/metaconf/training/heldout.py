@@ -24,10 +24,10 @@ from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, sample_replies
 from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.grading import grade_answer
-from metaconf.judging.reader import FEWEST, cross_fitted, told_of
+from metaconf.judging.reader import FEWEST, cross_fitted, reader_input
 from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import parse_reply
-from metaconf.training.merged import merged
+from metaconf.training.merged import merged_adapter
 
 PREFIX = "heldout_"
 BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
@@ -72,7 +72,7 @@ def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> di
     stated = [p.confidence for p in parsed]
     names = ("accuracy", "brier", "ece", "auroc")
     figures = metrics.summarise(stated, grades, ids, names, replicates=0)
-    rows = {name: figures[name]["value"] for name in names}
+    rows = {name: figures[name].value for name in names}
     both = sum(c is not None and g is not None for c, g in zip(stated, grades, strict=True))
     rows |= {"n": both, "format": float(np.mean([p.well_formed for p in parsed]))}
     rows["reader_gain"] = _reader_gain(questions, parsed, grades)
@@ -85,15 +85,17 @@ def _reader_gain(
     """What a reader's Brier score loses by the reflections, in a reader of words fitted on the
     replies to other questions; None where they are too few."""
     read = [
-        (told, grade, question.id)
+        (inputs, grade, question.id)
         for question, reply, grade in zip(questions, parsed, grades, strict=True)
-        if (told := told_of(question.prompt, reply.answer, reply.reflection)) and grade is not None
+        if (inputs := reader_input(question.prompt, reply.answer, reply.reflection))
+        and grade is not None
     ]
     if len(read) < FEWEST:
         return None
-    told, right, ids = zip(*read, strict=True)
-    without, with_it = cross_fitted(told, right, ids)[0]
-    return metrics.brier(without, np.array(right)) - metrics.brier(with_it, np.array(right))
+    inputs, right, ids = zip(*read, strict=True)
+    without, with_reflection = cross_fitted(inputs, right, ids)[0]
+    labels = np.array(right)
+    return metrics.brier(without, labels) - metrics.brier(with_reflection, labels)
 
 
 class HeldOut(TrainerCallback):
@@ -133,8 +135,8 @@ class HeldOut(TrainerCallback):
 
     def _note(self, args: Any, state: Any, model: Any) -> None:
         seconds = self._spent + time.monotonic() - self._started
-        with merged(model) as whole:
-            local = LocalModel(whole, self.tokenizer)
+        with merged_adapter(model) as merged:
+            local = LocalModel(merged, self.tokenizer)
             found = measure(local, self.questions, args.max_completion_length)
         row = {"step": state.global_step, "replies": self.replies(), "seconds": seconds, **found}
         before = rows_of(state.log_history)

@@ -14,7 +14,7 @@ import torch
 
 
 @contextmanager
-def merged(model: Any) -> Iterator[Any]:
+def merged_adapter(model: Any) -> Iterator[Any]:
     """Within: the base model of `model` with the adapter merged, in evaluation mode."""
     training = model.training
     model.eval()
@@ -22,13 +22,13 @@ def merged(model: Any) -> Iterator[Any]:
         if not hasattr(model, "merge_adapter"):
             yield model
             return
-        kept = _clean_weights(model)
+        clean_weights = _clean_weights(model)
         model.merge_adapter()
         try:
             yield model.get_base_model()
         finally:
             model.unmerge_adapter()
-            _restore(kept)
+            _restore(clean_weights)
     finally:
         model.train(training)
 
@@ -42,6 +42,6 @@ def _clean_weights(model: Any) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
 
 
 @torch.no_grad()
-def _restore(kept: list[tuple[torch.nn.Parameter, torch.Tensor]]) -> None:
-    for weight, clean in kept:
+def _restore(clean_weights: list[tuple[torch.nn.Parameter, torch.Tensor]]) -> None:
+    for weight, clean in clean_weights:
         weight.copy_(clean)

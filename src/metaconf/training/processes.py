@@ -47,8 +47,8 @@ def average_gradients(accelerator: Any, model: Any) -> None:
                 weight.grad = accelerator.reduce(weight.grad, reduction="mean")
 
 
-def in_any(flag: bool) -> bool:
-    """Whether `flag` is set in any of the processes; all have to ask."""
+def any_rank(flag: bool) -> bool:
+    """Whether `flag` is set in any of the processes. Every process must call it."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return flag
     found: list[bool] = [False] * torch.distributed.get_world_size()

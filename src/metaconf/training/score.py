@@ -1,83 +1,71 @@
-"""Losses of a confidence over the model's whole distribution on the levels, and their goal.
+"""Losses of a confidence over the model's whole distribution on the levels.
 
-"10" is two tokens for most tokenizers; the distribution (`levels.level_probabilities`) has it as
-the level that it is, so each sum here is exact: nothing is sampled.
+"10" is two tokens for most tokenizers. The distribution (`levels.level_probabilities`) has it as
+one level, so each sum here is exact and nothing is sampled.
 """
 
 from __future__ import annotations
 
 import torch
 
-from metaconf.rewards.recipes.base import Exact, Rule
+from metaconf.rewards.recipe import ExpectedScore
 from metaconf.training.levels import LEVELS, expectation, soft_labels
 
 NARROWED = 0.2
-"""How much of a tilted goal is the own expectation, narrow: more holds it to the nearest level."""
+"""Share of a tilted target that is the model's own expectation, made narrow. A larger share holds
+the expectation at the nearest level."""
 LEAST_VARIANCE = 0.0025
-"""That of half and half on two neighbouring levels: a narrower distribution counts as this one."""
-CLIP = 0.001
-"""A log score takes confidences in [CLIP, 1 − CLIP]: to say 0 and be right would be infinite."""
+"""Variance of half and half on two neighbouring levels. A narrower distribution counts as this."""
 
 
-def goal(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
-    """Weights on the levels (n, 11): a narrow distribution whose mean lies `step` of the way from
-    the model's expectation E to the outcome a, E + step·(a − E), split between its two nearest
-    levels. `expected` and `outcome` (n,) in [0, 1], `step` in (0, 1].
+def expected_score_losses(
+    levels: torch.Tensor, target: torch.Tensor, score: ExpectedScore
+) -> torch.Tensor:
+    """Losses (n,) of the probabilities `levels` (n, 11) against `target` (n,) in [0, 1]:
 
-    Cross-entropy to it has its fixed point at E = P(right), as the Brier score of the expectation,
-    (E − a)², has. Unlike that score it leaves no room for a broad distribution around E, so that
-    the level that is spoken, its mode, follows the expectation.
+    * tilted: cross-entropy to `tilted_target`.
+    * expectation: (E − a)² for E = Σ p_k·k/10. It leaves the breadth of the distribution free.
+    * spoken: Σ p_k·(k/10 − a)², the expected Brier score of the sampled number (ConfTuner). It is
+      least where all probability is on one level.
     """
-    means = expected + step * (outcome - expected)
-    return torch.from_numpy(soft_labels(means.detach().double().cpu().numpy())).to(expected)
+    if score.loss == "tilted":
+        return _cross_entropy(levels, tilted_target(levels.detach(), target.to(levels), score.step))
+    if score.loss == "expectation":
+        return (expectation(levels) - target).square()
+    values = torch.linspace(0, 1, LEVELS, device=levels.device, dtype=levels.dtype)
+    return (levels * (values[None] - target[:, None]).square()).sum(-1)
 
 
-def tilted(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
+def tilted_target(levels: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
     """Weights on the levels (n, 11), which sum to 1 and may be below 0: the model's distribution p,
     a fifth of it narrowed to its expectation E, tilted towards the outcome a by
     step·(a − E)·p_k·(k − E)/Var p.
 
-    The tilt moves the mean by step·(a − E) in the natural gradient's direction, linear in a: over
-    many outcomes of P(right) = P the pulls add up to step·(P − E), and rest at E = P. `goal` rests
-    there too, but on its way a far outcome, where p has little mass, pulls less than its due, so
-    that rarely right answers sank below P (docs/lab-notebook.md). Source: Amari, Natural gradient
-    works efficiently in learning (1998), for the family p_k·exp(θk).
+    The tilt moves the mean by step·(a − E) in the direction of the natural gradient and is linear
+    in a. Over many outcomes with P(right) = P the tilts add up to step·(P − E): 0 at E = P.
+    `narrow_target` has the same fixed point, but a far outcome, where p has little mass, pulls less
+    than its due, so that the confidence of rarely right answers sinks below P
+    (docs/lab-notebook.md). Source: Amari, Natural gradient works efficiently in learning (1998),
+    for the family p_k·exp(θk).
     """
     expected = expectation(levels)[:, None]
     apart = torch.linspace(0, 1, LEVELS, device=levels.device, dtype=levels.dtype) - expected
     variance = (levels * apart.square()).sum(-1, keepdim=True).clamp_min(LEAST_VARIANCE)
-    pull = step * (outcome[:, None] - expected) * levels * apart / variance
-    narrow = goal(expected[:, 0], outcome, 0.0)
-    return (1 - NARROWED) * levels + NARROWED * narrow + pull
+    tilt = step * (outcome[:, None] - expected) * levels * apart / variance
+    narrow = narrow_target(expected[:, 0], outcome, 0.0)
+    return (1 - NARROWED) * levels + NARROWED * narrow + tilt
 
 
-def exact_losses(levels: torch.Tensor, target: torch.Tensor, exact: Exact) -> torch.Tensor:
-    """(n,) losses of `levels` (n, 11), probabilities among themselves, against `target` (n,).
+def narrow_target(expected: torch.Tensor, outcome: torch.Tensor, step: float) -> torch.Tensor:
+    """Weights on the levels (n, 11): all on the two levels nearest to E + step·(a − E), with this
+    mean. `expected` E and `outcome` a are (n,) in [0, 1], `step` is in [0, 1].
 
-    tilted, narrow: cross-entropy to `tilted` and to `goal`. expectation: the score of
-    E = Σ p_k·k/10. spoken: the expected score of the number said, Σ p_k·s(k/10). both: the last two
-    added. `expectation` leaves the distribution as broad as it was; `spoken`, with Brier's rule
-    that of ConfTuner, is least where all stands on one level.
+    Cross-entropy to it has its fixed point at E = P(right), as the Brier score of the expectation
+    has. Unlike that score it leaves no room for a broad distribution around E, so that the level
+    that is written, the mode, follows the expectation.
     """
-    if exact.score == "tilted":
-        return _cross_entropy(levels, tilted(levels.detach(), target.to(levels), exact.step))
-    if exact.score == "narrow":
-        return _cross_entropy(levels, goal(expectation(levels.detach()), target, exact.step))
-    said = torch.linspace(0, 1, LEVELS, device=levels.device, dtype=levels.dtype)
-    of_mean = score(expectation(levels), target, exact.rule)
-    of_said = (levels * score(said[None], target[:, None], exact.rule)).sum(-1)
-    terms = {"expectation": of_mean, "spoken": of_said, "both": of_mean + of_said}
-    return terms[exact.score]
-
-
-def score(confidence: torch.Tensor, outcome: torch.Tensor, rule: Rule) -> torch.Tensor:
-    """A proper score as a loss, least at confidence = P(right): (c − a)², or the log score
-    −a·log c − (1 − a)·log(1 − c), whose least CLIP moves by no more than CLIP."""
-    if rule == "brier":
-        return (confidence - outcome).square()
-    # Squeezed, not clamped: a clamp has no gradient where it is needed most.
-    inside = CLIP + (1 - 2 * CLIP) * confidence
-    return -(outcome * inside.log() + (1 - outcome) * (1 - inside).log())
+    means = expected + step * (outcome - expected)
+    return torch.from_numpy(soft_labels(means.detach().double().cpu().numpy())).to(expected)
 
 
 def _cross_entropy(levels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -85,8 +73,8 @@ def _cross_entropy(levels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def taught_loss(logprobs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of `logprobs` (n, 11), over the whole vocabulary so that nothing but a level is
-    learnt to stand there, to narrow distributions with means `targets` (n,) in [0, 1]."""
-    weights = goal(targets, targets, 1.0)
+    """Cross-entropy of `logprobs` (n, 11) to narrow distributions with means `targets` (n,) in
+    [0, 1]. The probabilities are over the whole vocabulary, so that only levels are learnt."""
+    weights = narrow_target(targets, targets, 1.0)
     # 0 × −inf is no number.
     return -(weights * logprobs.clamp_min(-100.0)).sum(-1).mean()

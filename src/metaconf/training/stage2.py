@@ -16,23 +16,22 @@ from metaconf.config.blocks import EMBEDDED, Config
 from metaconf.data import load_questions, pick
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, load_local
-from metaconf.judging import ReadBy, payer_of
+from metaconf.judging import judge_of
 from metaconf.prompts.chat import messages
 from metaconf.records import Question
 from metaconf.rewards.audit import audit
+from metaconf.rewards.recipe import WHOLE, Recipe, Scale
 from metaconf.rewards.recipes import recipe_of
-from metaconf.rewards.recipes.base import WHOLE, Recipe, Scale
 from metaconf.runs import begin, note
 from metaconf.training.adapters import finish, lora
 from metaconf.training.checks import check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.heldout import HeldOut, set_aside
-from metaconf.training.moving_probe import MovingProbe
-from metaconf.training.payment import Payment, keep_before, read_before
 from metaconf.training.processes import check_groups
 from metaconf.training.progress import show, write_curve
+from metaconf.training.reward_computer import RewardComputer, keep_before
 from metaconf.training.stage1 import hardware
-from metaconf.training.watch import StopWhenTold, Watch
+from metaconf.training.watch import StopOnRequest, Watch
 
 log = logging.getLogger("metaconf")
 
@@ -130,14 +129,12 @@ def train(
     for one in audit(recipe, scale):
         if one.fatal:
             log.warning("recipe %s: %s (metaconf audit)", recipe.name, one.sentence)
-    judge = payer_of(config.judge, os.environ, out / "judge.sqlite")
-    payment = Payment(recipe, out / replies_file(args.process_index), config.credit, scale, judge)
+    judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
+    rewards = RewardComputer(recipe, out / replies_file(args.process_index), scale, judge)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = config.trainer.get("resume_from_checkpoint")
     resumed = int(checkpoint.rsplit("-", 1)[1]) if checkpoint else 0
-    keep_before(payment.path, resumed)
-    if isinstance(judge, ReadBy):
-        judge.learn(read_before(payment.path, questions))
+    keep_before(rewards.path, resumed)
     questions, held = set_aside(questions, config)
     rows = question_rows(local, questions, config.max_prompt_length)
     local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")
@@ -146,33 +143,25 @@ def train(
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
-        reward_funcs=payment.functions(),
         peft_config=lora(config, local.model),
-        callbacks=[Watch(config.watch, payment), StopWhenTold(payment, args)],
-        exact=recipe.exact,
-        lesson=payment.lesson,
-        even=config.credit.even,
-        probe=_probe(recipe, out / f"probe-{args.process_index}", resumed),
+        callbacks=[Watch(config.watch, rewards), StopOnRequest(rewards, args)],
+        recipe=recipe,
+        compute_rewards=rewards,
     )
     if held:
         every = config.curve.every
-        replies = lambda: payment.count() * args.world_size  # noqa: E731
+        replies = lambda: rewards.count() * args.world_size  # noqa: E731
         trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies))
     show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
-    if payment.stop:
+    if rewards.stop_reason:
         raise UserError(
-            f"{payment.stop}; stopped after step {trainer.state.global_step}, which is saved: put"
-            " it right, then give --resume"
+            f"{rewards.stop_reason}; stopped after step {trainer.state.global_step}, which is"
+            " saved: put it right, then give --resume"
         )
     note(out, config, config.questions.path, len(rows))
     return finish(trainer.model, local.tokenizer, out)
-
-
-def _probe(recipe: Recipe, folder: Path, resumed: int) -> MovingProbe | None:
-    taught = recipe.exact.weight and recipe.exact.goal == "probe"
-    return MovingProbe(folder, resumed) if taught else None
 
 
 def run(config: Config) -> Path:

@@ -1,4 +1,4 @@
-"""Warnings while stage 2 trains, and the callback that stops it where something must be mended."""
+"""Warnings while stage 2 trains, and the callback that stops it where something must be fixed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from metaconf.config import blocks as config_blocks
-from metaconf.training.payment import Payment
-from metaconf.training.processes import in_any
+from metaconf.training.processes import any_rank
+from metaconf.training.reward_computer import RewardComputer
 
 log = logging.getLogger("metaconf")
 FIRST = 5
@@ -19,23 +19,23 @@ FIRST = 5
 
 class Watch(TrainerCallback):
     """Warns when a step cannot teach anything, each time; and once of each sign that the policy
-    plays the reward, which stops the run (through `payment`) where `limits` says so."""
+    games the reward, which stops the run (through `rewards`) where `limits` says so."""
 
-    def __init__(self, limits: config_blocks.Watch, payment: Payment):
-        self.limits, self.payment = limits, payment
+    def __init__(self, limits: config_blocks.Watch, rewards: RewardComputer):
+        self.limits, self.rewards = limits, rewards
         self.lengths: list[float] = []
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         logs = logs or {}
         for sentence in teaches_nothing(logs):
             log.warning("step %d: %s", state.global_step, sentence)
         for name, sentence in self._signs(logs):
-            if name not in self.told:
-                self.told.add(name)
+            if name not in self.warned:
+                self.warned.add(name)
                 log.warning("step %d: %s", state.global_step, sentence)
                 if self.limits.stop:
-                    self.payment.stop = self.payment.stop or sentence
+                    self.rewards.stop_reason = self.rewards.stop_reason or sentence
 
     def _signs(self, logs: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         yield from signs(logs, self.limits)
@@ -83,15 +83,17 @@ def signs(logs: Mapping[str, float], limits: config_blocks.Watch) -> Iterator[tu
         )
 
 
-class StopWhenTold(TrainerCallback):
-    """Stops with a checkpoint where `payment.stop` says why (the judge fails too often, or a sign
-    that the run is to be stopped for), at a step that can be resumed."""
+class StopOnRequest(TrainerCallback):
+    """Stops with a checkpoint once `rewards.stop_reason` says why (the judge fails too often, or a
+    sign for which the run is to stop), at a step that can be resumed. All processes stop together.
+    """
 
-    def __init__(self, payment: Payment, args: Any):
-        self.payment, self.batches = payment, (args.steps_per_generation or 1) * args.num_iterations
+    def __init__(self, rewards: RewardComputer, args: Any):
+        self.rewards, self.batches = rewards, (args.steps_per_generation or 1) * args.num_iterations
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         used_up = state.global_step * args.gradient_accumulation_steps % self.batches == 0
-        if used_up and in_any(bool(self.payment.stop)):
-            self.payment.stop = self.payment.stop or "another process stopped: it says why"
+        if used_up and any_rank(bool(self.rewards.stop_reason)):
+            reason = self.rewards.stop_reason or "another process stopped: it says why"
+            self.rewards.stop_reason = reason
             control.should_save = control.should_training_stop = True

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import BEFORE, CONFIDENCE, Recipe, Replies
-from metaconf.rewards.targets import Array, target
+from metaconf.rewards.recipe import BEFORE, CONFIDENCE, Recipe, RolloutBatch
+from metaconf.rewards.targets import Array, group_accuracy
 
 MISSING = -1.0
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    a, c = replies.correctness, replies.confidence
-    far = (c - target("group", a, replies.group)) ** 2
-    return {"accuracy": a, "distance": replies.known(np.where(np.isnan(c), MISSING, -far))}
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    a, c = batch.correctness, batch.confidence
+    far = (c - group_accuracy(a, batch.group)) ** 2
+    return {"accuracy": a, "distance": batch.known(np.where(np.isnan(c), MISSING, -far))}
 
 
 CREDIT = {BEFORE: {"accuracy": 1.0}, CONFIDENCE: {"distance": 1.0}}

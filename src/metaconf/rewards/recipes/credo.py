@@ -13,31 +13,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import BEFORE, CONFIDENCE, Exact, Recipe, Replies
-from metaconf.rewards.targets import Array, target
+from metaconf.rewards.recipe import BEFORE, CONFIDENCE, ExpectedScore, Recipe, RolloutBatch
+from metaconf.rewards.targets import Array, mixed_accuracy
 
 KAPPA = 1.0
 LEAST, MOST = 0.5, 2.0
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    a, c, ok = replies.correctness, replies.confidence, replies.stated
-    near = 1 - (target("mixture", a, replies.group) - c) ** 2
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    a, c, ok = batch.correctness, batch.confidence, batch.stated
+    near = 1 - (mixed_accuracy(a, batch.group) - c) ** 2
     return {
         "accuracy": a,
-        "format": replies.known(ok.astype(float)),
-        "calibration": replies.known(np.where(ok, near, 0.0)),
+        "format": batch.known(ok.astype(float)),
+        "calibration": batch.known(np.where(ok, near, 0.0)),
     }
 
 
-def weigh(replies: Replies) -> Array:
+def mixed_outcome(batch: RolloutBatch) -> Array:
+    """(N,) t, NaN where the reply is malformed: its confidence is not trained."""
+    mixed = mixed_accuracy(batch.correctness, batch.group)
+    return np.where(batch.stated, mixed, np.nan)
+
+
+def weigh(batch: RolloutBatch) -> Array:
     """(N,) more for replies whose confidence was far off; 1 where that is not known."""
-    far = np.abs(replies.correctness - replies.confidence)
+    far = np.abs(batch.correctness - batch.confidence)
     known = ~np.isnan(far)
     mean = far[known].mean() if known.any() else 0.0
     return np.where(known, np.clip(1 + KAPPA * (far - mean), LEAST, MOST), 1.0)
 
 
 CREDIT = {BEFORE: {"format": 0.5, "accuracy": 1.0}, CONFIDENCE: {"calibration": 1.0}}
-EXACT = Exact(1.0, score="expectation", goal="mixture", gated=True)
-RECIPE = Recipe("credo", parts, CREDIT, scale="group", exact=EXACT, weigh=weigh)
+SCORE = ExpectedScore(1.0, "expectation", mixed_outcome)
+RECIPE = Recipe("credo", parts, CREDIT, scale="group", expected_score=SCORE, weigh=weigh)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import BEFORE, CONFIDENCE, Recipe, Replies
-from metaconf.rewards.targets import Array, target
+from metaconf.rewards.recipe import BEFORE, CONFIDENCE, Recipe, RolloutBatch
+from metaconf.rewards.targets import Array, mixed_accuracy
 
 MISSING = -1.0
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    a, c = replies.correctness, replies.confidence
-    far = np.abs(c - target("mixture", a, replies.group))
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    a, c = batch.correctness, batch.confidence
+    far = np.abs(c - mixed_accuracy(a, batch.group))
     pay = np.where(np.isnan(c), MISSING, -far)
-    return {"accuracy": a, "distance": replies.known(pay)}
+    return {"accuracy": a, "distance": batch.known(pay)}
 
 
 CREDIT = {BEFORE: {"accuracy": 1.0}, CONFIDENCE: {"distance": 1.0}}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from metaconf.rewards.recipes.base import WHOLE, Recipe
-from metaconf.rewards.recipes.metaconf import parts
+from metaconf.rewards.parts import four_parts
+from metaconf.rewards.recipe import WHOLE, Recipe
 
 RECIPE = Recipe(
-    "metaconf-seed", parts, {WHOLE: {"calibration": 1.0, "reflection": 0.6, "accuracy": 0.2}}
+    "metaconf-seed", four_parts, {WHOLE: {"calibration": 1.0, "reflection": 0.6, "accuracy": 0.2}}
 )

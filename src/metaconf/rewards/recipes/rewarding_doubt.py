@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import CONFIDENCE, Recipe, Replies
+from metaconf.rewards.recipe import CONFIDENCE, Recipe, RolloutBatch
 from metaconf.rewards.targets import Array
 
 CLIP = 0.001
@@ -17,12 +17,12 @@ LEAST, MOST = -3.453878, -0.0010005
 RIGHT, TIMES, MALFORMED = 0.25, 10.0, -30.0
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    a = replies.correctness
-    p = np.clip(replies.confidence, CLIP, 1 - CLIP)
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    a = batch.correctness
+    p = np.clip(batch.confidence, CLIP, 1 - CLIP)
     score = a * np.log(p) + (1 - a) * np.log1p(-p)
     pay = TIMES * ((score - LEAST) / (MOST - LEAST) + RIGHT * a)
-    return {"log_score": replies.known(np.where(replies.stated, pay, MALFORMED))}
+    return {"log_score": batch.known(np.where(batch.stated, pay, MALFORMED))}
 
 
 RECIPE = Recipe("rewarding-doubt", parts, {CONFIDENCE: {"log_score": 1.0}})

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import WHOLE, Recipe, Replies
+from metaconf.rewards.recipe import WHOLE, Recipe, RolloutBatch
 from metaconf.rewards.targets import Array
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    a, ok = replies.correctness, replies.stated
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    a, ok = batch.correctness, batch.stated
 
     def gated(values: Array) -> Array:
-        return replies.known(np.where(ok, values, 0.0))
+        return batch.known(np.where(ok, values, 0.0))
 
     return {
         "format": gated(np.ones(len(a))),
         "accuracy": gated(a),
-        "calibration": gated(1 - (a - replies.confidence) ** 2),
+        "calibration": gated(1 - (a - batch.confidence) ** 2),
     }
 
 

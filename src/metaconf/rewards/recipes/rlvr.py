@@ -5,12 +5,12 @@ No division by the group's standard deviation, as in rlcr, so that the two diffe
 
 from __future__ import annotations
 
-from metaconf.rewards.recipes.base import WHOLE, Recipe, Replies
+from metaconf.rewards.recipe import WHOLE, Recipe, RolloutBatch
 from metaconf.rewards.targets import Array
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    return {"accuracy": replies.correctness}
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    return {"accuracy": batch.correctness}
 
 
 RECIPE = Recipe("rlvr", parts, {WHOLE: {"accuracy": 1.0}})

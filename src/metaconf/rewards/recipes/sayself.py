@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaconf.rewards.recipes.base import CONFIDENCE, Recipe, Replies
+from metaconf.rewards.recipe import CONFIDENCE, Recipe, RolloutBatch
 from metaconf.rewards.targets import Array
 
 MISSING = -1.0
 
 
-def parts(replies: Replies) -> dict[str, Array]:
-    a, c = replies.correctness, replies.confidence
+def parts(batch: RolloutBatch) -> dict[str, Array]:
+    a, c = batch.correctness, batch.confidence
     pay = np.where(np.isnan(c), MISSING, 2 * (0.5 - (a - c) ** 2))
-    return {"calibration": replies.known(pay)}
+    return {"calibration": batch.known(pay)}
 
 
 RECIPE = Recipe("sayself", parts, {CONFIDENCE: {"calibration": 1.0}})
