@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metaconf.evaluation.ablation import reply_start, with_other_reflection, without_reflection
-from metaconf.training.forced import _spoken_and_expected, confidence_given
+from metaconf.training.forced_decoding import _spoken_and_expected, confidence_given
 
 STARTS = [
     "Answer: Kenya\nConfidence:",

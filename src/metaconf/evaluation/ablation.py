@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from metaconf.evaluation.reflections import partners
 from metaconf.evaluation.systems import Row
 from metaconf.generation.local import LocalModel
-from metaconf.training.forced import confidence_given
+from metaconf.training.forced_decoding import confidence_given
 
 
 def without_reflection(local: LocalModel, rows: Sequence[Row]) -> list[Row]:

@@ -1,7 +1,7 @@
-"""The three sources of uncertainty and the words by which a reflection names them.
+"""The three causes of uncertainty, and the words by which a reflection names them.
 
-The offline teacher writes with these words and the offline scorer looks for them, so a reflection
-of any model counts as naming a cause when it holds one of the cause's markers.
+A reflection names a cause if it contains one of the cause's markers. The offline teacher writes
+with these words and the offline scorer looks for them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MARKERS: dict[str, re.Pattern[str]] = {
 
 
 def named_causes(reflection: str) -> frozenset[str]:
-    """The causes that the text names, by their markers."""
+    """The causes whose markers the reflection contains."""
     return frozenset(cause for cause, marker in MARKERS.items() if marker.search(reflection))
 
 
@@ -45,11 +45,11 @@ _FILLER = frozenset(["I", "I'm", "I'd", "I've", "A", "An", "The", "It", "My"])
 
 
 def named_answers(reflection: str, question: str, answer: str) -> list[str]:
-    """Answers that a reflection names beside its own: proper names and numbers in the text that
-    stand neither in the question nor in the answer, in order, each once.
+    """Other answers that a reflection names: proper names and numbers that occur neither in the
+    question nor in the answer, in order, each once.
 
-    A capitalised word at the start of a sentence is not taken for a name. Lower-case answers
-    ("the dollar") are not found: a stated limit of the definition.
+    A capitalised word at the start of a sentence is not a name. Lower-case answers ("the dollar")
+    are not found.
     """
     known = f"{question} {answer}".casefold()
     found: dict[str, None] = {}
@@ -63,5 +63,5 @@ def named_answers(reflection: str, question: str, answer: str) -> list[str]:
 
 
 def _holds(text: str, name: str) -> bool:
-    """Whether the name stands in the text as whole words: "12" does not stand in "112"."""
+    """Whether the text contains the name as whole words: "112" does not contain "12"."""
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None

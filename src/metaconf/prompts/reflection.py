@@ -36,8 +36,8 @@ def reflection_messages(
 ) -> list[dict[str, str]]:
     """Chat messages that ask a teacher for the reflection on one answer.
 
-    `agreement` in [0, 1] is the share of samples that gave the answer: it is told in words, as no
-    number may come back. `amiss` says what an earlier reflection did that it must not.
+    `agreement` in [0, 1] is the share of samples that gave the answer; the prompt has it in words,
+    because the reflection must not contain a number. `amiss` are the faults of an earlier version.
     """
     data: dict[str, object] = {
         "question": clean(question),

@@ -1,8 +1,8 @@
-"""The offline teacher: a first-person reflection written from what the model itself sampled.
+"""The offline teacher: a first-person reflection built from what the model itself sampled.
 
-Grounded: it names the other answers that the model gave and the source of uncertainty. Blind: it
-is given neither the grade nor the confidence target, so it cannot leak them. Varied: the wording
-is drawn from a seeded generator, so that no fixed phrase stands for a number.
+It names the other answers that the model gave and the cause of uncertainty. It is given a noisy
+certainty, and neither the grade nor the exact target. The wording is drawn from a seeded generator,
+so that no fixed phrase stands for a number.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ BANDS = {"high": 0.65, "middle": 0.3, "low": 0.0}
 class Evidence:
     """What is known about one answer without its grade.
 
-    `certainty` in [0, 1] says how firm the wording is to be: what the answer's samples, or a
-    cross-fitted probe, say of it. `alternatives` are the other answers that the model sampled, the
-    most frequent first.
+    `certainty` chooses the wording; it is the confidence target with noise, and may leave [0, 1].
+    `alternatives` are the other answers that the model sampled, the most frequent first.
     """
 
     question: str
@@ -102,7 +101,7 @@ _NONE = ("", "; no other answer comes to mind", "; I see no other answer")
 
 
 def reflect(evidence: Evidence, rng: random.Random) -> str:
-    """One or two clauses, one sentence, ending in a full stop."""
+    """A reflection of one sentence: the cause, and the alternatives."""
     openings = _OPENINGS[evidence.cause][band(evidence.certainty)]
     opening = rng.choice(openings).replace("{s}", subject(evidence.question))
     # "Washington, D.C." brings a full stop of its own.
@@ -126,7 +125,7 @@ def _others(alternatives: Sequence[str], rng: random.Random) -> str:
 
 
 def subject(question: str) -> str:
-    """What the question is about: its sum or product, else its last proper name, else "this"."""
+    """The subject of the question: its sum or product, else its last proper name, else "this"."""
     if found := re.search(r"-?\d+(?:[.,]\d+)?(?: ?[-+×x*/−] ?-?\d+(?:[.,]\d+)?)+", question):
         return found.group().strip()
     if found := re.findall(_PROPER_NAME, question):

@@ -1,4 +1,4 @@
-"""What only transformers and TRL can tell, asked before a run is begun and a model is loaded."""
+"""Checks that need transformers or TRL, made before a run starts and a model is loaded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from metaconf.training.levels import level_tokens
 
 
 def check_tokenizer(name_or_path: str) -> None:
-    """Refuse a model whose tokenizer cannot end a reply, ask a question or state a level.
-
-    Without an end token a reply that was learnt could never stop. Raises UserError.
-    """
+    """Raise UserError for a tokenizer without an end token (no reply could end), without a chat
+    template, or without single tokens for the levels 0 to 9."""
     tokenizer = load_tokenizer(name_or_path)
     end = tokenizer.eos_token_id
     if end is None:
@@ -39,8 +37,8 @@ def check_tokenizer(name_or_path: str) -> None:
 
 
 def _vocabulary(name_or_path: str) -> int | None:
-    """How many tokens the model has rows for; None where its configuration does not tell (an
-    adapter has none of its own)."""
+    """The size of the model's vocabulary; None where its configuration does not give it (that of an
+    adapter does not)."""
     from transformers import AutoConfig
 
     try:
@@ -52,7 +50,7 @@ def _vocabulary(name_or_path: str) -> int | None:
 
 @contextmanager
 def taken_by(name: str) -> Iterator[None]:
-    """What TRL's configuration called `name` refuses, as one line."""
+    """Turn what TRL's configuration `name` refuses into a UserError of one line."""
     try:
         yield
     except (ImportError, KeyError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:

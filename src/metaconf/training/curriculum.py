@@ -1,9 +1,9 @@
-"""What stage 1 teaches, in which order: answers with their confidence alone, then whole replies.
+"""The order of stage 1: rows of answer and confidence alone, then whole replies.
 
-Beside the text of a whole reply the confidence is learnt several times more slowly
-(docs/lab-notebook.md), and whole replies are chosen evenly by the cause of uncertainty that they
-name. TRL's engine builds its rows from the prepared ones in this order; `curriculum` writes it out
-for LLaMA-Factory, which trains on text alone.
+Together with the text of a whole reply the confidence is learnt several times more slowly
+(docs/lab-notebook.md). Whole replies are balanced by the cause of uncertainty that they name. TRL's
+engine builds its token rows in this order; `curriculum` writes it out for LLaMA-Factory, which has
+only token cross-entropy.
 """
 
 from __future__ import annotations
@@ -22,21 +22,20 @@ Rows = list[dict[str, Any]]
 
 
 def ordered(rows: Sequence[dict[str, Any]], alone: float, whole: float) -> tuple[Rows, Rows]:
-    """Of shuffled rows those whose answer and confidence are taught alone, the first ones, as many
-    as the share `alone`; and those whose whole reply is, as many as the share `whole`, of the last
-    ones, but evenly by the cause that they name."""
+    """Of shuffled rows: the first, a share `alone`, for answer and confidence alone; and a share
+    `whole` for whole replies, balanced by cause and from the end of the rows."""
     last = evenly([_causes(row) for row in rows], round(whole * len(rows)))
     return list(rows[: round(alone * len(rows))]), [rows[place] for place in last]
 
 
 def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
-    """The rows in the order in which this seed teaches them."""
+    """The rows in this seed's order."""
     return random.Random(seed).sample(rows, len(rows))
 
 
 def curriculum(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Rows:
-    """The two parts as one list of rows for a trainer that learns text. The first are replies
-    without a reflection, to an instruction of their own: the other format is the whole replies'."""
+    """Both parts as one list of rows for a trainer on text. The first are replies without a
+    reflection and have an instruction of their own, because the format is another."""
     alone, whole = ordered(shuffled(rows, seed), how.alone, how.whole)
     return [*map(_direct, alone), *whole]
 
@@ -50,9 +49,9 @@ def _direct(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def evenly(kinds: Sequence[Hashable], count: int) -> list[int]:
-    """`count` places, ascending, as evenly by kind as there are: all of a rare kind, and of each
-    other the last ones. Where one cause of uncertainty makes up nine tenths of the rows, a model
-    that names it always is all but right, and stays there."""
+    """`count` indices, ascending, balanced over the kinds: all of a rare kind, and the last ones of
+    each other kind. Where one cause of uncertainty makes up nine tenths of the rows, the model
+    learns to name it always."""
     places: dict[Hashable, list[int]] = {}
     for place, kind in enumerate(kinds):
         places.setdefault(kind, []).append(place)

@@ -1,8 +1,8 @@
-"""Stage 1 by LLaMA-Factory: its own command in its own environment, then one model folder.
+"""Stage 1 by LLaMA-Factory, called as a program in an environment of its own.
 
-Its ranges of transformers and TRL do not fit ours (LLaMA-Factory 0.9.5 wants trl<=0.24), so it is
-called as a program. `make llama-factory` builds its environment; `llamafactory-cli train` with the
-same YAML does the same by hand.
+Its versions of transformers and TRL conflict with ours (LLaMA-Factory 0.9.5 needs trl<=0.24).
+`make llama-factory` builds its environment; `llamafactory-cli train` with the same YAML does the
+same by hand.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def find_program(given: Path | None = None) -> Path:
 
 
 def run(keys: Mapping[str, Any], program: Path) -> Path:
-    """Train as `keys` say; returns `output_dir`, an ordinary model folder that stage 2 takes.
+    """Train with the `keys` of the YAML; returns `output_dir`, an ordinary model folder.
 
     LLaMA-Factory's own files (adapter, checkpoints, log) lie in `output_dir`/llama_factory.
     Raises UserError where the program fails.
@@ -67,22 +67,25 @@ def run(keys: Mapping[str, Any], program: Path) -> Path:
 
 
 def _write(keys: Mapping[str, Any], out: Path) -> Path:
-    """The run directory with its marker and the YAML as LLaMA-Factory gets it."""
+    """Create the run directory with its marker and the YAML for LLaMA-Factory."""
     out.mkdir(parents=True, exist_ok=True)
     marker = {"stage": "sft", "engine": "llama-factory", "metaconf": metaconf.__version__}
     (out / RUN_MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
     model = _as_trained(resolve_model(keys["model_name_or_path"]), keys, out)
-    told = {**keys, "model_name_or_path": model, "output_dir": str(out / "llama_factory")}
+    resolved = {**keys, "model_name_or_path": model, "output_dir": str(out / "llama_factory")}
     config = out / "llama_factory.yaml"
-    config.write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    config.write_text(
+        yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     return config
 
 
 def _as_trained(model: str, keys: Mapping[str, Any], out: Path) -> str:
-    """`model`, or on a processor without fast bfloat16 the same weights under a float32 config.
+    """`model`, or on a CPU without fast bfloat16 a folder with the same weights and a float32
+    config.
 
-    LLaMA-Factory trains on a processor in the number format that the model's config names: on one
-    with AVX2 alone a step of 16 rows took over four minutes in bfloat16.
+    On a CPU LLaMA-Factory trains in the number format of the model's config; with AVX2 alone a step
+    of 16 rows took over four minutes in bfloat16.
     """
     from metaconf.generation.local import default_dtype
 
@@ -96,14 +99,14 @@ def _as_trained(model: str, keys: Mapping[str, Any], out: Path) -> str:
     for file in Path(model).resolve().iterdir():
         if file.name != config.name and not (folder / file.name).exists():
             (folder / file.name).symlink_to(file)
-    told = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
-    told.pop("torch_dtype", None)
-    (folder / config.name).write_text(json.dumps(told, indent=1), encoding="utf-8")
+    values = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
+    values.pop("torch_dtype", None)
+    (folder / config.name).write_text(json.dumps(values, indent=1), encoding="utf-8")
     return str(folder)
 
 
 def _hand_over(out: Path) -> None:
-    """Merge an adapter and save the model as stage 2 takes it, with the curve of its training."""
+    """Merge the adapter, and save the model as an ordinary folder, with its training curve."""
     from metaconf.generation.local import load_local
     from metaconf.training.adapters import finish
     from metaconf.training.progress import write_curve

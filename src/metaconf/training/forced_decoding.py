@@ -1,4 +1,4 @@
-"""The confidence that a model says after a text that it is made to continue."""
+"""Forced decoding: the confidence that a model writes after a given start of its reply."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from metaconf.training.levels import LEVELS, LevelTokens, level_tokens
 def confidence_given(
     local: LocalModel, prompts: Sequence[Sequence[int]], reply_starts: Sequence[str], rows: int = 64
 ) -> np.ndarray:
-    """(n, 2): the level spoken and the expected level after each prompt and start, in [0, 1].
+    """The written and the expected confidence (n, 2), in [0, 1], after each prompt and reply start.
 
-    A start is the text of a reply up to and with "Confidence:". The level spoken is what greedy
-    decoding says when it may write levels only: the likeliest first token, then "10" instead of
-    "1" where that is the likelier of the two. `rows` are run at once. Raises ValueError for a
-    tokenizer that does not tell the levels apart, there or in general.
+    A start is the text of a reply up to and with "Confidence:". The written level is that of greedy
+    decoding restricted to levels: the likeliest first token, then "10" instead of "1" where it is
+    the likelier of the two. `rows` sequences run in a batch. Raises ValueError for a tokenizer
+    whose levels cannot be told apart by one token.
     """
     tokens = level_tokens(local.tokenizer)
     starts = [_before_level(local, text, tokens) for text in reply_starts]
@@ -38,7 +38,7 @@ def confidence_given(
 
 
 def _before_level(local: LocalModel, text: str, tokens: LevelTokens) -> list[int]:
-    """Tokens of `text` up to where a level's first token follows (some write the blank apart)."""
+    """Tokens of `text` up to the level's first token; the space may be a token of its own."""
     coded: list[int] = local.tokenizer.encode(f"{text} 0", add_special_tokens=False)
     if coded[-1] != tokens.first[0]:
         raise ValueError(f"the tokenizer writes the level after {text[-40:]!r} in another way")
@@ -51,7 +51,7 @@ def _levels(
     """Probabilities (b, 11) of the levels after each (prompt, start of the reply)."""
     decoder, head = decoder_of(local.model)
     width = max(len(prompt) for prompt, _ in pairs)
-    # One place more than the longest start: the level itself, which is predicted, not run.
+    # One more than the longest start: the level, which is predicted and not run.
     length = max(len(start) for _, start in pairs) + 1
     ids, mask = [], []
     for prompt, start in pairs:
@@ -68,7 +68,7 @@ def _levels(
 
 
 def _spoken_and_expected(levels: np.ndarray) -> np.ndarray:
-    """(b, 11) → (b, 2)."""
+    """Level probabilities (b, 11) → written and expected confidence (b, 2)."""
     first = levels[:, :10].copy()
     first[:, 1] += levels[:, 10]
     spoken = first.argmax(1)
