@@ -169,3 +169,26 @@ def test_g4_it_is_refused_before_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'transformers', 'trl'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("credit.by", "which segments it credits; remove the block"),
+        ("credit.confidence_to_answer", "which segments it credits"),
+        ("confidence.score", "the recipe chooses the loss and the target"),
+        ("confidence.goal", "the recipe chooses"),
+        ("judge.pays", "a judge gives points"),
+        ("confidence.answers", "the greedy answer"),
+        ("confidence.families", "does not read the question's family"),
+    ],
+)
+def test_a_key_that_was_removed_says_what_to_do(name: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("max_steps: 2\n")
+    with pytest.raises(UserError, match=f"{name} was removed: .*{said}"):
+        load_config(path, "grpo", [f"--{name}", "1"])
+    block, _, key = name.partition(".")
+    path.write_text(f"max_steps: 2\n{block}:\n  {key}: 1\n")
+    with pytest.raises(UserError, match=rf"c\.yaml:\d: {block}.* was removed: .*{said}"):
+        load_config(path, "grpo")

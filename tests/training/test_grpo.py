@@ -272,6 +272,19 @@ def test_one_failed_reward_leaves_the_others_finite(
     assert advantages.isfinite().all() and advantages[1] == 0 and (advantages[[0, 2, 3]] != 0).all()
 
 
+def test_a_reply_that_TRL_masks_teaches_no_number(taught: Callable[[], Any], tmp_path: Path) -> None:
+    local, score = taught(), ExpectedScore(1.0, step=0.5)
+    at = encode_reply(local.tokenizer, format_reply("3", "I know it.", 0.7)).level_at or 0
+    settings = {"mask_truncated_completions": True, "max_completion_length": at + 1}
+    made = trainer(local, tmp_path, score, lambda text: 1.0, **settings)
+    inputs = [{"prompt": asked(q), "question": q} for q in QUESTIONS for _ in range(4)]
+    batch = made._generate_and_score_completions(inputs)
+    cut = ~batch["completion_mask"].any(1)
+    replies = inputs[0]["scored"].replies
+    assert any(reply.level_at is not None for reply, one in zip(replies, cut, strict=True) if one)
+    assert (batch["level_at"][cut] == IGNORE).all()
+
+
 def test_a_loss_that_is_not_finite_stops_training(
     taught: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

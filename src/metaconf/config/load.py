@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from metaconf.config.blocks import EMBEDDED, Config, Stage
-from metaconf.config.refused import LOW, refuse
+from metaconf.config.refused import LOW, refuse, removed
 from metaconf.config.values import Kind, convert, kind_of, nearest, read_value, read_yaml
 from metaconf.errors import UserError
 
@@ -219,6 +219,8 @@ def _path_keys() -> dict[str, bool]:
 def _unknown(name: str, stage: Stage, known: dict[str, Kind]) -> str:
     if name in _blocks():
         return f"{name} is a block; write --{name}.KEY value"
+    if remedy := removed(name):
+        return f"{name} was removed: {remedy}"
     other = "grpo" if stage == "sft" else "sft"
     if name in _train_keys()[other]:
         return f"{name} is a key of the {other} stage, not of {stage}; remove it"

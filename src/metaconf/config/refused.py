@@ -82,6 +82,16 @@ REFUSED: dict[str, dict[str, str]] = {
     | {"auto_find_batch_size": "a smaller batch would tear the replies to a question apart"},
 }
 """Key → why, for each stage. What is in neither list works: it is TRL's or Transformers' own."""
+_OF_RECIPE = "the recipe chooses the loss and the target of the confidence; remove the key"
+REMOVED = {
+    "credit": "each recipe says itself which segments it credits; remove the block",
+    **dict.fromkeys((f"confidence.{name}" for name in ("score", "rule", "goal")), _OF_RECIPE),
+    "confidence.prior": _OF_RECIPE,
+    "confidence.answers": "the greedy answer is the one that is taught; remove the key",
+    "confidence.families": "the probe does not read the question's family; remove the key",
+    "judge.pays": "a judge gives points, and without one the reflection is scored by rule; remove it",
+}
+"""Key or block of ours that is no more → what to do."""
 NEUTRAL = {("sft", "remove_unused_columns"): False}
 """What may be written where TRL's default would break our trainers."""
 _LEVELS = ("debug", "info", "warning", "error", "critical", "passive", "detail")
@@ -124,6 +134,11 @@ REPORTS = {
     "clearml": "clearml", "dagshub": "dagshub", "flyte": "flytekit", "dvclive": "dvclive",
     "swanlab": "swanlab", "trackio": "trackio",
 }  # fmt: skip
+
+
+def removed(name: str) -> str | None:
+    """What to do about a key of ours that is no more; None for any other key."""
+    return REMOVED.get(name) or REMOVED.get(name.partition(".")[0])
 
 
 def refuse(stage: str, name: str, value: Any, default: Any, where: str) -> None:
