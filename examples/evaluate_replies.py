@@ -26,7 +26,7 @@ def main(folder: Path) -> dict[str, float]:
     """Write replies into `folder`, measure them; returns the figures by name."""
     write_replies(folder / "replies.jsonl")
     results = evaluate(replies=folder / "replies.jsonl", output_dir=folder / "evaluation")
-    figures = {name: found["value"] for name, found in results["systems"][0]["figures"].items()}
+    figures = {name: found["value"] for name, found in results["methods"][0]["figures"].items()}
     for name in ("accuracy", "mean_confidence", "ece", "brier", "auroc"):
         print(f"{name:<16} {figures[name]:.3f}")
     print(f"report: {folder / 'evaluation' / 'report.html'}")

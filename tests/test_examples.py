@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,3 +99,33 @@ def test_calibrate_gives_rule_and_map(tmp_path: Path) -> None:
     found = metaconf.calibrate(tmp_path / "a.jsonl", tmp_path / "calibration.json", alpha=0.4)
     assert 0 < found["rule"]["threshold"] < 1
     assert found["map"]["kind"] in ("isotonic", "logistic", "temperature", "none")
+
+
+def test_the_stages_run_from_python(tmp_path: Path) -> None:
+    """prepare, both stages and the evaluation on a random model of two layers."""
+    model = str(tiny_model(tmp_path / "model"))
+    rows = [{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(16)]
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("")
+    asked: dict[str, Any] = {"questions": {"path": questions}}
+    common: dict[str, Any] = {"model_name_or_path": model, **asked}
+    target = {"target": "share"}
+    prepared = metaconf.prepare(output_dir=tmp_path / "prepare", confidence=target, **common)
+    assert prepared == tmp_path / "prepare" / "sft.jsonl" and prepared.read_text()
+    steps: dict[str, Any] = {
+        "max_steps": 1,
+        "per_device_train_batch_size": 4,
+        "save_strategy": "no",
+    }
+    sft = metaconf.train_sft(
+        empty, output_dir=tmp_path / "sft", train_file=prepared, model_name_or_path=model, **steps
+    )
+    assert (sft / "README.md").is_file()
+    more = {"num_generations": 4, "max_completion_length": 8, **steps}
+    keys = {"model_name_or_path": sft, **asked, **more}
+    grpo = metaconf.train_grpo(empty, output_dir=tmp_path / "grpo", **keys)
+    assert (grpo / "README.md").is_file()
+    results = metaconf.evaluate(str(grpo), str(questions), tmp_path / "run", limit=4)
+    assert results["methods"][0]["name"]

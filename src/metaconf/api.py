@@ -65,7 +65,7 @@ def train_sft(config: str | Path, resume: bool = False, **keys: Any) -> Path:
 
     from metaconf.training import stage1
 
-    return stage1.run(read)
+    return _with_card(stage1.run(read))
 
 
 def train_grpo(config: str | Path, resume: bool = False, **keys: Any) -> Path:
@@ -79,7 +79,7 @@ def train_grpo(config: str | Path, resume: bool = False, **keys: Any) -> Path:
 
     from metaconf.training import stage2
 
-    return stage2.run(read)
+    return _with_card(stage2.run(read))
 
 
 def evaluate(
@@ -97,7 +97,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a model on questions, or the `replies` of a JSONL file, as `metaconf evaluate`.
 
-    Returns the content of `output_dir`/metrics.json: `systems`, each with `name` and `figures`
+    Returns the content of `output_dir`/metrics.json: `methods`, each with `name` and `figures`
     (figure → `value`, `interval`). A figure that could not be measured is absent. Give either
     `model` (hub id, folder or "embedded") or `replies`. Raises UserError.
     """
@@ -105,13 +105,13 @@ def evaluate(
     if (model is None) == (replies is None):
         raise UserError("evaluate: give either a model to ask or a file of replies")
     if replies is not None:
-        from metaconf.evaluation import given
+        from metaconf.evaluation import external_replies
 
-        given.measure(Path(replies), out, seed)
+        external_replies.measure(Path(replies), out, seed)
     elif model is not None:
         from metaconf.cli.preflight import check_engine, check_run
         from metaconf.evaluation import run as evaluation
-        from metaconf.evaluation.names import chosen
+        from metaconf.evaluation.methods import chosen
 
         check_engine(engine)
         check_run(model, questions, out, resume)
@@ -127,18 +127,29 @@ def calibrate(
     *,
     alpha: float = 0.1,
     delta: float = 0.1,
-    system: str | None = None,
+    method: str | None = None,
 ) -> dict[str, Any]:
     """Find the confidence from which on answers are certified, as `metaconf calibrate`.
 
     The error of what is answered is at most `alpha` with probability 1 − `delta`. Returns the
     content of `output`: `rule` (its `threshold` is None where nothing is certified) and `map`, the
-    recalibration. `metaconf.decisions.certify` does the first on arrays. Raises UserError.
+    recalibration. `method` chooses one of several in the file. `metaconf.decisions.certify` does the
+    first on arrays. Raises UserError.
     """
     from metaconf.decisions import run
 
-    run.calibrate(Path(replies), Path(output), alpha, delta, system)
+    run.calibrate(Path(replies), Path(output), alpha, delta, method)
     return json.loads(Path(output).read_text(encoding="utf-8"))
+
+
+def _with_card(run: Path) -> Path:
+    """Write the model's card; returns its folder."""
+    from metaconf.report.card import write_card
+    from metaconf.runs import is_main_process
+
+    if is_main_process():
+        write_card(run)
+    return run
 
 
 def _words(keys: Mapping[str, Any]) -> list[str]:
