@@ -32,11 +32,17 @@ def test_it_answers_at_once_and_without_torch() -> None:
 def test_every_required_package_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    required = [text for text in metadata.requires("metaconf") or () if "extra ==" not in text]
+    required = [text for text in doctor.requirements() if "extra ==" not in text]
     assert len(required) > 10
     for text in required:
         name = text.split(";")[0].split("[")[0].split("<")[0].split(">")[0].split("=")[0].strip()
         assert f" {name} " in printed
+
+
+def test_an_installed_package_asks_its_metadata(tmp_path: Path) -> None:
+    assert doctor.requirements(tmp_path) == metadata.requires("metaconf")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\n')
+    assert doctor.requirements(tmp_path) == metadata.requires("metaconf")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,15 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+ROOT = Path(__file__).parents[3]
+"""The checkout, where the package is run from one."""
 KEYS = {
     "DEEPSEEK_API_KEY": "only for a judge, a teacher or --base_url",
     "DEEPSEEK_BASE_URL": "only for a judge or a teacher",
@@ -86,7 +89,7 @@ def packages() -> Iterator[Line]:
         return
     from packaging.requirements import Requirement
 
-    for text in sorted(metadata.requires("metaconf") or (), key=str.lower):
+    for text in sorted(requirements(), key=str.lower):
         requirement = Requirement(text)
         tested = ",".join(sorted(str(requirement.specifier).split(","), reverse=True))
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
@@ -94,6 +97,20 @@ def packages() -> Iterator[Line]:
         for extra in ("vllm", "deepspeed"):
             if requirement.name == extra:
                 yield optional(extra, tested, version(extra))
+
+
+def requirements(root: Path = ROOT) -> list[str]:
+    """What this package asks for, as pip writes it: of a checkout what its pyproject.toml says now,
+    which may be newer than what was installed; else the metadata."""
+    file = root / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
+    if project.get("name") != "metaconf":
+        return metadata.requires("metaconf") or []
+    extras = project["optional-dependencies"].items()
+    return [
+        *project["dependencies"],
+        *(f'{text}; extra == "{extra}"' for extra, texts in extras for text in texts),
+    ]
 
 
 def version(name: str) -> str | None:
