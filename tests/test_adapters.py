@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.records import Question, Target
 from metaconf.reply import format_reply
 from metaconf.rewards.adapters import compute_score, reward_function
 from metaconf.rewards.group import grade_group
+from metaconf.rewards.recipes import recipe_of
+from metaconf.training.reward_computer import RewardComputer
 
 KEYS = ["score", "calibration", "reflection", "accuracy", "format", "graded"]
 QUITO = Question(
@@ -104,3 +108,37 @@ def test_a_named_answer_is_judged_only_where_samples_are_known() -> None:
 def test_a_broken_ground_truth_is_named() -> None:
     with pytest.raises(UserError, match="compute_score, data_source 'cities': targets"):
         compute_score("cities", RIGHT, '{"id": "q", "prompt": "?", "targets": []}')
+
+
+def test_unknown_parts_are_treated_one_way_in_all_three(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A group where one judgement failed, one where all did, and a reply that was not graded."""
+
+    import metaconf.rewards.group as group
+
+    graded = group.grade_answer
+
+    def scored(question: Question, parsed: Any, samples: Any) -> Any:
+        known = "well" in (parsed.reflection or "")
+        return (0.8, {"points": 0.8}) if known else (None, {})
+
+    def grade(question: Question, answer: str | None) -> tuple[float | None, str]:
+        return (None, "no verdict") if question.id == "blank" else graded(question, answer)
+
+    monkeypatch.setattr(group, "score_reflection", scored)
+    monkeypatch.setattr(group, "grade_answer", grade)
+    other, blank = (json.dumps(QUITO.to_json() | {"id": name}) for name in ("other", "blank"))
+    questions = [RECORD, RECORD, other, other, blank]
+    texts = [RIGHT, WRONG, WRONG, WRONG, RIGHT]
+    trl = reward_function([QUITO.prompt] * 5, texts, question=questions)
+    stage2 = RewardComputer(recipe_of(Config("grpo", {})), tmp_path / "r.jsonl")(questions, texts)
+    assert trl == [None if np.isnan(total) else total for total in stage2.total]
+    calibration = 1 - 0.2**2
+    # Its group's mean; left out of sum (2.5 at most) and weights (3 in all); no part at all.
+    assert trl[1] == pytest.approx(calibration + 0.5 * 0.8 + 0.5)
+    assert trl[2] == trl[3] == pytest.approx((calibration + 0.5) * 3 / 2.5)
+    assert trl[4] is None
+    alone = compute_score("cities", WRONG, other)
+    assert alone["score"] == pytest.approx(trl[2]) and alone["graded"] == 1
+    assert compute_score("cities", RIGHT, blank)["graded"] == 0

@@ -272,7 +272,9 @@ def test_one_failed_reward_leaves_the_others_finite(
     assert advantages.isfinite().all() and advantages[1] == 0 and (advantages[[0, 2, 3]] != 0).all()
 
 
-def test_a_reply_that_TRL_masks_teaches_no_number(taught: Callable[[], Any], tmp_path: Path) -> None:
+def test_a_reply_that_TRL_masks_teaches_no_number(
+    taught: Callable[[], Any], tmp_path: Path
+) -> None:
     local, score = taught(), ExpectedScore(1.0, step=0.5)
     at = encode_reply(local.tokenizer, format_reply("3", "I know it.", 0.7)).level_at or 0
     settings = {"mask_truncated_completions": True, "max_completion_length": at + 1}

@@ -89,7 +89,7 @@ REMOVED = {
     "confidence.prior": _OF_RECIPE,
     "confidence.answers": "the greedy answer is the one that is taught; remove the key",
     "confidence.families": "the probe does not read the question's family; remove the key",
-    "judge.pays": "a judge gives points, and without one the reflection is scored by rule; remove it",
+    "judge.pays": "a judge gives points; without one the reflection is scored by rule; remove it",
 }
 """Key or block of ours that is no more → what to do."""
 NEUTRAL = {("sft", "remove_unused_columns"): False}

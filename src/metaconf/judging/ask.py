@@ -1,4 +1,4 @@
-"""The judge: many questions at once, each answered by a verdict or counted as failed."""
+"""The LLM judge: many requests at once; each returns a verdict or is counted as failed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Judged = tuple[Question, Parsed, Grade]
 MAX_TOKENS = 300
 CREDIT = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
 MAX_SAID = 100
-"""Characters of what a failed call said that are shown."""
+"""Characters of a failed call's message that are shown."""
 FAILED = "the judge failed"
 ENOUGH = 20
-"""So many verdicts at least are asked for before the share of failed ones stops a run."""
+"""Verdicts that must have been asked for before the share of failed ones can stop a run."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Judge:
 
         A failed verdict leaves its part None. Raises UserError where no call makes sense.
         """
-        # What the rules say of a reflection is not the judge's.
+        # The rule-based score of a reflection is no verdict.
         graded = [replace(g, quality=None, parts={}) for g in self._answers(replies)]
         again = [(q, p, g) for (q, p, _), g in zip(replies, graded, strict=True)]
         return self._rubric(again)
@@ -91,7 +91,7 @@ class Judge:
 
     @property
     def silent(self) -> str:
-        """That not one verdict came, however few were asked for; "" where one did, or none was."""
+        """A message where every verdict failed, however few were asked for; else ""."""
         if not self.asked or self.failed < self.asked:
             return ""
         return (
@@ -101,7 +101,7 @@ class Judge:
         )
 
     def _kinds(self) -> str:
-        """What failed, how often, and of each kind what was said first."""
+        """The kinds of failure with their counts, and the first message of each."""
         return ", ".join(
             f"{count} {kind}" + (f": {said}" if (said := self.said.get(kind)) else "")
             for kind, count in self.why.items()
@@ -117,7 +117,7 @@ class Judge:
         return grades
 
     def _answer_task(self, question: Question, parsed: Parsed, grade: Grade) -> Task | None:
-        """What is asked about an answer; None where the rules have said enough."""
+        """The request about an answer; None where the rules have graded it."""
         if not parsed.answer or not parsed.answer.strip():
             return None
         references = [text for target in question.targets for text in target.texts]

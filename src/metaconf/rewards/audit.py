@@ -1,7 +1,7 @@
-"""What a recipe rewards, found by trying it: each kind of reply is paid, and the pay questioned.
+"""Tests a recipe before training: computes the reward of each kind of reply and looks for defects.
 
-A reward is a specification that a policy will take at its word. Each check names a way in which one
-was exploited before, and says with this recipe's numbers where that can happen.
+A policy takes a reward literally. Each check names a way in which a reward was exploited before,
+and says with this recipe's numbers where that can happen.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from metaconf.rewards.targets import Array
 LEVELS = np.linspace(0, 1, 11)
 CHANCES = LEVELS
 GROUP = 20
-"""RolloutBatch in an imagined group: every chance of a tenth is a whole number of right ones."""
+"""Replies in an imagined group: every tenth is a whole number of right ones."""
 NAN = float("nan")
 EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One defect: `fatal` where a policy is led to state a confidence that is not its chance, or
-    is paid for what is no reply; else something to know before training."""
+    """One defect. It is `fatal` where a policy learns to state a confidence that is not its chance
+    of being right, or is rewarded for a malformed reply; else something to know before training."""
 
     check: str
     sentence: str
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Payoff:
-    """What one kind of reply is paid, alone in its group; `pay` None: left out of the update."""
+    """The reward of one kind of reply, alone in its group; None: left out of the update."""
 
     correctness: float
     confidence: float | None
@@ -83,7 +83,7 @@ def replies(
 
 
 def _pay(recipe: Recipe, asked: RolloutBatch, segment: Segment | None = None) -> Array:
-    """(N,) what each reply is paid in all, or what one segment of it is credited with."""
+    """(N,) the total reward of each reply, or the reward of one segment of it."""
     parts = recipe.parts(asked)
     total = np.zeros(len(asked.correctness))
     for where, weights in recipe.credit.items():
@@ -93,8 +93,8 @@ def _pay(recipe: Recipe, asked: RolloutBatch, segment: Segment | None = None) ->
 
 
 def _expected(recipe: Recipe, chance: float, c: float, ok: bool = True) -> float:
-    """Mean pay of a policy that is right with `chance` and always says `c`; −∞ where its replies
-    are left out: it cannot be had."""
+    """Mean reward of a policy that is right with `chance` and always states `c`; −∞ where its
+    replies are left out of the update."""
     pay = _pay(recipe, _group(chance, c, ok))
     return -np.inf if np.isnan(pay).any() else float(pay.mean())
 
@@ -111,7 +111,7 @@ def _group(chance: float, c: float, ok: bool = True) -> RolloutBatch:
 
 
 def _sampled(recipe: Recipe) -> bool:
-    """Whether the confidence's tokens are paid for the number that was sampled."""
+    """Whether the confidence's tokens are rewarded for the sampled number."""
     return not recipe.expected_score.coef and any("confidence" in where for where in recipe.credit)
 
 

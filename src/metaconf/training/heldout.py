@@ -1,8 +1,8 @@
-"""How calibration grows while stage 2 trains: held-out figures against replies sampled and seconds.
+"""Held-out figures while stage 2 trains, against the replies sampled and the seconds spent.
 
-The rows go to the trainer's log (so that a resumed run has them) and with it to curve.json; the
+The rows go to the trainer's log, so that a resumed run has them, and from there to curve.json. The
 best model by held-out Brier score is kept in `best`, because the reward can rise while calibration
-falls.
+gets worse.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Split = tuple[list[Question], list[Question]]
 
 
 def set_aside(questions: Sequence[Question], config: Config) -> Split:
-    """(questions to train on, questions to measure on) as the block `curve` says; none to measure
-    on where it is off. Raises UserError where nothing would be left to train on."""
+    """(questions to train on, questions to measure on) by the block `curve`; nothing to measure on
+    where it is off. Raises UserError where nothing would be left to train on."""
     block = config.curve
     if not block.every:
         return list(questions), []
@@ -55,9 +55,9 @@ def set_aside(questions: Sequence[Question], config: Config) -> Split:
 
 
 def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> dict[str, float]:
-    """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens`, how many of them were
-    graded and stated a confidence, and what their reflections take off a reader's Brier score. A
-    figure that is not defined is left out."""
+    """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens` tokens, the number `n`
+    of them that were graded and stated a confidence, the share in the format, and by how much their
+    reflections lower a reader's Brier score. A figure that is not defined is left out."""
     found: dict[str, Reply] = {}
     sample_replies(
         local,
@@ -82,8 +82,8 @@ def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> di
 def _reader_gain(
     questions: Sequence[Question], parsed: Sequence[Parsed], grades: Sequence[float | None]
 ) -> float | None:
-    """What a reader's Brier score loses by the reflections, in a reader of words fitted on the
-    replies to other questions; None where they are too few."""
+    """By how much the reflections lower the Brier score of a reader (`judging.reader`); None where
+    the replies are too few."""
     read = [
         (inputs, grade, question.id)
         for question, reply, grade in zip(questions, parsed, grades, strict=True)

@@ -1,8 +1,8 @@
-"""Several processes that train one model, each on its own rows (data parallelism, `torchrun` or
-`accelerate launch`): what they share.
+"""Data parallelism: several processes (`torchrun`, `accelerate launch`) train one model, each on
+its own rows.
 
-Our forward passes run the model without its wrapper, which averages gradients only for passes
-through itself; so they are averaged here.
+Our forward passes run the model without its wrapper. The wrapper averages gradients only for passes
+through itself, so they are averaged here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage 2 as one call: questions and a stage-1 model in, an ordinary model folder out."""
+"""Stage 2 as one call: takes questions and a stage-1 model, returns an ordinary model folder."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ DEFAULTS: dict[str, Any] = {
     "gradient_checkpointing": False,
     "report_to": "none",
 }
-"""Ours where the configuration is silent. `scale_rewards` is the recipe's: in ours it is off, for
-scaling by the group's standard deviation pushes towards overconfidence on chancy questions."""
+"""Our defaults for TRL's keys. `scale_rewards` defaults to the recipe's. Ours has none, because
+division by the group's standard deviation pushes towards overconfidence on uncertain questions."""
 
 
 def check_save_interval(args: GRPOConfig) -> None:
@@ -73,7 +73,8 @@ def check_save_interval(args: GRPOConfig) -> None:
 def question_rows(
     local: LocalModel, questions: Sequence[Question], longest: int
 ) -> list[dict[str, Any]]:
-    """TRL rows; prompts of more than `longest` tokens are left out, and that is said."""
+    """TRL's rows. Prompts of more than `longest` tokens are left out with a warning. Raises
+    UserError where none is left."""
     kept = [q for q in questions if len(local.reply_prompt(q.prompt)) <= longest]
     if len(kept) < len(questions):
         log.warning(
@@ -114,14 +115,17 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
 
 
 def replies_file(process: int) -> str:
-    """Where a process keeps the replies that it drew."""
+    """The name of the file with the replies that a process drew."""
     return f"replies-{process}.jsonl" if process else "replies.jsonl"
 
 
 def train(
     local: LocalModel, questions: Sequence[Question], config: Config, out: Path
 ) -> LocalModel:
-    """Train, save the merged model under `out`, return it ready to reply."""
+    """Train, save the merged model under `out`, and return it ready to reply.
+
+    Raises UserError for settings that do not go together, and where the run had to stop.
+    """
     recipe = recipe_of(config)
     args = settings(config, out, recipe)
     check_save_interval(args)
