@@ -1,4 +1,4 @@
-"""Every way to a confidence on the default questions: the base's and the trained model's.
+"""Every method for a confidence on the default questions: the base's and the trained model's.
 
     python benchmarks/baselines.py --model runs/demo/stage2 [--questions 500]
 
@@ -16,30 +16,30 @@ from typing import Any
 
 import record
 
-from metaconf.config.load import RUN_MARKER
-from metaconf.evaluation.names import BASELINES
+from metaconf.evaluation.methods import BASELINES
 from metaconf.evaluation.run import run
+from metaconf.runs import RUN_MARKER
 
 SHOWN = ("accuracy", "auroc", "brier", "ece", "brier_recalibrated", "ece_recalibrated", "tokens")
 
 
-def measured(model: str, folder: Path, questions: int, ways: tuple[str, ...]) -> Any:
+def measured(model: str, folder: Path, questions: int, baselines: tuple[str, ...]) -> Any:
     """metrics.json of one model with these baselines."""
     if not (folder / "report.html").exists():
         begun = (folder / RUN_MARKER).is_file()
-        run(model, "embedded", folder, limit=questions, seed=0, resume=begun, baselines=ways)
+        run(model, "embedded", folder, limit=questions, seed=0, resume=begun, baselines=baselines)
     return json.loads((folder / "metrics.json").read_text())
 
 
 def figures_of(name: str, metrics: Any) -> dict[str, record.Figure]:
-    """metric_MODEL_way → figure, for what is known."""
+    """metric_MODEL_method → figure, for what is known."""
     found: dict[str, record.Figure] = {}
-    for system in metrics["systems"]:
+    for method in metrics["methods"]:
         for metric in SHOWN:
-            one = system["figures"].get(metric)
+            one = method["figures"].get(metric)
             if one is not None and one["value"] is not None:
                 ends = None if one["low"] is None else (one["low"], one["high"])
-                key = f"{metric}_{name}_{system['key']}"
+                key = f"{metric}_{name}_{method['key']}"
                 found[key] = record.figure(round(one["value"], 4), ends)
     return found
 
@@ -56,13 +56,13 @@ def main() -> None:
         ("base", "embedded", ("replies8", "expected")),
         ("trained", arguments.model, ("verbal2", "verbal8")),
     ):
-        ways = tuple(way for way in BASELINES if way not in without)
+        baselines = tuple(key for key in BASELINES if key not in without)
         folder = arguments.output_dir / name
-        found |= figures_of(name, measured(model, folder, arguments.questions, ways))
+        found |= figures_of(name, measured(model, folder, arguments.questions, baselines))
     command = f"python benchmarks/baselines.py --questions {arguments.questions}"
     notes = (
-        "The base's `reply` is our format asked of a model that was not trained. Ways in words show"
-        " five worked examples; tokens: written for one question, samples included."
+        "The base's `reply` is our format asked of a model that was not trained. Methods in words"
+        " show five worked examples; tokens: written for one question, samples included."
     )
     print(record.write("baselines", command, found, [0], notes, ("torch", "transformers")))
 

@@ -24,7 +24,8 @@ from metaconf import metrics
 from metaconf.cli import demo
 from metaconf.config.blocks import Config
 from metaconf.data import load_questions, pick
-from metaconf.evaluation.systems import Row, evaluate
+from metaconf.evaluation.generate import evaluate
+from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.generation.local import LocalModel, load_local
 from metaconf.records import Question
 from metaconf.training import stage2
@@ -50,13 +51,13 @@ def split(questions: Sequence[Question], sizes: Sequence[int] = SIZES) -> Splits
     return Splits(*(shuffled[a:b] for a, b in pairwise(ends)))
 
 
-def trained(out: Path, splits: Splits, seed: int) -> dict[str, list[Row]]:
+def trained(out: Path, splits: Splits, seed: int) -> dict[str, list[EvaluatedReply]]:
     """Both stages, and what each says of the held-out questions; goes on with what is there."""
     if not (out / "prepare" / "sft.jsonl").exists():
         into = out / "prepare"
         config = Config("sft", {}, output_dir=str(into), seed=seed, confidence=demo.CONFIDENCE)
         prepare(config, splits.stage1)
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[EvaluatedReply]] = {}
     for stage in ("stage1", "stage2"):
         model = _stage(out, stage, splits, seed)
         rows[stage] = evaluate(model, splits.heldout, "reply", out / f"{stage}.jsonl", stage)
@@ -74,8 +75,8 @@ def _stage(out: Path, stage: str, splits: Splits, seed: int) -> LocalModel:
     return stage2.train(load_local(str(out / "stage1")), splits.stage2, config, out / stage)
 
 
-def figures(runs: Sequence[dict[str, list[Row]]]) -> dict[str, record.Figure]:
-    """Each system's figures, and how far the reply's Brier score lies from the probability's."""
+def figures(runs: Sequence[dict[str, list[EvaluatedReply]]]) -> dict[str, record.Figure]:
+    """Each method's figures, and how far the reply's Brier score lies from the probability's."""
     found: dict[str, record.Figure] = {}
     for key in runs[0]:
         stated = [scoring.pairs(run[key]) for run in runs]
@@ -86,12 +87,12 @@ def figures(runs: Sequence[dict[str, list[Row]]]) -> dict[str, record.Figure]:
     ratio = found["brier_stage2"]["value"] / found["brier_calibrated"]["value"]
     found["brier_ratio"] = record.figure(round(ratio, 3), None, "x", "<= 1.0")
     tokens = {
-        key: [r["tokens"] for run in runs for r in run[key]] for key in ("stage2", "samples8")
+        key: [r.tokens or 0 for run in runs for r in run[key]] for key in ("stage2", "samples8")
     }
     for key, counts in tokens.items():
         found[f"tokens_{key}"] = record.figure(round(float(np.mean(counts)), 1), None, "tokens")
     levels = [scoring.pairs(run["stage2"]) for run in runs]
-    found["levels_stage2"] = scoring.over_seeds(levels, lambda c, _: metrics.levels(c))
+    found["levels_stage2"] = scoring.over_seeds(levels, lambda c, _: metrics.effective_levels(c))
     return found
 
 

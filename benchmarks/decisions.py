@@ -91,15 +91,15 @@ def _theirs(controller: Any, method: str, c: np.ndarray, y: np.ndarray) -> float
 def on_real_replies(model: str, folder: Path) -> dict[str, record.Figure]:
     """Certified on half of the model's own replies, realised on the other half."""
     from metaconf.data import embedded_questions, pick
-    from metaconf.evaluation.systems import evaluate
-    from metaconf.evaluation.tables import complete
+    from metaconf.evaluation.baselines import arrays
+    from metaconf.evaluation.generate import evaluate
+    from metaconf.evaluation.rows import complete
     from metaconf.generation.local import load_local
 
     halves = [pick(embedded_questions(split), 500, 0) for split in ("calibration", "heldout")]
     asked = [question for half in halves for question in half]
     rows = evaluate(load_local(model), asked, "reply", folder / "replies.jsonl")
-    known = complete(rows)
-    c, y = (np.array([row[name] for row in known]) for name in ("confidence", "correctness"))
+    c, y = arrays(complete(rows))
     found: dict[str, record.Figure] = {}
     for alpha in REAL_ALPHAS:
         broken, covered = halved(c, y, alpha)

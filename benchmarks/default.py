@@ -13,18 +13,20 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import record
 from default_figures import STAGES, figures
-from scoring import in_domain, pairs
+from scoring import in_domain, pairs, slim
 
 from metaconf import metrics
 from metaconf.cli import demo
-from metaconf.config.load import RUN_MARKER
-from metaconf.evaluation.systems import Row
+from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.metrics.figures import figures_to_json
+from metaconf.runs import RUN_MARKER
 from metaconf.training.evidence import Answered, features
 from metaconf.training.probe import fit
 
@@ -43,8 +45,8 @@ def seed_run(folder: Path, seed: int, unknowable: Path | None, demo_run: Path) -
 
 def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
     from metaconf.data import embedded_questions
-    from metaconf.evaluation.ablation import with_other_reflection, without_reflection
-    from metaconf.evaluation.systems import evaluate
+    from metaconf.evaluation.forced_decoding import with_other_reflection, without_reflection
+    from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
 
     rows, clock = measured(folder, seed)
@@ -67,7 +69,7 @@ def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
     with clock.part("probe"):
         probes = _probes(folder, asked)
     rows["probability_calibrated"] = calibrated(rows["probability"])
-    return {"rows": {key: _slim(value) for key, value in rows.items()}, **found, "probes": probes}
+    return {"rows": {key: slim(value) for key, value in rows.items()}, **found, "probes": probes}
 
 
 def measured(folder: Path, seed: int) -> tuple[dict[str, Any], demo.Clock]:
@@ -77,7 +79,7 @@ def measured(folder: Path, seed: int) -> tuple[dict[str, Any], demo.Clock]:
     return demo.measure(folder, seed, PLAN)
 
 
-def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
+def _recalibrated(folder: Path) -> Callable[[list[EvaluatedReply]], list[EvaluatedReply]]:
     from metaconf.data import embedded_questions, pick
     from metaconf.generation.local import load_local
 
@@ -85,29 +87,27 @@ def _recalibrated(folder: Path) -> Callable[[list[Row]], list[Row]]:
     return recalibration(load_local("embedded"), asked, folder / "base" / "calibration.jsonl")
 
 
-def recalibration(base: Any, asked: Sequence[Any], path: Path) -> Callable[[list[Row]], list[Row]]:
+def recalibration(
+    base: Any, asked: Sequence[Any], path: Path
+) -> Callable[[list[EvaluatedReply]], list[EvaluatedReply]]:
     """The isotonic map of the base's answer probability, fitted on the questions `asked`; `path`
     keeps its answers."""
-    from metaconf.evaluation.systems import evaluate
+    from metaconf.evaluation.generate import evaluate
 
     known = pairs(evaluate(base, asked, "probability", path)).values()
     fitted = metrics.fit_isotonic(*map(np.array, zip(*known, strict=True)))
 
-    def apply(rows: list[Row]) -> list[Row]:
-        stated = [row for row in rows if row["confidence"] is not None]
-        mapped = metrics.apply_isotonic(fitted, np.array([row["confidence"] for row in stated]))
-        return [{**row, "confidence": float(c)} for row, c in zip(stated, mapped, strict=True)]
+    def apply(rows: list[EvaluatedReply]) -> list[EvaluatedReply]:
+        stated = [row for row in rows if row.confidence is not None]
+        said = np.array([row.confidence for row in stated], float)
+        mapped = metrics.apply_isotonic(fitted, said)
+        return [replace(row, confidence=float(c)) for row, c in zip(stated, mapped, strict=True)]
 
     return apply
 
 
 CALIBRATION = 500
 """Calibration questions that the isotonic map of the answer's probability is fitted on."""
-
-
-def _slim(rows: Sequence[Row]) -> list[Row]:
-    names = ("question_id", "confidence", "correctness", "split", "problems")
-    return [{name: row[name] for name in names} for row in rows]
 
 
 def _share_base(folder: Path) -> None:
@@ -141,24 +141,25 @@ def _unknowable(path: Path) -> list[Any]:
 
 
 def _reflections(
-    folder: Path, model: Any, rows: dict[str, list[Row]], asked: Sequence[Any]
+    folder: Path, model: Any, rows: dict[str, list[EvaluatedReply]], asked: Sequence[Any]
 ) -> dict[str, Any]:
     """Figures of stage 2's reflections, against 20 answers sampled from the same model, and what
     those of both stages tell a reader."""
+    from metaconf.evaluation.generate import short_answers
     from metaconf.evaluation.reader import reader_figures
     from metaconf.evaluation.reflections import reflection_figures
-    from metaconf.evaluation.systems import short_answers
 
     some = [question for question in asked if question.split != "ood"][:SAMPLED]
     path = folder / "stage2" / "policy.jsonl"
     drawn = short_answers(model, some, range(20), path, "20 answers", trained=True)
     samples = {q.id: [drawn[q.id, i].text for i in range(20)] for q in some}
-    agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
+    agreement = {row.question_id: row.agreement for row in rows["samples8"]}
     found = reflection_figures(rows["stage2"], asked, samples, agreement)
     for stage in STAGES:
-        of_stage = reader_figures(rows[stage]).items()
-        found |= {f"{name}_{stage}": figure for name, figure in of_stage}
-    return {"reflections": found}
+        for name, figure in reader_figures(rows[stage]).items():
+            # In the records the gain has a shorter name.
+            found[f"{name.replace('reflection_brier_gain', 'reader_gain')}_{stage}"] = figure
+    return {"reflections": figures_to_json(found)}
 
 
 SAMPLED = 500

@@ -10,20 +10,20 @@ import record
 from scoring import SCORES, Pairs, graded, in_domain, mean_confidence, mean_right, over_seeds, pairs
 
 from metaconf import metrics
-from metaconf.evaluation.systems import Row
+from metaconf.evaluation.rows import EvaluatedReply
 
 STAGES = ("stage1", "stage2")
 
 
 def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
     """The figures of the record, from the seeds' measurements."""
-    rows: dict[str, list[list[Row]]] = {}
+    rows: dict[str, list[list[EvaluatedReply]]] = {}
     for run in runs:
         for key, found in run["rows"].items():
-            rows.setdefault(key, []).append(found)
+            rows.setdefault(key, []).append([EvaluatedReply.from_json(one) for one in found])
     inside = {key: [pairs(in_domain(r)) for r in found] for key, found in rows.items()}
     outside = {
-        key: [pairs([r for r in f if r["split"] == "ood"]) for f in rows[key]] for key in STAGES
+        key: [pairs([r for r in f if r.split == "ood"]) for f in rows[key]] for key in STAGES
     }
     probes = {
         name: [{i: (c, y) for i, c, y in run["probes"][name]} for run in runs]
@@ -53,13 +53,13 @@ def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
             found[f"confidence_{key}"] = over_seeds(inside[key], mean_confidence)
             found[f"accuracy_{key}"] = over_seeds(inside[key], mean_right)
     found |= _reflection_figures(runs)
-    found["levels_stage2"] = over_seeds(inside["stage2"], lambda c, _: metrics.levels(c))
+    found["levels_stage2"] = over_seeds(inside["stage2"], lambda c, _: metrics.effective_levels(c))
     return {name: value | _target(name, found) for name, value in found.items()}
 
 
-def _formats(runs: Sequence[Sequence[Row]]) -> list[Pairs]:
+def _formats(runs: Sequence[Sequence[EvaluatedReply]]) -> list[Pairs]:
     """Question id → (0, well formed): unlike `pairs`, broken replies count."""
-    return [{r["question_id"]: (0.0, float(not r["problems"])) for r in in_domain(x)} for x in runs]
+    return [{r.question_id: (0.0, float(not r.problems)) for r in in_domain(x)} for x in runs]
 
 
 def _reflection_figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:

@@ -24,13 +24,14 @@ import scoring
 
 from metaconf.cli import demo
 from metaconf.cli import main as metaconf
+from metaconf.evaluation.rows import EvaluatedReply
 
 CONFIG = "configs/llama_factory_sft_cpu.yaml"
 PASS = ("--confidence.whole", "0.2")
 """What the README gives the pass of TRL's engine after LLaMA-Factory."""
 STAGES = ("llama_factory", "stage1", "stage2")
 NOTES = (Path(__file__).parent / "llama-factory-notes.txt").read_text(encoding="utf-8").strip()
-Rows = dict[str, list[scoring.Row]]
+Rows = dict[str, list[EvaluatedReply]]
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     print(record.write("llama_factory", command, found, args.seeds, NOTES, packages).read_text())
 
 
-def _beside(stage: str, trl: Rows) -> list[scoring.Row]:
+def _beside(stage: str, trl: Rows) -> list[EvaluatedReply]:
     """What a stage is compared with: LLaMA-Factory's model with TRL's stage 1."""
     return trl["stage1" if stage == "llama_factory" else stage]
 
@@ -74,7 +75,7 @@ def by_llama_factory(out: Path, prepared: Path, seed: int) -> Rows:
     asked = demo.heldout(default.PLAN.heldout, default.PLAN.out_of_domain)
     rows: Rows = {}
     for stage in STAGES:
-        rows |= demo.stage_system(out, stage, asked, default.PLAN, seed, clock)
+        rows |= demo.stage_method(out, stage, asked, default.PLAN, seed, clock)
     return rows
 
 
@@ -112,7 +113,7 @@ def _mean(values: list[float]) -> float:
 
 
 def figures(
-    stage: str, ours: list[list[scoring.Row]], trl: list[list[scoring.Row]]
+    stage: str, ours: list[list[EvaluatedReply]], trl: list[list[EvaluatedReply]]
 ) -> dict[str, record.Figure]:
     """Each score of `ours`, and how far it lies from that of `trl`."""
     found: dict[str, record.Figure] = {}

@@ -18,6 +18,7 @@ from scoring import Pairs
 from metaconf import metrics
 from metaconf.errors import UserError
 from metaconf.evaluation.reader import Read
+from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.rewards.recipes import OURS
 
 
@@ -44,6 +45,7 @@ def read(
         path = kept(keep, start, recipe, seed)
         if path.exists():
             found[seed] = json.loads(gzip.decompress(path.read_bytes()))
+            found[seed]["rows"] = [EvaluatedReply.from_json(one) for one in found[seed]["rows"]]
             if any(plan.get(name) != value for name, value in found[seed]["plan"].items()):
                 raise UserError(f"{path}: was measured by another plan; give another --keep")
     return found
@@ -54,7 +56,7 @@ def figures(
     plan: Mapping[str, Any],
     recipes: Sequence[str],
     seeds: Sequence[int],
-    base: Mapping[str, list[scoring.Row]],
+    base: Mapping[str, list[EvaluatedReply]],
 ) -> dict[str, record.Figure]:
     """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
     found = _of_base(base)
@@ -103,32 +105,32 @@ def from_probe(
     return found
 
 
-def _rows(pieces: Mapping[int, Any]) -> dict[int, list[scoring.Row]]:
+def _rows(pieces: Mapping[int, Any]) -> dict[int, list[EvaluatedReply]]:
     return {seed: piece["rows"] for seed, piece in pieces.items()}
 
 
-def _of_base(rows: Mapping[str, list[scoring.Row]]) -> dict[str, record.Figure]:
+def _of_base(rows: Mapping[str, list[EvaluatedReply]]) -> dict[str, record.Figure]:
     found: dict[str, record.Figure] = {}
     for key in ("probability", "calibrated", "samples8"):
         for name in ("auroc", "brier"):
             found |= _scored(f"{name}_{key}", [scoring.inside(rows[key])], scoring.SCORES[name])
     if rows["samples8"]:
-        mean = float(np.mean([row["tokens"] for row in rows["samples8"]]))
+        mean = float(np.mean([row.tokens or 0 for row in rows["samples8"]]))
         found["tokens_samples8"] = record.figure(round(mean, 1), None, "tokens")
     return found
 
 
-def _of_runs(runs: Sequence[list[scoring.Row]], recipe: str) -> dict[str, record.Figure]:
+def _of_runs(runs: Sequence[list[EvaluatedReply]], recipe: str) -> dict[str, record.Figure]:
     stated = [scoring.inside(rows) for rows in runs]
     graded = [scoring.graded(scoring.in_domain(rows)) for rows in runs]
     found = _scored(f"accuracy_{recipe}", graded, scoring.mean_right)
     for name, score in scoring.SCORES.items():
         found |= _scored(f"{name}_{recipe}", stated, score)
     levels = "confidence_levels" if recipe == OURS else f"levels_{recipe}"
-    found |= _scored(levels, stated, lambda c, _: metrics.levels(c))
-    outside = [scoring.pairs([r for r in rows if r["split"] == "ood"]) for rows in runs]
+    found |= _scored(levels, stated, lambda c, _: metrics.effective_levels(c))
+    outside = [scoring.pairs([r for r in rows if r.split == "ood"]) for rows in runs]
     found |= _scored(f"ece_ood_{recipe}", outside, metrics.ece)
-    formats = [{r["question_id"]: (0.0, float(not r["problems"])) for r in rows} for rows in runs]
+    formats = [{r.question_id: (0.0, float(not r.problems)) for r in rows} for rows in runs]
     return found | _scored(f"format_{recipe}", formats, scoring.mean_right)
 
 
@@ -142,7 +144,7 @@ def _scored(name: str, runs: Sequence[Pairs], score: scoring.Score) -> dict[str,
 
 
 def _difference(
-    runs: Mapping[int, list[scoring.Row]], ours: Mapping[int, list[scoring.Row]], recipe: str
+    runs: Mapping[int, list[EvaluatedReply]], ours: Mapping[int, list[EvaluatedReply]], recipe: str
 ) -> dict[str, record.Figure]:
     """Brier score of the recipe less ours."""
     figure = _apart(runs, ours)
@@ -150,7 +152,7 @@ def _difference(
 
 
 def _apart(
-    runs: Mapping[int, list[scoring.Row]], others: Mapping[int, list[scoring.Row]]
+    runs: Mapping[int, list[EvaluatedReply]], others: Mapping[int, list[EvaluatedReply]]
 ) -> record.Figure | None:
     """Brier score of the first less that of the others, over questions that both stated a
     confidence for in all seeds that both have."""
@@ -231,7 +233,7 @@ def _some_known(run: Pairs) -> bool:
     return sum(not np.isnan(value) for _, value in run.values()) >= 15
 
 
-def _beside(ours: Mapping[int, Any], calibrated: list[scoring.Row]) -> dict[str, record.Figure]:
+def _beside(ours: Mapping[int, Any], calibrated: list[EvaluatedReply]) -> dict[str, record.Figure]:
     """Our Brier score over that of the answer's own recalibrated probability, and over that of a
     probe on the base's hidden state with the same labels; and the latter's scores."""
     probes = [dict(p["probe"]) for p in ours.values() if "probe" in p]

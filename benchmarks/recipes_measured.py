@@ -9,10 +9,10 @@ from typing import Any
 
 import default
 import numpy as np
-import scoring
 from recipes_plan import Plan
 
 from metaconf.cli import demo
+from metaconf.evaluation.rows import EvaluatedReply
 
 SAMPLES = 20
 """Answers drawn to a question, of which a reflection may name some."""
@@ -26,11 +26,11 @@ def asked(plan: Plan) -> list[Any]:
     return demo.heldout(plan.heldout, plan.out_of_domain)
 
 
-def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
+def base_rows(out: Path, plan: Plan) -> dict[str, list[EvaluatedReply]]:
     """What the untrained model's own signals say of the held-out questions, and of the curve's;
     `calibrated` is its answer's probability after an isotonic map."""
     from metaconf.data import load_questions, pick
-    from metaconf.evaluation.systems import evaluate
+    from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
 
     base, folder = load_local(plan.base), out / "base"
@@ -49,28 +49,28 @@ def base_rows(out: Path, plan: Plan) -> dict[str, list[scoring.Row]]:
 
 
 def named_answers(
-    local: Any, rows: Sequence[scoring.Row], path: Path, plan: Plan
+    local: Any, rows: Sequence[EvaluatedReply], path: Path, plan: Plan
 ) -> dict[str, tuple[float | None, float | None]]:
     """By question id, of the other answers that a reply's reflection names the share that the
     model itself gives in SAMPLES, and of those samples that differ from its answer the share that
     is named (`evaluation.reflections.grounded`); None where there are none. `path` keeps them."""
+    from metaconf.evaluation.generate import short_answers
     from metaconf.evaluation.reflections import grounded
-    from metaconf.evaluation.systems import short_answers
 
     some = [q for q in asked(plan) if q.split != "ood"][:ASKED]
     name = f"{SAMPLES} answers"
     drawn = short_answers(local, some, range(SAMPLES), path, name, trained=True)
     samples = {q.id: [drawn[q.id, i].text for i in range(SAMPLES)] for q in some}
     questions = {q.id: q for q in some}
-    told = [r for r in rows if r["question_id"] in questions and r["reflection"] is not None]
-    return {row["question_id"]: grounded(row, questions, samples) for row in told}
+    told = [r for r in rows if r.question_id in questions and r.reflection is not None]
+    return {row.question_id: grounded(row, questions, samples) for row in told}
 
 
 def probe(out: Path, plan: Plan, seed: int) -> dict[str, tuple[float, float]]:
     """By held-out question id, what a linear probe on the base's hidden state says of the base's
     answer, fitted on the graded answers that teach ours its confidence, and whether it is right."""
     from metaconf.data import embedded_questions, pick
-    from metaconf.evaluation.systems import evaluate
+    from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
     from metaconf.generation.store import read_replies
     from metaconf.training.prepare import collect

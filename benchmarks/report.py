@@ -32,7 +32,7 @@ TARGETS = {
     "filter_ms_100k": ("ms", "<= 300"),
     "megabytes_100k": ("MB", "<= 60"),
 }
-SYSTEMS = (
+METHODS = (
     ("asked", "base, asked in words", 0.82, 0.06),
     ("probability", "base, answer's probability", 0.49, 0.8),
     ("samples8", "base, agreement of 8 samples", 0.5, 0.7),
@@ -49,7 +49,7 @@ FAMILIES = {
 }
 PLACES = ("France", "Chad", "Peru", "Mali", "Japan", "Chile", "Ghana", "Oman", "Spain", "Kenya")
 FILTERS = {
-    "system": "form.elements.system.value = 'stage2'",
+    "method": "form.elements.method.value = 'stage2'",
     "wrong and sure": "form.elements.outcome.value = 'wrong'; form.elements.min.value = '0.8'",
     "order": "form.elements.sort.value = 'low'",
     "search, common word": "form.elements.q.value = 'reading'",
@@ -59,20 +59,20 @@ FILTERS = {
 
 
 def make_run(folder: Path, count: int, seed: int = 0) -> None:
-    """Write a made-up run of `count` replies by five systems, with figures and curves."""
+    """Write a made-up run of `count` replies by five methods, with figures and curves."""
     draw = random.Random(seed)
-    replies = [_reply(draw, i // len(SYSTEMS), SYSTEMS[i % len(SYSTEMS)]) for i in range(count)]
+    replies = [_reply(draw, i // len(METHODS), METHODS[i % len(METHODS)]) for i in range(count)]
     write_jsonl(folder / "replies.jsonl", replies)
-    systems = [_system(row, replies) for row in SYSTEMS]
-    metrics = {"title": "SmolLM2-135M on embedded questions (made-up run)", "systems": systems}
+    methods = [_method(row, replies) for row in METHODS]
+    metrics = {"title": "SmolLM2-135M on embedded questions (made-up run)", "methods": methods}
     (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     (folder / "curves.json").write_text(json.dumps(_curves(draw)), encoding="utf-8")
 
 
 def _reply(
-    draw: random.Random, question: int, system: tuple[str, str, float, float]
+    draw: random.Random, question: int, method: tuple[str, str, float, float]
 ) -> dict[str, Any]:
-    key, _, claim, skill = system
+    key, _, claim, skill = method
     family, cause = list(FAMILIES.items())[question % len(FAMILIES)]
     known = random.Random(question).random()
     right = draw.random() < known
@@ -90,7 +90,7 @@ def _reply(
     text += "" if silent else f"Confidence: {10 * confidence:.1f}"
     return {
         "question_id": f"q{question}",
-        "system": key,
+        "method": key,
         "prompt": f"In which country is the city of city {question}?",
         "family": family,
         "cause": cause,
@@ -105,16 +105,16 @@ def _reply(
     }
 
 
-def _system(system: tuple[str, str, float, float], replies: list[dict[str, Any]]) -> dict[str, Any]:
-    rows = [row for row in replies if row["system"] == system[0]]
+def _method(method: tuple[str, str, float, float], replies: list[dict[str, Any]]) -> dict[str, Any]:
+    rows = [row for row in replies if row["method"] == method[0]]
     groups = {
         f"{kind}={value}": _figures([row for row in rows if row[kind] == value])
         for kind in ("family", "cause")
         for value in dict.fromkeys(row[kind] for row in rows)
     }
     return {
-        "key": system[0],
-        "name": system[1],
+        "key": method[0],
+        "name": method[1],
         "figures": _figures(rows),
         "reliability": _bins(rows),
         "risk_coverage": _risk(rows),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import record
 
 from metaconf import metrics
-from metaconf.evaluation.systems import Row
+from metaconf.evaluation.rows import EvaluatedReply
 
 REPLICATES = 1000
 Score = Callable[[np.ndarray, np.ndarray], float]
@@ -17,19 +18,24 @@ Pairs = dict[str, tuple[float, float]]
 """Question id → (confidence, correctness)."""
 
 
-def pairs(rows: Sequence[Row]) -> Pairs:
+def pairs(rows: Sequence[EvaluatedReply]) -> Pairs:
     """Question id → (confidence, correctness) of rows that have both."""
     return {
-        row["question_id"]: (row["confidence"], row["correctness"])
+        row.question_id: (row.confidence, row.correctness)
         for row in rows
-        if row["confidence"] is not None and row["correctness"] is not None
+        if row.confidence is not None and row.correctness is not None
     }
 
 
-def graded(rows: Sequence[Row]) -> Pairs:
+def graded(rows: Sequence[EvaluatedReply]) -> Pairs:
     """Question id → (0, correctness): unlike `pairs`, replies that state no confidence count."""
-    known = [row for row in rows if row["correctness"] is not None]
-    return {row["question_id"]: (0.0, row["correctness"]) for row in known}
+    return {row.question_id: (0.0, row.correctness) for row in rows if row.correctness is not None}
+
+
+def slim(rows: Sequence[EvaluatedReply]) -> list[dict[str, Any]]:
+    """What of the rows is kept beside the figures, as JSON; `EvaluatedReply.from_json` reads it."""
+    names = ("question_id", "confidence", "correctness", "split", "problems")
+    return [{name: whole[name] for name in names} for whole in (row.to_json() for row in rows)]
 
 
 def over_seeds(runs: Sequence[Pairs], score: Score) -> record.Figure:
@@ -96,11 +102,11 @@ def mean_confidence(confidence: np.ndarray, _: np.ndarray) -> float:
 SCORES: dict[str, Score] = {"ece": metrics.ece, "brier": metrics.brier, "auroc": metrics.auroc}
 
 
-def in_domain(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["split"] != "ood"]
+def in_domain(rows: Sequence[EvaluatedReply]) -> list[EvaluatedReply]:
+    return [row for row in rows if row.split != "ood"]
 
 
-def inside(rows: Sequence[Row]) -> Pairs:
+def inside(rows: Sequence[EvaluatedReply]) -> Pairs:
     return pairs(in_domain(rows))
 
 

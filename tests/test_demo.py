@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from metaconf.cli import demo
-from metaconf.cli.preflight import checkpoints
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
+from metaconf.runs import checkpoints
 from metaconf.training.sft import ConfidenceSFTTrainer
 
 PLAN = demo.Plan(stage1_questions=24, stage2_steps=1, heldout=6, out_of_domain=2, samples=3)
@@ -57,9 +57,9 @@ def test_both_stages_of_the_real_model(
         set(row["parts"]) == {"calibration", "reflection", "accuracy", "format"} for row in paid
     )
 
-    systems = json.loads((out / "metrics.json").read_text())["systems"]
-    assert [system["key"] for system in systems] == list(demo.NAMES)
-    base, sampled = systems[1]["figures"], systems[2]["figures"]
+    methods = json.loads((out / "metrics.json").read_text())["methods"]
+    assert [method["key"] for method in methods] == list(demo.METHODS)
+    base, sampled = methods[1]["figures"], methods[2]["figures"]
     assert (
         base["accuracy"]["value"] == sampled["accuracy"]["value"]
     )  # one greedy answer, two confidences

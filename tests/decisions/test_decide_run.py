@@ -152,9 +152,12 @@ BAD = {
     '{"question_id": "q", "confidence": true, "correctness": 1}': "confidence is True",
     "": "holds no reply",
     '{"question_id": "q", "confidence": 1, "correctness": 1}\n' * 2: "more than one reply",
-    '{"question_id": "q", "confidence": 1, "system": "a"}\n'
-    '{"question_id": "q", "confidence": 1, "system": "b"}': "choose one by --system: a, b",
+    '{"question_id": "q", "confidence": 1, "method": "a"}\n'
+    '{"question_id": "q", "confidence": 1, "method": "b"}': "choose one by --method: a, b",
 }
+
+
+BAD['{"question_id": "q", "confidence": 1, "system": "a"}'] = "1: has `system`, which is called"
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -182,12 +185,12 @@ def test_a_foreign_calibration_is_refused(
     assert "rule.json: is " in capsys.readouterr().err
 
 
-def test_one_system_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_method_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.jsonl"
-    one = replies(path, 50, system="stage2").read_text()
+    one = replies(path, 50, method="stage2").read_text()
     path.write_text(one + one.replace("stage2", "asked"))
     rule = tmp_path / "rule.json"
-    assert run("calibrate", path, "--output", rule, "--system", "stage2") == 0
+    assert run("calibrate", path, "--output", rule, "--method", "stage2") == 0
     assert len(json.loads(rule.read_text())["confidences"]) == 50
-    assert run("calibrate", path, "--output", tmp_path / "x", "--system", "none") == 2
+    assert run("calibrate", path, "--output", tmp_path / "x", "--method", "none") == 2
     assert "it has asked, stage2" in capsys.readouterr().err

@@ -15,7 +15,6 @@ from tiny import tiny_model
 from metaconf.cli import main
 from metaconf.errors import UserError
 from metaconf.evaluation import run as evaluation
-from metaconf.evaluation.ablation import as_expected
 from metaconf.evaluation.baselines import (
     certainty,
     measure,
@@ -23,8 +22,10 @@ from metaconf.evaluation.baselines import (
     token_mean,
     two_in_words,
 )
-from metaconf.evaluation.names import BASELINES, WAYS, chosen
-from metaconf.evaluation.systems import Row, Settings, worked_turns
+from metaconf.evaluation.forced_decoding import as_expected
+from metaconf.evaluation.generate import Settings, worked_turns
+from metaconf.evaluation.methods import BASELINES, METHODS, chosen
+from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.generation.local import next_share
 from metaconf.generation.sampler import GREEDY
 from metaconf.prompts.chat import REVIEW
@@ -69,12 +70,12 @@ def said(answer: str, level: str, tokens: int = 20) -> Reply:
 
 def test_two_replies_in_words() -> None:
     agreeing = two_in_words(WHERE, said("Mali", "8"), said("mali", "4", 30))
-    assert agreeing["confidence"] == pytest.approx((0.6 + 1) / 2)
-    assert agreeing["correctness"] == 1 and agreeing["tokens"] == 50
+    assert agreeing.confidence == pytest.approx((0.6 + 1) / 2)
+    assert agreeing.correctness == 1 and agreeing.tokens == 50
     apart = two_in_words(WHERE, said("Niger", "8"), said("Mali", "4"))
-    assert apart["confidence"] == pytest.approx(0.3) and apart["correctness"] == 0
+    assert apart.confidence == pytest.approx(0.3) and apart.correctness == 0
     # What was not stated is not known, and never 0.
-    assert two_in_words(WHERE, said("Mali", "8"), said("Mali", "high"))["confidence"] is None
+    assert two_in_words(WHERE, said("Mali", "8"), said("Mali", "high")).confidence is None
 
 
 def test_p_true_is_the_share_of_one_option(local_of: Callable[..., Any]) -> None:
@@ -98,10 +99,10 @@ def test_the_expectation_is_read_after_the_models_own_reflection(
 ) -> None:
     local = local_of()
     tokens, encode = level_tokens(local.tokenizer), local.tokenizer.encode
-    whole = {"question_id": "q0", "prompt": WHERE.prompt, "answer": "Mali", "reflection": "I do."}
+    told: Any = {"prompt": WHERE.prompt, "answer": "Mali", "confidence": 0.4}
     rows = [
-        {**whole, "system": "expected", "confidence": 0.4, "text": "…"},
-        {**whole, "question_id": "q1", "reflection": None, "system": "expected", "confidence": 0.4},
+        EvaluatedReply("q0", "expected", reflection="I do.", **told),
+        EvaluatedReply("q1", "expected", reflection=None, **told),
     ]
     first, second = as_expected(local, rows)
     start = encode("Answer: Mali\nSelf-reflection: I do.\nConfidence: 0", add_special_tokens=False)
@@ -113,13 +114,13 @@ def test_the_expectation_is_read_after_the_models_own_reflection(
     levels = torch.softmax(logits[list(tokens.first[:10])], 0)
     ten = torch.softmax(one, 0)[tokens.ten_next] if tokens.ten_next is not None else 0.0
     mean = float(levels @ torch.arange(10.0) + levels[1] * ten * 9) / 10
-    assert first["confidence"] == pytest.approx(mean, abs=1e-4)
-    assert second["confidence"] is None  # where it says no reflection nothing is known
+    assert first.confidence == pytest.approx(mean, abs=1e-4)
+    assert second.confidence is None  # where it says no reflection nothing is known
 
 
-def rows_with(confidence: Sequence[float], right: Sequence[float]) -> list[Row]:
+def rows_with(confidence: Sequence[float], right: Sequence[float]) -> list[EvaluatedReply]:
     return [
-        {"question_id": str(i), "confidence": c, "correctness": y, "split": "heldout"}
+        EvaluatedReply(str(i), confidence=c, correctness=y, split="heldout")
         for i, (c, y) in enumerate(zip(confidence, right, strict=True))
     ]
 
@@ -129,36 +130,36 @@ def test_recalibration_uses_the_calibration_rows_alone() -> None:
     calibration = rows_with([0.9] * 20 + [0.2] * 20, [1, 0] * 10 + [1, 0, 0, 0] * 5)
     rows = rows_with([0.9, 0.9, 0.2, 0.2], [1, 0, 1, 0])
     figures = recalibrated(rows, calibration)
-    assert figures["brier_recalibrated"]["value"] == pytest.approx(
+    assert figures["brier_recalibrated"].value == pytest.approx(
         (0.5**2 * 2 + 0.75**2 + 0.25**2) / 4
     )
-    assert figures["ece_recalibrated"]["value"] == pytest.approx(0.125)
+    assert figures["ece_recalibrated"].value == pytest.approx(0.125)
     few = recalibrated(rows, calibration[:19])
-    assert few["brier_recalibrated"]["value"] is None
-    assert "19 calibration replies" in (few["brier_recalibrated"]["reason"] or "")
+    assert few["brier_recalibrated"].value is None
+    assert "19 calibration replies" in (few["brier_recalibrated"].reason or "")
 
 
 def test_a_review_is_shown_the_reply(local_of: Callable[..., Any], tmp_path: Path) -> None:
     local = local_of()
     asked: list[tuple[int, ...]] = []
-    from metaconf.evaluation import systems
+    from metaconf.evaluation import generate
 
-    real = systems.sample_replies
+    real = generate.sample_replies
 
     def record(one: Any, questions: Any, samples: Any, how: Any, keep: Any, prompt: Any) -> None:
         asked.extend(prompt(q) for q in questions)
         real(one, questions, samples, how, keep, prompt)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(systems, "sample_replies", record)
-        rows, _ = measure(local, [WHERE], [], ["asked", "refine"], tmp_path, FAST)
+        patch.setattr(generate, "sample_replies", record)
+        rows = measure(local, [WHERE], [], ["asked", "refine"], tmp_path, FAST)
     first, second = (local.tokenizer.decode(tokens) for tokens in asked)
-    given = rows["asked"][0]["text"]
+    given = rows["asked"][0].text
     assert REVIEW not in first
     assert second.index(WHERE.prompt) < second.index(REVIEW)
     assert given.strip() and given in second
     # The review costs what the first reply cost, and its own tokens.
-    assert rows["refine"][0]["tokens"] > rows["asked"][0]["tokens"]
+    assert (rows["refine"][0].tokens or 0) > (rows["asked"][0].tokens or 0)
     assert len(worked_turns()) == first.count("Self-reflection: ") - first.count("why it may")
 
 
@@ -169,7 +170,7 @@ def write(path: Path, first: int, count: int) -> str:
 
 
 def test_every_baseline_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metaconf.evaluation.systems.Settings", lambda seed: FAST)
+    monkeypatch.setattr("metaconf.evaluation.generate.Settings", lambda seed: FAST)
     monkeypatch.setattr("metaconf.evaluation.tables.METRICS", ("accuracy", "ece", "brier"))
     model = str(tiny_model(tmp_path / "model"))
     asked = write(tmp_path / "asked.jsonl", 0, 3)
@@ -177,14 +178,14 @@ def test_every_baseline_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     out = tmp_path / "run"
     evaluation.run(model, asked, out, baselines=BASELINES, calibration=apart)
     run = load_run(out)
-    assert [system.key for system in run.systems] == list(WAYS)
-    assert [system.name for system in run.systems] == [way.name for way in WAYS.values()]
-    assert len(run.replies) == 3 * len(WAYS)  # the calibration questions are in no table
-    by_key = {system.key: system for system in run.systems}
+    assert [method.key for method in run.methods] == list(METHODS)
+    assert [method.name for method in run.methods] == [one.name for one in METHODS.values()]
+    assert len(run.replies) == 3 * len(METHODS)  # the calibration questions are in no table
+    by_key = {method.key: method for method in run.methods}
     assert by_key["samples8"].figures["brier_recalibrated"].value is not None
     assert by_key["probe"].figures["brier"].value is not None
     # Eight samples cost more than one answer, and the probe costs no more than that.
-    tokens = {key: system.figures["tokens"].value or 0 for key, system in by_key.items()}
+    tokens = {key: method.figures["tokens"].value or 0 for key, method in by_key.items()}
     assert tokens["samples8"] > tokens["probability"] == tokens["probe"] == tokens["p_true"]
     assert tokens["verbal8"] > tokens["verbal2"] > tokens["asked"]
 

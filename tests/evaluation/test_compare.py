@@ -117,8 +117,8 @@ def test_a_folder_gets_json_markdown_and_a_report(
     found = json.loads((out / "comparison.json").read_text())
     assert (out / "comparison.md").read_text().startswith("60 questions")
     metrics = json.loads((out / "metrics.json").read_text())
-    assert [s["key"] for s in metrics["systems"]] == [str(a), str(b)]
-    assert metrics["systems"][1]["figures"]["n"]["value"] == 60
+    assert [s["key"] for s in metrics["methods"]] == [str(a), str(b)]
+    assert metrics["methods"][1]["figures"]["n"]["value"] == 60
     page = (out / "report.html").read_text()
     brier = found["runs"][1]["differences"]["brier"]
     shown = f"{brier['low']:+.3f} to {brier['high']:+.3f}"
@@ -130,17 +130,17 @@ def test_a_folder_gets_json_markdown_and_a_report(
     assert main(["compare", str(a), str(b), "--output_dir", str(out)]) == 2
 
 
-def test_one_run_s_systems_are_compared_by_name(tmp_path: Path) -> None:
+def test_one_run_s_methods_are_compared_by_name(tmp_path: Path) -> None:
     """The demo's folder holds several: before and after are two of them."""
     folder = tmp_path / "run"
     file = write(folder / "replies.jsonl", 0, range(40))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    both = [{**row, "system": name} for row in rows for name in ("base", "stage2")]
+    both = [{**row, "method": name} for row in rows for name in ("base", "stage2")]
     file.write_text("".join(json.dumps(row) + "\n" for row in both))
     runs = module.load([f"{folder}:base", f"{file}:stage2"], None)
     assert [len(run.rows) for run in runs] == [40, 40]
-    assert {row["system"] for row in runs[1].rows.values()} == {"stage2"}
-    with pytest.raises(UserError, match="choose one by --system: base, stage2"):
+    assert {row.method for row in runs[1].rows.values()} == {"stage2"}
+    with pytest.raises(UserError, match="choose one by --method: base, stage2"):
         module.load([str(folder), f"{folder}:stage2"], None)
     with pytest.raises(UserError, match="is given twice"):
         module.load([f"{folder}:base"] * 2, None)

@@ -13,7 +13,7 @@ from tiny import tiny_model
 
 from metaconf.errors import UserError
 from metaconf.evaluation import run as evaluation
-from metaconf.evaluation.systems import Settings
+from metaconf.evaluation.generate import Settings
 from metaconf.report.load import load_run
 
 
@@ -34,7 +34,7 @@ def questions(tmp_path: Path) -> str:
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short replies, and without the one metric that takes most of the time."""
     monkeypatch.setattr(
-        "metaconf.evaluation.systems.Settings", lambda seed: Settings(12, 3, 8, seed)
+        "metaconf.evaluation.generate.Settings", lambda seed: Settings(12, 3, 8, seed)
     )
     monkeypatch.setattr("metaconf.evaluation.tables.METRICS", ("accuracy", "ece", "auroc"))
 
@@ -56,10 +56,10 @@ def test_a_whole_run_with_baselines(model: str, questions: str, tmp_path: Path) 
     assert report == out / "report.html"
     assert report.is_file()
     run = load_run(out)
-    assert [s.key for s in run.systems] == ["asked", "samples8", "probability", "reply"]
+    assert [s.key for s in run.methods] == ["asked", "samples8", "probability", "reply"]
     assert len(run.replies) == 4 * 4
     assert run.missing == ("curves.json",)
-    assert "cause_named" in run.systems[-1].figures
+    assert "cause_named" in run.methods[-1].figures
     assert json.loads((out / "run.json").read_text())["command"] == "evaluate"
 
 
@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     (torn / "metrics.json").unlink()
     evaluation.run(model, questions, torn, resume=True)
     assert sorted(raw.read_bytes().splitlines()) == sorted(b"".join(lines).splitlines())
-    assert metrics(torn)["systems"] == metrics(whole)["systems"]
+    assert metrics(torn)["methods"] == metrics(whole)["methods"]
 
 
 @pytest.mark.usefixtures("no_page")

@@ -16,6 +16,7 @@ from metaconf.cli import main
 from metaconf.config.blocks import Judge as Settings
 from metaconf.evaluation.baselines import certainty
 from metaconf.evaluation.judging import by_meaning
+from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.judging import judge_of
 from metaconf.prompts.judge import ANSWER
 from metaconf.records import Question, Target
@@ -55,7 +56,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> None:
             found[q.id, GREEDY] = Reply(q.id, GREEDY, text, status="ok", tokens=5)
         return found
 
-    monkeypatch.setattr("metaconf.evaluation.systems.full_replies", given)
+    monkeypatch.setattr("metaconf.evaluation.generate.full_replies", given)
 
 
 @pytest.mark.usefixtures("replies")
@@ -88,11 +89,11 @@ def test_a_judged_run(
     by_prompt = {row["prompt"]: row for row in lines}
     long, good, bad = (by_prompt[row["question"]] for row in (LONG, SHORT, OTHER))
     assert (long["correctness"], long["why"]) == (0.5, "judge: half")
-    assert (long["quality"], long["judged"]) == (None, "the judge failed")
+    assert (long.get("quality"), long["judged"]) == (None, "the judge failed")
     assert (good["correctness"], good["quality"]) == (1.0, 0.5)
-    assert (bad["correctness"], bad["quality"]) == (1.0, None)
-    (system,) = json.loads((out / "metrics.json").read_text())["systems"]
-    quality, known = (system["figures"][f"reflection_{n}"] for n in ("quality", "judged"))
+    assert (bad["correctness"], bad.get("quality")) == (1.0, None)
+    (method,) = json.loads((out / "metrics.json").read_text())["methods"]
+    quality, known = (method["figures"][f"reflection_{n}"] for n in ("quality", "judged"))
     assert (quality["value"], quality["n"]) == (0.5, 1)
     assert (known["value"], known["n"]) == (pytest.approx(1 / 3), 3)
     page = (out / "report.html").read_text()
@@ -141,7 +142,7 @@ def test_a_judge_file_without_a_judge_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "judge.yaml"
-    path.write_text("judge: {pays: reader}")
+    path.write_text("judge: {steps: true}")
     assert main(["evaluate", "--judge", str(path), "--output_dir", str(tmp_path / "run")]) == 2
     assert "kind: llm" in capsys.readouterr().err
     assert main(["evaluate", "--judge", str(path), "--replies", str(path)]) == 2
@@ -160,7 +161,7 @@ def test_semantic_entropy_by_a_judge(tmp_path: Path) -> None:
         "y": ["Mali", "Ghana"],
         "z": ["Mali", "Mali"],
     }
-    rows: Any = [{"question_id": name, "confidence": None} for name in questions]
+    rows = [EvaluatedReply(name) for name in questions]
 
     async def handler(request: web.Request, sent: Any, n: int) -> web.Response:
         content = json.loads(sent["messages"][1]["content"])
@@ -176,7 +177,7 @@ def test_semantic_entropy_by_a_judge(tmp_path: Path) -> None:
         judge = judge_of(client, {}, tmp_path / "judge.sqlite")
         assert judge is not None
         found = by_meaning(rows, questions, samples, judge)
-    by_id = {row["question_id"]: row["confidence"] for row in found}
+    by_id = {row.question_id: row.confidence for row in found}
     # Three of four say Mali; by the grader's rules they were two groups and Ghana.
     assert by_id["x"] == pytest.approx(1 + (0.75 * log(0.75) + 0.25 * log(0.25)) / log(4))
     assert certainty(questions["x"], samples["x"]) == pytest.approx(1 - 1.5 * log(2) / log(4))

@@ -12,8 +12,8 @@ from aiohttp import web
 from chat_server import Server, completion, ok, serving
 
 from metaconf.cli import main
-from metaconf.evaluation.names import chosen, in_order
-from metaconf.evaluation.systems import first_line
+from metaconf.evaluation.generate import first_line
+from metaconf.evaluation.methods import chosen, in_order
 from metaconf.prompts.chat import INSTRUCTION, REVIEW, messages
 from metaconf.records import read_jsonl
 
@@ -67,10 +67,10 @@ def test_a_served_model_is_asked_what_a_local_one_is(asked: Path) -> None:
 def test_baselines_that_text_is_enough_for(asked: Path) -> None:
     with serving(knows_three) as server:
         assert evaluate(server, "--baselines") == 0
-    systems = json.loads(Path("out/metrics.json").read_text())["systems"]
+    methods = json.loads(Path("out/metrics.json").read_text())["methods"]
     wanted = in_order([*chosen("all", server=True), "reply"])
-    assert [system["key"] for system in systems] == list(wanted)
-    by_key = {system["key"]: system["figures"] for system in systems}
+    assert [method["key"] for method in methods] == list(wanted)
+    by_key = {method["key"]: method["figures"] for method in methods}
     assert {by_key[key]["accuracy"]["value"] for key in by_key} == {0.25}
     assert by_key["samples8"]["brier"]["n"] == 4
     drawn = [sent for sent in server.asked if sent["temperature"] > 0]
@@ -117,7 +117,7 @@ def test_a_sample_that_failed_does_not_count_as_another_answer(asked: Path) -> N
         assert evaluate(server, "--baselines", "samples8,entropy") == 0
     rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
     # Four of eight samples failed; the others all say the same.
-    assert {row["confidence"] for row in rows if row["kind"] != "reply"} == {1.0}
+    assert {row["confidence"] for row in rows if row["method"] != "reply"} == {1.0}
 
 
 def test_what_a_server_cannot_give_is_refused(
@@ -166,7 +166,7 @@ def test_the_probability_of_an_answer_is_that_of_its_tokens(asked: Path) -> None
         assert evaluate(server, "--baselines", "probability,token_mean,samples8") == 0
         assert sum("top_logprobs" in sent for sent in server.asked) == 4  # greedy answers alone
     rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
-    found = {(r["system"], r["answer"], round(r["confidence"], 4)) for r in rows}
+    found = {(r["method"], r["answer"], round(r["confidence"], 4)) for r in rows}
     assert ("probability", "three", 0.2) in found
     assert ("token_mean", "three", round(0.2**0.5, 4)) in found
 
@@ -175,7 +175,7 @@ def test_without_log_probabilities_the_confidence_is_unknown(asked: Path) -> Non
     with serving(knows_three) as server:
         assert evaluate(server, "--baselines", "probability") == 0
     rows = [row for _, row in read_jsonl(Path("out/replies.jsonl"))]
-    assert {row["confidence"] for row in rows if row["system"] == "probability"} == {None}
+    assert {row["confidence"] for row in rows if row["method"] == "probability"} == {None}
     assert {row["correctness"] for row in rows} == {0, 1}
 
 
@@ -279,7 +279,7 @@ def test_e6_a_refusal_is_kept_and_counted(asked: Path, capsys: pytest.CaptureFix
         assert evaluate(server, "--baselines", "samples8", "--resume") == 0
         assert len(server.asked) == before
     rows = [row for _, row in read_jsonl(Path("out/replies.jsonl")) if row["prompt"] == RIGHT]
-    found = {row["system"]: (row["text"], row["answer"], row["why"]) for row in rows}
+    found = {row["method"]: (row["text"], row["answer"], row["why"]) for row in rows}
     assert found["reply"] == ("I cannot say.", None, "no answer")
     assert found["samples8"] == ("", None, "no answer")
 

@@ -25,7 +25,7 @@ PAIRS = {
     "augrc": m.augrc,
     "coverage_at_risk": lambda c, y: m.coverage_at_risk(c, y, 0.3),
     "risk_at_coverage": lambda c, y: m.risk_at_coverage(c, y, 0.5),
-    "levels": lambda c, y: m.levels(c),
+    "effective_levels": lambda c, y: m.effective_levels(c),
 }
 SUMS = {"aurc": m.aurc, "eaurc": m.eaurc, "prr": m.prr}
 REPLIES = st.lists(

@@ -10,29 +10,33 @@ import pytest
 
 from metaconf import metrics as m
 from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.figures import figures_from_json, figures_to_json
 from metaconf.metrics.table import coarsen, group
 
 NAN = float("nan")
 KEYS = {
     "n", "parse_rate", "graded_rate", "accuracy", "mean_confidence", "ece", "ece_equal_mass",
-    "smooth_ece", "brier", "nll", "auroc", "aurc", "eaurc", "augrc", "prr", "levels",
+    "smooth_ece", "brier", "nll", "auroc", "aurc", "eaurc", "augrc", "prr", "effective_levels",
     "ece_null_band",
 }  # fmt: skip
 
 
 def strict(figures):
-    """What a strict JSON reader makes of the figures."""
+    """What a strict JSON reader makes of the figures: the same ones."""
 
     def refuse(word):
         raise AssertionError(f"{word} is no JSON")
 
-    return json.loads(json.dumps(figures, allow_nan=False), parse_constant=refuse)
+    text = json.dumps(figures_to_json(figures), allow_nan=False)
+    read = figures_from_json(json.loads(text, parse_constant=refuse), "the figures")
+    assert read == figures
+    return read
 
 
 def ends(figure: m.Figure) -> tuple[float, float]:
     """The interval's ends; fails where there is none."""
-    assert figure["low"] is not None and figure["high"] is not None, figure["reason"]
-    return figure["low"], figure["high"]
+    assert figure.low is not None and figure.high is not None, figure.reason
+    return figure.low, figure.high
 
 
 def width(figure: m.Figure) -> float:
@@ -51,44 +55,44 @@ def test_values_are_those_of_the_plain_functions():
     figures = strict(m.summarise(c, y, range(500), replicates=20))
     assert set(figures) >= KEYS
     for name in ("ece", "smooth_ece", "brier", "nll", "auroc", "aurc", "eaurc", "augrc", "prr"):
-        assert figures[name]["value"] == getattr(m, name)(c, y), name
-    assert figures["ece_equal_mass"]["value"] == m.ece(c, y, scheme="mass")
-    assert figures["levels"]["value"] == m.levels(c)
-    assert width(figures["levels"]) > 0
-    assert figures["accuracy"]["value"] == y.mean()
-    assert figures["mean_confidence"]["value"] == pytest.approx(c.mean())
+        assert figures[name].value == getattr(m, name)(c, y), name
+    assert figures["ece_equal_mass"].value == m.ece(c, y, scheme="mass")
+    assert figures["effective_levels"].value == m.effective_levels(c)
+    assert width(figures["effective_levels"]) > 0
+    assert figures["accuracy"].value == y.mean()
+    assert figures["mean_confidence"].value == pytest.approx(c.mean())
     band = figures["ece_null_band"]
-    assert (band["value"], band["low"], band["high"]) == m.null_band(c, replicates=20)
+    assert (band.value, band.low, band.high) == m.null_band(c, replicates=20)
     for figure in figures.values():
-        assert set(figure) == {"value", "low", "high", "n", "reason"}
+        assert set(figure.to_json()) == {"value", "low", "high", "n", "reason"}
 
 
 def test_m2_all_right_loses_only_what_needs_both_classes():
     figures = strict(m.summarise([0.5, 0.6, 0.7, 0.8, 0.9, 1.0], [1] * 6, range(6), replicates=100))
-    assert figures["auroc"]["value"] is None
-    assert "right" in figures["auroc"]["reason"]
-    assert figures["prr"]["value"] is None
-    assert figures["accuracy"]["value"] == 1.0
-    assert figures["ece"]["value"] == pytest.approx(0.25)
-    assert figures["aurc"]["value"] == 0.0
+    assert figures["auroc"].value is None
+    assert "right" in (figures["auroc"].reason or "")
+    assert figures["prr"].value is None
+    assert figures["accuracy"].value == 1.0
+    assert figures["ece"].value == pytest.approx(0.25)
+    assert figures["aurc"].value == 0.0
 
 
 def test_m3_unparsed_replies_stay_in_the_accuracy():
     c = [0.9] * 8 + [NAN] * 2
     figures = m.summarise(c, [1] * 6 + [0] * 4, range(10), replicates=100)
-    assert (figures["accuracy"]["value"], figures["accuracy"]["n"]) == (0.6, 10)
-    assert figures["parse_rate"]["value"] == 0.8
-    assert (figures["ece"]["n"], figures["mean_confidence"]["n"]) == (8, 8)
+    assert (figures["accuracy"].value, figures["accuracy"].n) == (0.6, 10)
+    assert figures["parse_rate"].value == 0.8
+    assert (figures["ece"].n, figures["mean_confidence"].n) == (8, 8)
     right_without_confidence = m.summarise([0.9, None], [0, 1], [1, 2], replicates=100)
-    assert right_without_confidence["accuracy"]["value"] == 0.5
+    assert right_without_confidence["accuracy"].value == 0.5
 
 
 def test_ungraded_replies_are_counted_and_not_called_wrong():
     figures = strict(m.summarise([0.9, 0.8, 0.7, NAN], [1, NAN, 0, NAN], range(4), replicates=50))
-    assert figures["graded_rate"]["value"] == 0.5
-    assert (figures["accuracy"]["value"], figures["accuracy"]["n"]) == (0.5, 2)
-    assert figures["mean_confidence"]["value"] == pytest.approx(0.8)
-    assert figures["ece"]["n"] == 2
+    assert figures["graded_rate"].value == 0.5
+    assert (figures["accuracy"].value, figures["accuracy"].n) == (0.5, 2)
+    assert figures["mean_confidence"].value == pytest.approx(0.8)
+    assert figures["ece"].n == 2
 
 
 @pytest.mark.parametrize(
@@ -103,30 +107,30 @@ def test_ungraded_replies_are_counted_and_not_called_wrong():
 )
 def test_what_cannot_be_computed_says_why(c, y, gone, reason):
     figure = strict(m.summarise(c, y, range(len(c)), replicates=20))[gone]
-    assert figure["value"] is None
-    assert reason in figure["reason"]
+    assert figure.value is None
+    assert reason in (figure.reason or "")
 
 
 def test_no_interval_is_invented():
     one = m.summarise([0.1, 0.9], [0, 1], ["q", "q"], replicates=100)
-    assert (one["accuracy"]["low"], one["accuracy"]["reason"]) == (
+    assert (one["accuracy"].low, one["accuracy"].reason) == (
         None,
         "no interval: one question",
     )
     same = m.summarise([0.9] * 6, [1] * 6, range(6), replicates=100)["mean_confidence"]
-    assert (same["low"], "do not vary" in str(same["reason"])) == (None, True)
+    assert (same.low, "do not vary" in str(same.reason)) == (None, True)
     rare = m.summarise([0.9] * 50, [0] + [1] * 49, range(50), replicates=100)["auroc"]
-    assert (rare["value"], rare["low"]) == (0.5, None)
+    assert (rare.value, rare.low) == (0.5, None)
 
 
 def test_a_rate_that_is_all_alike_is_bounded_by_its_questions():
     """Wilson's interval; questions that are not graded bound no accuracy."""
     ids, grades = [0, 0, 1, 2, 3, 4, 5], [1, 1, 1, 1, 1, None, None]
     found = m.summarise([0.9] * 7, grades, ids, replicates=50)
-    assert (found["parse_rate"]["low"], found["parse_rate"]["high"]) == m.wilson(1.0, 6)
-    assert (found["accuracy"]["low"], found["accuracy"]["high"]) == m.wilson(1.0, 4)
-    run = m.Run([0.9] * 7, grades, ids)
-    assert m.paired_difference("accuracy", run, run, replicates=50)["low"] is None
+    assert (found["parse_rate"].low, found["parse_rate"].high) == m.wilson(1.0, 6)
+    assert (found["accuracy"].low, found["accuracy"].high) == m.wilson(1.0, 4)
+    run = m.ScoredReplies([0.9] * 7, grades, ids)
+    assert m.paired_difference("accuracy", run, run, replicates=50).low is None
 
 
 def test_parts_of_brier_stand_beside_it_with_intervals():
@@ -135,10 +139,10 @@ def test_parts_of_brier_stand_beside_it_with_intervals():
     for kind, parts in (("murphy", m.murphy(c, y)), ("corp", m.corp(c, y))):
         for name in ("reliability", "resolution"):
             figure = found[f"{kind}_{name}"]
-            assert figure["value"] == pytest.approx(getattr(parts, name), abs=1e-12)
-            assert figure["low"] is not None and figure["high"] is not None
-        assert figure["low"] < figure["high"]
-    assert found["uncertainty"]["value"] == pytest.approx(m.corp(c, y).uncertainty, abs=1e-12)
+            assert figure.value == pytest.approx(getattr(parts, name), abs=1e-12)
+            assert figure.low is not None and figure.high is not None
+        assert figure.low < figure.high
+    assert found["uncertainty"].value == pytest.approx(m.corp(c, y).uncertainty, abs=1e-12)
 
 
 def test_bad_rows_are_refused():
@@ -188,10 +192,11 @@ def test_intervals_of_untied_confidences_agree_with_exact_ones(monkeypatch):
     coarse = m.summarise(c, y, range(5000), replicates=200)
     monkeypatch.setattr("metaconf.metrics.summary._FINEST", 10**9)
     exact = m.summarise(c, y, range(5000), replicates=200)
-    assert coarse["levels"]["value"] == 5000
-    assert coarse["levels"]["low"] is None
-    for name in sorted(KEYS - {"n", "levels", "ece_null_band", "parse_rate", "graded_rate"}):
-        assert coarse[name]["value"] == exact[name]["value"]
+    assert coarse["effective_levels"].value == 5000
+    assert coarse["effective_levels"].low is None
+    rates = {"parse_rate", "graded_rate"}
+    for name in sorted(KEYS - {"n", "effective_levels", "ece_null_band"} - rates):
+        assert coarse[name].value == exact[name].value
         tolerance = 0.25 * width(exact[name])
         assert ends(coarse[name]) == pytest.approx(ends(exact[name]), abs=tolerance), name
 
@@ -242,46 +247,50 @@ def test_ece_interval_holds_its_own_value():
     c = rng.random(400)
     figure = m.summarise(c, rng.random(400) < c, range(400))["ece"]
     low, high = ends(figure)
-    assert figure["value"] is not None and low <= figure["value"] <= high
+    assert figure.value is not None and low <= figure.value <= high
 
 
 def test_paired_difference_cancels_what_questions_share():
     c, y = replies(500)
     raised = np.clip(c + 0.1, 0, 1)
-    a, b = m.Run(c, y, range(500)), m.Run(raised, y, range(500))
+    a, b = m.ScoredReplies(c, y, range(500)), m.ScoredReplies(raised, y, range(500))
     paired = m.paired_difference("brier", a, b)
-    assert paired["value"] == m.brier(c, y) - m.brier(raised, y)
+    assert paired.value == m.brier(c, y) - m.brier(raised, y)
     alone = [m.summarise(*run)["brier"] for run in (a, b)]
     apart = np.hypot(width(alone[0]), width(alone[1]))
     assert width(paired) < 0.5 * apart
     same = m.paired_difference("brier", a, a)
-    assert (same["value"], same["low"]) == (0.0, None)
+    assert (same.value, same.low) == (0.0, None)
 
 
 def test_pairs_go_by_question_and_not_by_row():
     c, y = replies(300)
     order = np.random.default_rng(0).permutation(300)
-    a, b = m.Run(c, y, range(300)), m.Run(np.sqrt(c), y, range(300))
-    shuffled = m.Run(np.sqrt(c)[order], y[order], order.tolist())
+    a, b = m.ScoredReplies(c, y, range(300)), m.ScoredReplies(np.sqrt(c), y, range(300))
+    shuffled = m.ScoredReplies(np.sqrt(c)[order], y[order], order.tolist())
     assert m.paired_difference("ece", a, shuffled) == m.paired_difference("ece", a, b)
 
 
 def test_paired_runs_may_differ_in_samples_but_not_in_questions():
     c, y = replies(200)
-    eight = m.Run(np.repeat(c, 8), np.repeat(y, 8), np.repeat(np.arange(200), 8))
-    figure = m.paired_difference("accuracy", eight, m.Run(c, y, np.arange(200)))
-    assert figure["value"] == pytest.approx(0.0, abs=1e-12)
+    eight = m.ScoredReplies(np.repeat(c, 8), np.repeat(y, 8), np.repeat(np.arange(200), 8))
+    figure = m.paired_difference("accuracy", eight, m.ScoredReplies(c, y, np.arange(200)))
+    assert figure.value == pytest.approx(0.0, abs=1e-12)
     with pytest.raises(ValueError, match=r"2 questions stand in one run only \('b', 'c'\)"):
-        m.paired_difference("ece", m.Run([0.1, 0.2], [0, 1], "ab"), m.Run([0.1, 0.2], [0, 1], "ac"))
+        m.paired_difference(
+            "ece",
+            m.ScoredReplies([0.1, 0.2], [0, 1], "ab"),
+            m.ScoredReplies([0.1, 0.2], [0, 1], "ac"),
+        )
     with pytest.raises(ValueError, match="no metric 'acuracy'"):
         m.paired_difference("acuracy", eight, eight)
 
 
 def test_a_difference_that_one_side_lacks_names_the_side():
-    a, b = m.Run([0.1, 0.9], [0, 1], "ab"), m.Run([0.1, 0.9], [1, 1], "ab")
-    figure = strict(m.paired_difference("auroc", a, b))
-    assert figure["value"] is None
-    assert figure["reason"].startswith("second run:")
+    a, b = m.ScoredReplies([0.1, 0.9], [0, 1], "ab"), m.ScoredReplies([0.1, 0.9], [1, 1], "ab")
+    figure = strict({"auroc": m.paired_difference("auroc", a, b)})["auroc"]
+    assert figure.value is None
+    assert (figure.reason or "").startswith("second run:")
 
 
 def test_a_hundred_thousand_replies_are_quick():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
@@ -170,9 +172,9 @@ def test_a_risk_met_exactly_counts_as_met():
 
 
 def test_effective_levels():
-    assert m.levels([0.9] * 5) == 1.0
-    assert m.levels([0.1, 0.2, 0.3, 0.4]) == pytest.approx(4.0)
-    assert m.levels([0.9] * 3 + [0.1]) == pytest.approx(1 / (0.75**2 + 0.25**2))
+    assert m.effective_levels([0.9] * 5) == 1.0
+    assert m.effective_levels([0.1, 0.2, 0.3, 0.4]) == pytest.approx(4.0)
+    assert m.effective_levels([0.9] * 3 + [0.1]) == pytest.approx(1 / (0.75**2 + 0.25**2))
 
 
 def slow_smooth_ece(c, y):
@@ -206,24 +208,26 @@ def test_smooth_ece_ends():
 
 
 def test_reliability_bins_hold_their_rows():
-    bins = m.reliability_bins([0.05, 0.95, 1.0], [0, 1, 0.5], bins=10)
-    assert [(b.start, b.end, b.n) for b in bins] == [(0.0, 0.1, 1), (0.9, 1.0, 2)]
+    bins: Any = m.reliability_bins([0.05, 0.95, 1.0], [0, 1, 0.5], bins=10)
+    assert [(b.low, b.high, b.n) for b in bins] == [(0.0, 0.1, 1), (0.9, 1.0, 2)]
     assert (bins[1].confidence, bins[1].accuracy) == (pytest.approx(0.975), pytest.approx(0.75))
-    assert all(0 <= b.low <= b.accuracy <= b.high <= 1 for b in bins)
-    gap = sum(b.n * abs(b.confidence - b.accuracy) for b in m.reliability_bins(TIED, GRADED))
+    assert all(0 <= b.accuracy_low <= b.accuracy <= b.accuracy_high <= 1 for b in bins)
+    tied: Any = m.reliability_bins(TIED, GRADED)
+    gap = sum(b.n * abs(b.confidence - b.accuracy) for b in tied)
     assert gap / N == pytest.approx(m.ece(TIED, GRADED), abs=1e-12)
     mass = m.reliability_bins(UNTIED, GRADED, bins=10, scheme="mass")
     assert [b.n for b in mass] == [40] * 10
-    assert mass[0].start == UNTIED.min()
-    assert mass[-1].end == UNTIED.max()
+    assert mass[0].low == UNTIED.min()
+    assert mass[-1].high == UNTIED.max()
 
 
 def test_bins_count_a_question_once_for_their_interval():
     c, y = [0.5] * 8, [1, 1, 1, 1, 0, 0, 0, 0]
-    rows, questions = m.reliability_bins(c, y)[0], m.reliability_bins(c, y, "aaaabbbb")[0]
+    rows: Any = m.reliability_bins(c, y)[0]
+    questions: Any = m.reliability_bins(c, y, "aaaabbbb")[0]
     assert (questions.n, questions.accuracy) == (rows.n, rows.accuracy)
-    assert (questions.low, questions.high) == pytest.approx(m.wilson(0.5, 2))
-    assert questions.high - questions.low > rows.high - rows.low
+    assert (questions.accuracy_low, questions.accuracy_high) == pytest.approx(m.wilson(0.5, 2))
+    assert questions.accuracy_high - questions.accuracy_low > rows.accuracy_high - rows.accuracy_low
 
 
 def test_wilson_by_its_quadratic():

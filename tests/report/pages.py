@@ -19,7 +19,7 @@ def figure(value: float | None, low: float = 0.0, high: float = 1.0, **more: Any
 
 
 def reply(**fields: Any) -> dict[str, Any]:
-    row = {"question_id": "q0", "system": "stage2", "prompt": "Which country?", "family": "city"}
+    row = {"question_id": "q0", "method": "stage2", "prompt": "Which country?", "family": "city"}
     row |= {"cause": "reasoning", "answer": "Chad", "reflection": "I doubt it", "confidence": 0.5}
     row |= {
         "correctness": 0.0,
@@ -45,14 +45,14 @@ def metrics() -> dict[str, Any]:
         "groups": {"family=a$^{<b>": {"accuracy": figure(0.4), "mean_confidence": figure(0.5)}},
     }
     before = {"key": "base", "name": "base", "figures": {"ece": figure(0.4, 0.3, 0.5)}}
-    return {"title": "A <b>run</b>", "systems": [before, after]}
+    return {"title": "A <b>run</b>", "methods": [before, after]}
 
 
 def rows() -> list[dict[str, Any]]:
     """2,000 plain replies of `base`, and five of `stage2` that are special."""
     plain = [
         reply(
-            system="base", question_id=f"q{i}", confidence=i / 4000, correctness=i % 2, why="plain"
+            method="base", question_id=f"q{i}", confidence=i / 4000, correctness=i % 2, why="plain"
         )
         for i in range(2000)
     ]

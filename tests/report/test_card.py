@@ -35,9 +35,9 @@ def results(folder: Path) -> Path:
         "auroc": {"value": None, "low": None, "high": None, "n": 88, "reason": "one class"},
     }
     bins = [{"low": 0.0, "high": 1.0, "n": 88, "confidence": 0.4, "accuracy": 0.45}]
-    system = {"key": "own_reply", "name": "reply", "figures": figures, "reliability": bins}
+    method = {"key": "own_reply", "name": "reply", "figures": figures, "reliability": bins}
     folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps({"systems": [system]}))
+    (folder / "metrics.json").write_text(json.dumps({"methods": [method]}))
     write_report(folder)
     return folder
 

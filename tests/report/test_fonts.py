@@ -29,7 +29,7 @@ NAMES = {
 
 def run(folder: Path, name: str, group: str) -> Path:
     content = metrics()
-    before, after = content["systems"]
+    before, after = content["methods"]
     before["name"], after["name"] = f"{name} 0", name
     before["reliability"] = after["reliability"]
     before["risk_coverage"] = after["risk_coverage"]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pages import HOSTILE_NAME, figure, reply
 
 from metaconf.errors import UserError
+from metaconf.metrics import Figure, MethodResult
 from metaconf.report import view, write_report
-from metaconf.report.load import Run, System, load_run
+from metaconf.report.load import Run, load_run
 from metaconf.report.pack import pack
 
 
@@ -73,7 +74,7 @@ def test_figures_are_written_as_svg_and_png(report: Path) -> None:
 
 
 def test_unknown_is_a_dash_with_its_reason(report: Path) -> None:
-    table = view.systems_table(load_run(report.parent).systems, main=True)
+    table = view.methods_table(load_run(report.parent).methods, main=True)
     auroc = [name for name, _, _ in table.head].index("AUROC")
     base, after = (cells[auroc] for _, _, cells in table.rows)
     assert (base.text, base.reason) == ("–", "not recorded")
@@ -84,9 +85,9 @@ def test_unknown_is_a_dash_with_its_reason(report: Path) -> None:
     "files",
     [
         {"metrics": "{}"},
-        {"metrics": '{"systems": [{"name": "a", "key": "a"}]}'},
-        {"metrics": '{"systems": [{"key": "a", "figures": {"ece": null, "n": {"value": NaN}}}]}'},
-        {"metrics": '{"systems": [{"key": "a", "reliability": [], "groups": {"family=x": {}}}]}'},
+        {"metrics": '{"methods": [{"name": "a", "key": "a"}]}'},
+        {"metrics": '{"methods": [{"key": "a", "figures": {"ece": null, "n": {"value": NaN}}}]}'},
+        {"metrics": '{"methods": [{"key": "a", "reliability": [], "groups": {"family=x": {}}}]}'},
         {"metrics": "{}", "curves": '{"stage 1": []}'},
         {"replies": '{"question_id": "q"}\n'},
         {"replies": '{"text": "\\ud800 lone", "confidence": NaN, "correctness": Infinity}\n'},
@@ -106,8 +107,10 @@ def test_missing_parts_still_give_a_page(tmp_path: Path, files: dict[str, str]) 
         ({}, "neither metrics.json nor replies.jsonl"),
         ({"metrics": "{"}, r"metrics\.json: not readable JSON"),
         ({"metrics": "[1]"}, r"metrics\.json: the file is '\[1\]'"),
-        ({"metrics": '{"systems": [{"key": "a"}, {"key": "a"}]}'}, "two systems"),
-        ({"metrics": '{"systems": [{"key": "a", "figures": {"ece": "x"}}]}'}, "ece, figures of a"),
+        ({"metrics": '{"methods": [{"key": "a"}, {"key": "a"}]}'}, "two methods"),
+        ({"metrics": '{"systems": [{"key": "a"}]}'}, r"metrics\.json: an earlier .*evaluate"),
+        ({"metrics": "{}", "curves": '{"stage 1": 5}'}, r"curves\.json: a curve is '5'"),
+        ({"metrics": '{"methods": [{"key": "a", "figures": {"ece": "x"}}]}'}, "ece, figures of a"),
         ({"replies": '{"text": "a"}\n{broken\n'}, r"replies\.jsonl:2"),
     ],
 )
@@ -134,11 +137,11 @@ def test_same_files_give_the_same_bytes(tmp_path: Path, report: Path) -> None:
 def test_verdict_claims_no_more_than_the_intervals(
     old: tuple[float, float, float], new: tuple[float, float, float], words: str
 ) -> None:
-    systems = tuple(
-        System(key, key, figures={"ece": view.Figure(*numbers)})
+    methods = tuple(
+        MethodResult(key, key, figures={"ece": Figure(*numbers)})
         for key, numbers in (("before", old), ("after", new))
     )
-    assert words in view.verdict(Run("", systems, [], {}, ())).headline
+    assert words in view.verdict(Run("", methods, [], {}, ())).headline
 
 
 def _unpacked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -153,7 +156,7 @@ def _unpacked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 data = row["text"].encode("utf-16-le", "surrogatepass")
                 part = data[2 * value[0] : 2 * value[1]]
                 row[name] = part.decode("utf-16-le", "surrogatepass")
-        shared = {n: head["columns"][n][i] for n in ("prompt", "system", "truth")}
+        shared = {n: head["columns"][n][i] for n in ("prompt", "method", "truth")}
         row |= {n: None if p is None else head["strings"][p] for n, p in shared.items()}
         found.append(row)
     return found
@@ -172,9 +175,9 @@ def test_packing_keeps_every_text(parts: list[tuple[str | None, str, str, str | 
         assert found == {name: row[name] for name in found}
 
 
-def test_rows_may_name_a_system_by_key_or_name() -> None:
-    rows = [reply(system="stage2"), reply(system="stage 2"), reply(system="other")]
-    assert [row["system"] for row in _unpacked(rows)] == ["stage2", "stage2", "other"]
+def test_rows_may_name_a_method_by_key_or_name() -> None:
+    rows = [reply(method="stage2"), reply(method="stage 2"), reply(method="other")]
+    assert [row["method"] for row in _unpacked(rows)] == ["stage2", "stage2", "other"]
 
 
 def test_packed_text_cannot_leave_its_element() -> None:
@@ -193,16 +196,16 @@ def test_long_texts_are_cut_to_the_budget_and_short_ones_kept() -> None:
 
 
 def test_groups_link_to_their_replies() -> None:
-    groups = {"family=a b": {"accuracy": view.Figure(0.5)}, "domain=ood": {}}
-    tables = view.groups(System("stage2", "stage 2", groups=groups))
-    assert tables["family"].rows[0][1] == "#system=stage2&family=a+b"
+    groups = {"family=a b": {"accuracy": Figure(0.5)}, "domain=ood": {}}
+    tables = view.groups(MethodResult("stage2", "stage 2", groups=groups))
+    assert tables["family"].rows[0][1] == "#method=stage2&family=a+b"
     assert tables["domain"].rows[0][1] == ""
 
 
 def test_null_band_is_read_and_shown(tmp_path: Path) -> None:
     ece = json.dumps(
-        {"systems": [{"key": "a", "figures": {"ece": figure(0.1, null=[0.01, 0.02])}}]}
+        {"methods": [{"key": "a", "figures": {"ece": figure(0.1, null=[0.01, 0.02])}}]}
     )
     run = load_run(_run(tmp_path, metrics=ece))
-    shown = view.cell("ece", run.systems[0].figures["ece"])
+    shown = view.cell("ece", run.methods[0].figures["ece"])
     assert (shown.text, shown.reason) == ("0.100", "0.010–0.020 by chance alone")

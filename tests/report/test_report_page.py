@@ -47,11 +47,11 @@ def test_answer_is_cut_from_text_with_emoji_where_it_stands(page: Any) -> None:
 @pytest.mark.parametrize(
     ("fragment", "count"),
     [
-        ("#system=stage2", 5),
-        ("#system=stage2&outcome=wrong", 3),
+        ("#method=stage2", 5),
+        ("#method=stage2&outcome=wrong", 3),
         ("#outcome=ungraded", 1),
-        ("#system=base&min=0.25&max=0.2510", 5),
-        ("#system=stage2&min=0", 4),
+        ("#method=base&min=0.25&max=0.2510", 5),
+        ("#method=stage2&min=0", 4),
         ("#format=silent", 1),
         ("#format=broken", 1),
         ("#q=JUDGE%20answer", 1),
@@ -65,18 +65,18 @@ def test_address_filters(browser: Any, report: Path, fragment: str, count: int) 
 
 
 def test_link_to_a_reply_opens_it(browser: Any, report: Path) -> None:
-    browser.open(report, "#system=base&reply=7")
+    browser.open(report, "#method=base&reply=7")
     assert "line 7" in browser.evaluate(DETAIL)
 
 
 def test_form_filters_and_remembers_in_the_address(page: Any) -> None:
     page.evaluate("document.getElementById('f-q').focus()")
     page.type("Judge")
-    page.evaluate("document.getElementById('f-system').value = 'stage2'")
+    page.evaluate("document.getElementById('f-method').value = 'stage2'")
     page.evaluate(
-        "document.getElementById('f-system').dispatchEvent(new Event('input', {bubbles: true}))"
+        "document.getElementById('f-method').dispatchEvent(new Event('input', {bubbles: true}))"
     )
-    page.until("location.hash.includes('q=Judge') && location.hash.includes('system=stage2')")
+    page.until("location.hash.includes('q=Judge') && location.hash.includes('method=stage2')")
     assert page.evaluate(COUNT).startswith("1 of 2,005")
     page.evaluate("document.getElementById('clear').click()")
     assert page.evaluate(COUNT).startswith("2,005 of")
@@ -91,7 +91,7 @@ def test_unstated_confidence_is_a_dash(browser: Any, report: Path) -> None:
 
 
 def test_csv_is_inert_and_keeps_negative_numbers(browser: Any, report: Path) -> None:
-    browser.open(report, "#system=stage2")
+    browser.open(report, "#method=stage2")
     browser.evaluate("document.getElementById('csv').click()")
     table = {row["question_id"]: row for row in csv.DictReader(io.StringIO(_download(browser)))}
     assert len(table) == 5

@@ -40,8 +40,8 @@ ASKING = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 (`audit`: 1 where it found a defect), 2 for bad input (one line on
-    stderr) or 130 when interrupted."""
+    """Run one command; return 0 (`audit`, `doctor`: 1 where they found a defect), 2 for bad input
+    (one line on stderr) or 130 when interrupted. No argument at all: say what to do next."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words:
         from metaconf.cli.start import next_steps
@@ -86,14 +86,14 @@ def _evaluate(args: argparse.Namespace) -> None:
             if getattr(args, name) not in (None, False):
                 raise UserError(f"--{name}: --replies asks no model; leave one of the two out")
 
-        from metaconf.evaluation import given
+        from metaconf.evaluation import external_replies
 
-        print(given.measure(args.replies, args.output_dir, args.seed))
+        print(external_replies.measure(args.replies, args.output_dir, args.seed))
         return
     from metaconf.cli.preflight import check_engine, check_run, judge_config
     from metaconf.cli.questions import reading
     from metaconf.config.blocks import EMBEDDED
-    from metaconf.evaluation.names import chosen
+    from metaconf.evaluation.methods import chosen
 
     judge = judge_config(args.judge) if args.judge else None
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
@@ -171,20 +171,20 @@ def _card(args: argparse.Namespace) -> None:
 
     from metaconf.report.card import write_card
 
-    print(write_card(args.model, args.results, args.system))
+    print(write_card(args.model, args.results, args.method))
 
 
 def _compare(args: argparse.Namespace) -> None:
     from metaconf.evaluation import compare
 
     if args.output_dir is not None:
-        from metaconf.config.load import check_output_dir
+        from metaconf.runs import check_output_dir
 
         check_output_dir(args.output_dir, False)
-    runs = compare.load(args.runs, args.system)
+    runs = compare.load(args.runs, args.method)
     found = compare.compare(runs, args.seed)
     if args.output is not None:
-        from metaconf.evaluation.run import write_json
+        from metaconf.files import write_json
 
         write_json(args.output, found)
     print(compare.markdown(found))
@@ -195,13 +195,13 @@ def _compare(args: argparse.Namespace) -> None:
 def _calibrate(args: argparse.Namespace) -> None:
     from metaconf.decisions import run
 
-    print(run.calibrate(args.replies, args.output, args.alpha, args.delta, args.system))
+    print(run.calibrate(args.replies, args.output, args.alpha, args.delta, args.method))
 
 
 def _decide(args: argparse.Namespace) -> None:
     from metaconf.decisions import run
 
-    print(run.decide(args.replies, args.calibration, args.output, args.system))
+    print(run.decide(args.replies, args.calibration, args.output, args.method))
 
 
 def _ask(args: argparse.Namespace) -> None:
@@ -211,7 +211,8 @@ def _ask(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from metaconf.cli.preflight import RUN_MARKER, check_run
+    from metaconf.cli.preflight import check_run
+    from metaconf.runs import RUN_MARKER
 
     begun = (args.output_dir / RUN_MARKER).is_file()  # a demo goes on where it was
     check_run("embedded", "embedded", args.output_dir, resume=begun)
@@ -230,7 +231,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
     """What an interrupted user types next: --resume where there is something to resume."""
-    from metaconf.cli.preflight import RUN_MARKER, checkpoints
+    from metaconf.runs import RUN_MARKER, checkpoints
 
     again = shlex.join(["metaconf", *words])
     folder = getattr(args, "run_dir", None)

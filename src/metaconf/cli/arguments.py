@@ -86,7 +86,7 @@ def command_line() -> argparse.ArgumentParser:
     card = _add(commands, "card", "write a trained model's README.md, with a run's figures")
     card.add_argument("model", type=_path, metavar="MODEL", help="folder of the model")
     card.add_argument("--results", type=_path, metavar="RUN", help="folder of an evaluation of it")
-    card.add_argument("--system", help="the model's key in the run (default: the last)")
+    card.add_argument("--method", help="the model's key in the run (default: the last)")
     _add_decisions(commands)
     ask = _add(commands, "ask", "ask the trained model one question")
     ask.add_argument("question", metavar="QUESTION")
@@ -193,9 +193,9 @@ def _add_evaluate(commands: Any) -> None:
 def _add_decisions(commands: Any) -> None:
     compare = _add(commands, "compare", "runs side by side, with paired intervals")
     compare.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folder or JSONL file, or either with :SYSTEM"
+        "runs", nargs="+", metavar="RUN", help="folder or JSONL file, or either with :METHOD"
     )
-    compare.add_argument("--system", help="which system's replies, where files hold several")
+    compare.add_argument("--method", help="which method's replies, where files hold several")
     compare.add_argument("--output", type=_path, help="also write the comparison as JSON")
     compare.add_argument(
         "--output_dir",
@@ -208,7 +208,7 @@ def _add_decisions(commands: Any) -> None:
     decide = _add(commands, "decide", "answer or abstain, by a rule of calibrate")
     for one in (calibrate, decide):
         one.add_argument("replies", type=_path, metavar="REPLIES", help="JSONL, as evaluate writes")
-        one.add_argument("--system", help="which system's replies, where the file holds several")
+        one.add_argument("--method", help="which method's replies, where the file holds several")
     calibrate.add_argument("--alpha", type=_share, default=0.1, help="error allowed (default: 0.1)")
     calibrate.add_argument("--delta", type=_share, default=0.1, help="risk of more (default: 0.1)")
     decide.add_argument("--calibration", type=_path, required=True, help="what calibrate wrote")

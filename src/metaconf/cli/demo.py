@@ -15,14 +15,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from metaconf.cli.preflight import RESUME_KEY, checkpoints, mark_run
 from metaconf.config.blocks import Confidence, Config
-from metaconf.config.load import RUN_MARKER
+from metaconf.evaluation import methods
+from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.files import write_json
+from metaconf.metrics import Figure
 from metaconf.records import Question
+from metaconf.report.load import load_run
+from metaconf.runs import RESUME_KEY, RUN_MARKER, checkpoints, mark_run
 
 STAGE1: dict[str, Any] = {"save_strategy": "no"}
 STAGE2: dict[str, Any] = {
@@ -99,16 +103,18 @@ def run(output_dir: Path, seed: int, plan: Plan | None = None) -> Path:
     return report
 
 
-def measure(output_dir: Path, seed: int, plan: Plan) -> tuple[dict[str, Any], Clock]:
-    """Sample, train and evaluate, or what is left of it: rows of each system, and the clock."""
+def measure(
+    output_dir: Path, seed: int, plan: Plan
+) -> tuple[dict[str, list[EvaluatedReply]], Clock]:
+    """Sample, train and evaluate, or what is left of it: rows of each method, and the clock."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     asked_for = {"stage": "demo", "seed": seed, "plan": asdict(plan)}
     mark_run(output_dir, asked_for, resume=(output_dir / RUN_MARKER).is_file())
     clock = Clock.of(output_dir / "clock.json")
     asked = heldout(plan.heldout, plan.out_of_domain)
-    rows = base_systems(output_dir, asked, plan, seed, clock)
+    rows = base_methods(output_dir, asked, plan, seed, clock)
     for stage in ("stage1", "stage2"):
-        rows |= stage_system(output_dir, stage, asked, plan, seed, clock)
+        rows |= stage_method(output_dir, stage, asked, plan, seed, clock)
     return rows, clock
 
 
@@ -120,13 +126,13 @@ def heldout(in_domain: int, out_of_domain: int) -> list[Question]:
     return [*chosen, *pick(embedded_questions("ood"), out_of_domain, 0)]
 
 
-def base_systems(
+def base_methods(
     out: Path, asked: Sequence[Question], plan: Plan, seed: int, clock: Clock
-) -> dict[str, Any]:
+) -> dict[str, list[EvaluatedReply]]:
     """Load the base, sample for stage 1, and measure what it says before any training."""
     with clock.part("load"):
         from metaconf.data import embedded_questions, pick
-        from metaconf.evaluation.systems import Kind, evaluate
+        from metaconf.evaluation.generate import Plain, evaluate
         from metaconf.generation.local import load_local
         from metaconf.training.prepare import prepare
 
@@ -139,19 +145,19 @@ def base_systems(
             prepare(config, questions, base, plan.samples)
     with clock.part("evaluate the base"):
         folder = out / "base"
-        files: dict[Kind, str] = {
+        files: dict[Plain, str] = {
             "asked": "asked.jsonl",
             "samples8": "answers.jsonl",
             "probability": "answers.jsonl",
         }
-        return {kind: evaluate(base, asked, kind, folder / file) for kind, file in files.items()}
+        return {key: evaluate(base, asked, key, folder / file) for key, file in files.items()}
 
 
-def stage_system(
+def stage_method(
     out: Path, stage: str, asked: Sequence[Question], plan: Plan, seed: int, clock: Clock
-) -> dict[str, Any]:
+) -> dict[str, list[EvaluatedReply]]:
     """Train one stage (unless its model is there) and measure it."""
-    from metaconf.evaluation.systems import evaluate
+    from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
 
     folder = out / stage
@@ -200,18 +206,19 @@ def _resumed(out: Path, stage: str) -> dict[str, Any]:
     return {**saved, RESUME_KEY: str(whole[-1])} if whole else saved
 
 
-NAMES = {
-    "asked": "base, asked in words",
-    "probability": "base, its answer's probability",
-    "samples8": "base, agreement of 8 samples",
-    "stage1": "after stage 1",
-    "stage2": "after stage 2",
+METHODS = {
+    "asked": replace(methods.METHODS["asked"], name="base, asked in words"),
+    "probability": replace(methods.METHODS["probability"], name="base, its answer's probability"),
+    "samples8": replace(methods.METHODS["samples8"], name="base, agreement of 8 samples"),
+    "stage1": replace(methods.METHODS["reply"], name="after stage 1"),
+    "stage2": replace(methods.METHODS["reply"], name="after stage 2"),
 }
+"""What the demo compares, in the order of its table."""
 
 
-def write(out: Path, rows: Mapping[str, Any], seed: int) -> Path:
+def write(out: Path, rows: Mapping[str, Sequence[EvaluatedReply]], seed: int) -> Path:
     """Tables, curves and the report of what was measured."""
-    from metaconf.evaluation.run import write_json, write_results
+    from metaconf.evaluation.run import write_results
     from metaconf.report.card import write_card
 
     curves = {
@@ -219,8 +226,8 @@ def write(out: Path, rows: Mapping[str, Any], seed: int) -> Path:
         for name, stage in (("stage 1", "stage1"), ("stage 2", "stage2"))
     }
     write_json(out / "curves.json", curves)
-    ordered = {key: rows[key] for key in NAMES}
-    report = write_results(out, "MetaConf on the embedded model", ordered, seed, NAMES)
+    ordered = {key: rows[key] for key in METHODS}
+    report = write_results(out, "MetaConf on the embedded model", ordered, seed, METHODS)
     for stage in ("stage1", "stage2"):
         write_card(out / stage, out, stage)
     return report
@@ -238,12 +245,12 @@ COLUMNS = {
 
 def table(out: Path) -> str:
     """The small table that the demo ends with."""
-    systems = json.loads((out / "metrics.json").read_text())["systems"]
+    measured = load_run(out).methods
     lines = ["", f"{'held-out questions':32}" + "".join(f"{c:>12}" for c in COLUMNS.values())]
-    for system in systems:
-        cells = (system["figures"].get(key, {}).get("value") for key in COLUMNS)
+    for method in measured:
+        cells = (method.figures.get(key, Figure()).value for key in COLUMNS)
         shown = (f"{'–' if c is None else format(c, '.3f'):>12}" for c in cells)
-        lines.append(f"{system['name']:32}" + "".join(shown))
+        lines.append(f"{method.name:32}" + "".join(shown))
     return "\n".join(lines)
 
 

@@ -18,18 +18,20 @@ from metaconf.safe_text import finite
 Row = dict[str, Any]
 
 
-def read(path: Path, system: str | None) -> list[Row]:
-    """Rows of a file of replies, each read by `read_reply`. Raises UserError naming file and
-    line."""
+def read(path: Path, method: str | None) -> list[Row]:
+    """Rows of a file of replies, each read by `read_reply`; of one `method` where it is given.
+
+    Raises UserError naming file and line.
+    """
     rows = [read_reply(f"{path}:{line}", row) for line, row in read_jsonl(path)]
-    systems = sorted({str(row["system"]) for row in rows if row.get("system") is not None})
-    if system is not None:
-        rows = [row for row in rows if row.get("system") == system]
+    methods = sorted({str(row["method"]) for row in rows if row.get("method") is not None})
+    if method is not None:
+        rows = [row for row in rows if row.get("method") == method]
         if not rows:
-            raise UserError(f"{path}: no reply of system {system!r}; it has {', '.join(systems)}")
-    elif len(systems) > 1:
+            raise UserError(f"{path}: no reply of method {method!r}; it has {', '.join(methods)}")
+    elif len(methods) > 1:
         raise UserError(
-            f"{path}: holds several systems; choose one by --system: {', '.join(systems)}"
+            f"{path}: holds several methods; choose one by --method: {', '.join(methods)}"
         )
     if not rows:
         raise UserError(f"{path}: holds no reply")
@@ -42,6 +44,8 @@ def read_reply(where: str, raw: Row) -> Row:
     question = raw.get("question_id", raw.get("question"))
     if question is None:
         raise UserError(f"{where}: names no question; give question_id or question")
+    if "system" in raw and "method" not in raw:
+        raise UserError(f"{where}: has `system`, which is called `method` now; rename the key")
     check_numbers(where, raw)
     # NaN elsewhere, which pandas writes for nothing, could not be written again.
     row = {name: finite(value) for name, value in raw.items()} | {"question_id": str(question)}

@@ -15,6 +15,7 @@ from metaconf.decisions.abstain import Rule, certify
 from metaconf.decisions.recalibrate import KINDS, Map, choose, too_little
 from metaconf.decisions.replies import Row, read
 from metaconf.errors import UserError
+from metaconf.files import write_text
 from metaconf.records import write_jsonl
 from metaconf.safe_text import loads_bounded
 
@@ -23,7 +24,7 @@ FLAT = 0.01
 """Mapped confidences that lie within so little say the same."""
 
 
-def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: str | None) -> str:
+def calibrate(replies: Path, output: Path, alpha: float, delta: float, method: str | None) -> str:
     """Write `output` (JSON) from labelled `replies`; returns what was found, in words.
 
     Replies without a confidence, or ungraded, are left out and counted. Raises UserError for a
@@ -31,7 +32,7 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: s
     """
     if output.exists():
         raise UserError(f"{output}: exists already; name another file, or remove it")
-    rows = read(replies, system)
+    rows = read(replies, method)
     known = [r for r in rows if r["confidence"] is not None and r.get("correctness") is not None]
     if not known:
         raise UserError(f"{replies}: no reply has both a confidence and a correctness")
@@ -55,13 +56,12 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, system: s
         "replies": len(rows),
         "silent": sum(r["confidence"] is None for r in rows),
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(kept, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(output, json.dumps(kept, allow_nan=False) + "\n")
     lines = [in_words(rule), f"Recalibration: {mapping.kind}.", *_map_words(kept, mapping(c))]
     return _left_out(len(rows) - len(known)) + "\n".join(lines)
 
 
-def decide(replies: Path, calibration: Path, output: Path, system: str | None) -> str:
+def decide(replies: Path, calibration: Path, output: Path, method: str | None) -> str:
     """Write `output` (JSONL): each reply of `replies` with `decision` and `recalibrated`.
 
     The decision is "answer" or "abstain"; "unknown" where no confidence was stated. Returns the
@@ -70,7 +70,7 @@ def decide(replies: Path, calibration: Path, output: Path, system: str | None) -
     if output.exists():
         raise UserError(f"{output}: exists already; name another file, or remove it")
     kept, rule, mapping = _calibration(calibration)
-    rows = read(replies, system)
+    rows = read(replies, method)
     stated = np.array([r["confidence"] for r in rows if r["confidence"] is not None], float)
     mapped = iter(mapping(stated).tolist() if len(stated) else [])
     decided = [_decided(row, rule, mapped) for row in rows]

@@ -1,4 +1,4 @@
-"""Rows of every way in `names.WAYS`, and what recalibration makes of their confidences.
+"""Rows of the other methods of `methods.METHODS`, and their confidences recalibrated.
 
 All are asked of the same model, graded by the same graders, and keep their raw replies, so that a
 killed run asks only for what is missing. What they cost is in each row: `tokens` written for it.
@@ -9,29 +9,33 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from metaconf.evaluation.ablation import as_expected
-from metaconf.evaluation.names import THINKING_TOKENS, WAYS
-from metaconf.evaluation.systems import (
+from metaconf.evaluation.forced_decoding import as_expected
+from metaconf.evaluation.generate import (
     DEFAULT,
     SAMPLES,
     Engine,
-    Kind,
-    Row,
+    Plain,
     Settings,
-    answer_row,
     evaluate,
     full_replies,
-    reply_row,
     short_answers,
-    texts_of,
     worked_turns,
 )
-from metaconf.evaluation.tables import complete, in_domain
+from metaconf.evaluation.methods import METHODS, THINKING_TOKENS
+from metaconf.evaluation.rows import (
+    EvaluatedReply,
+    answer_row,
+    complete,
+    in_domain,
+    reply_row,
+    texts_of,
+)
 from metaconf.generation.local import LocalModel, next_share
 from metaconf.generation.sampler import GREEDY
 from metaconf.generation.store import Key
@@ -49,56 +53,60 @@ from metaconf.prompts.chat import (
 from metaconf.records import Question, Reply
 from metaconf.reply import format_reply, parse_reply
 
-PLAIN = ("asked", "samples8", "probability", "reply")
 TOGETHER = range(SAMPLES)
 ENOUGH = 20
 """Fewer calibration replies than this are no basis for a map."""
 
 
 def measure(
-    local: Engine,
+    engine: Engine,
     questions: Sequence[Question],
     calibration: Sequence[Question],
-    ways: Sequence[str],
+    methods: Sequence[str],
     folder: Path,
     settings: Settings = DEFAULT,
-) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
-    """Rows of each way, on the questions and on the calibration questions, in their order.
+) -> dict[str, list[EvaluatedReply]]:
+    """Rows of each method: of the questions in their order, then of the calibration questions.
 
     The probe is fitted on the calibration questions; their own rows get cross-fitted predictions.
     Raw replies are kept in `folder`.
     """
     every = [*questions, *calibration]
-    found: dict[str, list[Row]] = {}
-    for way in ways:
-        path = folder / f"{WAYS[way].file}.jsonl"
-        if way == "probe":
-            found[way] = _probe(cast(LocalModel, local), every, len(questions), path, settings)
-        elif way in PLAIN:
-            found[way] = evaluate(local, every, cast(Kind, way), path, way, settings)
+    found: dict[str, list[EvaluatedReply]] = {}
+    for method in methods:
+        path = folder / f"{METHODS[method].file}.jsonl"
+        if method == "probe":
+            found[method] = _probe(cast(LocalModel, engine), every, len(questions), path, settings)
+        elif method in MAKERS:
+            found[method] = MAKERS[method](engine, every, path, settings)
         else:
-            found[way] = MAKERS[way](local, every, path, settings)
-    n = len(questions)
-    return {w: r[:n] for w, r in found.items()}, {w: r[n:] for w, r in found.items()}
+            found[method] = evaluate(engine, every, cast(Plain, method), path, settings=settings)
+    return found
 
 
 def recalibrated(
-    rows: Sequence[Row], calibration: Sequence[Row], seed: int = 0
+    rows: Sequence[EvaluatedReply], calibration: Sequence[EvaluatedReply], seed: int = 0
 ) -> dict[str, Figure]:
     """`brier_recalibrated` and `ece_recalibrated`: after the isotonic map of `calibration`."""
     known = complete(calibration)
     names = ("brier", "ece")
     if len(known) < ENOUGH:
         why = f"{len(known)} calibration replies with confidence and grade; {ENOUGH} are needed"
-        empty = Figure(value=None, low=None, high=None, n=len(known), reason=why)
+        empty = Figure(n=len(known), reason=why)
         return {f"{name}_recalibrated": empty for name in names}
-    fit = fit_isotonic(*zip(*((r["confidence"], r["correctness"]) for r in known), strict=True))
+    fitted = fit_isotonic(*arrays(known))
     headline = complete(in_domain(rows))
-    mapped = apply_isotonic(fit, [r["confidence"] for r in headline])
-    right = [r["correctness"] for r in headline]
-    ids = [r["question_id"] for r in headline]
+    stated, right = arrays(headline)
+    mapped = apply_isotonic(fitted, stated) if headline else stated
+    ids = [row.question_id for row in headline]
     figures = summarise(mapped.tolist(), right, ids, names, seed=seed)
     return {f"{name}_recalibrated": figures[name] for name in names}
+
+
+def arrays(rows: Sequence[EvaluatedReply]) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence and correctness, each (n,), of complete rows."""
+    confidence = np.array([row.confidence for row in rows], float)
+    return confidence, np.array([row.correctness for row in rows], float)
 
 
 # Asked in words
@@ -109,102 +117,103 @@ def thinking_turns() -> list[tuple[str, str]]:
     return [(q, format_reply(a, why, level / 10, why)) for q, a, why, level in EXAMPLES]
 
 
-def _cot(local: Engine, questions: Sequence[Question], path: Path, settings: Settings) -> list[Row]:
+def _cot(
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
     def chat(question: Question) -> list[Message]:
         return messages(question.prompt, THINK_FIRST, thinking_turns())
 
     longer = settings.longer(THINKING_TOKENS)
-    replies = full_replies(local, questions, (GREEDY,), path, "cot", longer, chat=chat)
-    return [reply_row(q, replies[q.id, GREEDY], "cot", "cot") for q in questions]
+    replies = full_replies(engine, questions, (GREEDY,), path, "cot", longer, chat=chat)
+    return [reply_row(q, replies[q.id, GREEDY], "cot") for q in questions]
 
 
 def _refine(
-    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
-    first = _asked(local, questions, (GREEDY,), path.with_name("asked.jsonl"), settings)
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
+    first = _asked(engine, questions, (GREEDY,), path.with_name("asked.jsonl"), settings)
 
     def chat(question: Question) -> list[Message]:
         given = first[question.id, GREEDY].text
         return messages(REVIEW, turns=[*worked_turns(), (question.prompt, given)])
 
-    replies = full_replies(local, questions, (GREEDY,), path, "refine", settings, chat=chat)
-    rows = [reply_row(q, replies[q.id, GREEDY], "refine", "refine") for q in questions]
+    replies = full_replies(engine, questions, (GREEDY,), path, "refine", settings, chat=chat)
+    rows = [reply_row(q, replies[q.id, GREEDY], "refine") for q in questions]
     return [
-        {**row, "tokens": row["tokens"] + first[q.id, GREEDY].tokens}
+        replace(row, tokens=(row.tokens or 0) + first[q.id, GREEDY].tokens)
         for q, row in zip(questions, rows, strict=True)
     ]
 
 
 def _asked(
-    local: Engine,
+    engine: Engine,
     questions: Sequence[Question],
     samples: Sequence[int],
     path: Path,
     settings: Settings,
 ) -> dict[Key, Reply]:
-    return full_replies(local, questions, samples, path, "asked", settings, worked_turns())
+    return full_replies(engine, questions, samples, path, "asked", settings, worked_turns())
 
 
 def _verbal2(
-    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
-    replies = _asked(local, questions, (0, 1), path, settings)
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
+    replies = _asked(engine, questions, (0, 1), path, settings)
     return [two_in_words(q, replies[q.id, 0], replies[q.id, 1]) for q in questions]
 
 
-def two_in_words(question: Question, one: Reply, two: Reply) -> Row:
+def two_in_words(question: Question, one: Reply, two: Reply) -> EvaluatedReply:
     """The first reply's row, its confidence the mean of both replies' mean confidence and of
     whether their answers agree (the two signals of arXiv 2603.19118, weighed evenly)."""
-    row = reply_row(question, one, "verbal2", "verbal2")
+    row = replace(reply_row(question, one, "verbal2"), tokens=one.tokens + two.tokens)
     other = parse_reply(two.text)
-    row |= {"tokens": one.tokens + two.tokens}
-    first, second = row["confidence"], other.confidence
-    if first is None or second is None or row["answer"] is None or other.answer is None:
-        return {**row, "confidence": None}
-    agree = same_answer(row["answer"], other.answer, question.task)
-    return {**row, "confidence": ((first + second) / 2 + agree) / 2}
+    first, second = row.confidence, other.confidence
+    if first is None or second is None or row.answer is None or other.answer is None:
+        return replace(row, confidence=None)
+    agree = same_answer(row.answer, other.answer, question.task)
+    return replace(row, confidence=((first + second) / 2 + agree) / 2)
 
 
 def _verbal8(
-    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
-    replies = _asked(local, questions, (GREEDY, *TOGETHER), path, settings)
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
+    replies = _asked(engine, questions, (GREEDY, *TOGETHER), path, settings)
     return _mean_stated(questions, replies, "verbal8")
 
 
 def _replies8(
-    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
     samples = (GREEDY, *TOGETHER)
-    replies = full_replies(local, questions, samples, path, "replies8", settings)
+    replies = full_replies(engine, questions, samples, path, "replies8", settings)
     return _mean_stated(questions, replies, "replies8")
 
 
 def _expected(
     local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
+) -> list[EvaluatedReply]:
     """The greedy replies' expectations; all unknown, and said so, where a tokenizer has none."""
     replies = full_replies(local, questions, (GREEDY,), path, "expected", settings)
-    rows = [reply_row(q, replies[q.id, GREEDY], "expected", "expected") for q in questions]
+    rows = [reply_row(q, replies[q.id, GREEDY], "expected") for q in questions]
     try:
         return as_expected(local, rows)
     except ValueError as error:
         print(f"metaconf: expected: not known of any reply: {error}", file=sys.stderr)
-        return [{**row, "confidence": None} for row in rows]
+        return [replace(row, confidence=None) for row in rows]
 
 
 def _mean_stated(
-    questions: Sequence[Question], replies: Mapping[Key, Reply], way: str
-) -> list[Row]:
+    questions: Sequence[Question], replies: Mapping[Key, Reply], method: str
+) -> list[EvaluatedReply]:
     """The greedy reply's rows with the mean confidence of those samples that state one."""
-    rows: list[Row] = []
+    rows: list[EvaluatedReply] = []
     for question in questions:
-        row = reply_row(question, replies[question.id, GREEDY], way, way)
+        row = reply_row(question, replies[question.id, GREEDY], method)
         drawn = [replies[question.id, i] for i in TOGETHER]
         stated = [c for r in drawn if (c := parse_reply(r.text).confidence) is not None]
-        tokens = row["tokens"] + sum(reply.tokens for reply in drawn)
+        tokens = (row.tokens or 0) + sum(reply.tokens for reply in drawn)
         mean = float(np.mean(stated)) if stated else None
-        rows.append({**row, "confidence": mean, "tokens": tokens})
+        rows.append(replace(row, confidence=mean, tokens=tokens))
     return rows
 
 
@@ -212,9 +221,9 @@ def _mean_stated(
 
 
 def _token_mean(
-    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
-    replies = short_answers(local, questions, (GREEDY,), path, "token_mean", settings)
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
+    replies = short_answers(engine, questions, (GREEDY,), path, "token_mean", settings)
     return [
         answer_row(q, replies[q.id, GREEDY], "token_mean", token_mean(replies[q.id, GREEDY]))
         for q in questions
@@ -229,10 +238,10 @@ def token_mean(reply: Reply) -> float | None:
 
 
 def _entropy(
-    local: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
-    replies = short_answers(local, questions, (GREEDY, *TOGETHER), path, "entropy", settings)
-    rows: list[Row] = []
+    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
+) -> list[EvaluatedReply]:
+    replies = short_answers(engine, questions, (GREEDY, *TOGETHER), path, "entropy", settings)
+    rows: list[EvaluatedReply] = []
     for question in questions:
         drawn = [replies[question.id, i] for i in TOGETHER]
         sure = certainty(question, texts_of(drawn))
@@ -269,7 +278,7 @@ def certainty_of(sizes: Sequence[int]) -> float | None:
 
 def _p_true(
     local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[Row]:
+) -> list[EvaluatedReply]:
     """The model's probability of "(A) True" beside "(B) False" (Kadavath et al. 2022)."""
     replies = short_answers(local, questions, (GREEDY,), path, "p_true", settings)
     texts = [p_true_question(q.prompt, replies[q.id, GREEDY].text) for q in questions]
@@ -283,27 +292,27 @@ def _p_true(
 
 def _probe(
     local: LocalModel, every: Sequence[Question], asked: int, path: Path, settings: Settings
-) -> list[Row]:
+) -> list[EvaluatedReply]:
     from metaconf.training.probe import answer_states, cross_fitted, fit, probe_layer
 
     replies = short_answers(local, every, (GREEDY,), path, "probe", settings)
     rows = [answer_row(q, replies[q.id, GREEDY], "probe", None) for q in every]
     prompts = [local.answer_prompt(q.prompt) for q in every]
     layer = probe_layer(local.model.config.num_hidden_layers)
-    states = answer_states(local, prompts, [row["answer"] or "" for row in rows], layer)
-    known = [i for i in range(asked, len(every)) if rows[i]["correctness"] is not None]
-    labels = np.array([rows[i]["correctness"] for i in known])
+    states = answer_states(local, prompts, [row.answer or "" for row in rows], layer)
+    known = [i for i in range(asked, len(every)) if rows[i].correctness is not None]
+    labels = np.array([rows[i].correctness for i in known], float)
     inside = cross_fitted(states[known], labels, [every[i].id for i in known])
     sure = np.full(len(every), np.nan)
     sure[:asked] = fit(states[known], labels)(states[:asked])
     sure[known] = inside
     return [
-        {**row, "confidence": None if np.isnan(c) or row["answer"] is None else float(c)}
+        replace(row, confidence=None if np.isnan(c) or row.answer is None else float(c))
         for row, c in zip(rows, sure, strict=True)
     ]
 
 
-Maker = Callable[[Any, Sequence[Question], Path, Settings], list[Row]]
+Maker = Callable[[Any, Sequence[Question], Path, Settings], list[EvaluatedReply]]
 MAKERS: dict[str, Maker] = {
     "cot": _cot,
     "refine": _refine,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metaconf.decisions.replies import Row, read
+from metaconf.decisions.replies import read
 from metaconf.errors import UserError
-from metaconf.metrics import Figure, Run, brier, paired_differences, summarise
+from metaconf.evaluation.external_replies import SHOWN, as_evaluated
+from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.files import write_json, write_text
+from metaconf.metrics import Figure, ScoredReplies, brier, paired_differences, summarise
+from metaconf.metrics.figures import figures_to_json
 
 OF_ALL = ("parse_rate", "graded_rate", "accuracy")
 """Figures of every shared question."""
@@ -22,20 +27,20 @@ class One(NamedTuple):
     """A run that is compared: what it is called, and its replies by question."""
 
     name: str
-    rows: dict[str, Row]
+    rows: dict[str, EvaluatedReply]
 
 
-def load(names: Sequence[str], system: str | None) -> list[One]:
-    """The runs: folders of `metaconf evaluate`, files of replies, or either with `:SYSTEM` behind
-    it; `system` is that of those that name none.
+def load(names: Sequence[str], method: str | None) -> list[One]:
+    """The runs: folders of `metaconf evaluate`, files of replies, or either with `:METHOD` behind
+    it; `method` is that of those that name none.
 
     Raises UserError for fewer than two, for one given twice, and for a file that cannot be used.
     """
     if len(names) < 2:
         raise UserError("one run alone: give at least two to compare")
     if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"{twice[0]}: is given twice; PATH:SYSTEM chooses one of a run's systems")
-    return [_one(name, system) for name in names]
+        raise UserError(f"{twice[0]}: is given twice; PATH:METHOD chooses one of a run's methods")
+    return [_one(name, method) for name in names]
 
 
 def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
@@ -46,19 +51,20 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
     is lower than the first's. Raises UserError where there is nothing to compare.
     """
     shared = _shared(runs)
-    complete = [i for i in shared if all(_complete(run.rows[i]) for run in runs)]
+    complete = [i for i in shared if all(run.rows[i].complete for run in runs)]
     parts = ((OF_ALL, shared), (OF_STATED, complete))
     first = runs[0].rows
     found = list[dict[str, Any]]()
     for run in runs:
         one: dict[str, Any] = {"run": run.name, "figures": {}}
         for names, ids in parts:
-            one["figures"] |= summarise(*_run(run.rows, ids), names, seed=seed)
+            one["figures"] |= figures_to_json(summarise(*_scored(run.rows, ids), names, seed=seed))
         if run is not runs[0]:
             one |= {"differences": {}, "wins": _wins(run.rows, first, complete)}
             for names, ids in parts:
-                pair = _run(run.rows, ids), _run(first, ids)
-                one["differences"] |= paired_differences(*pair, names, seed=seed)
+                pair = _scored(run.rows, ids), _scored(first, ids)
+                apart = paired_differences(*pair, names, seed=seed)
+                one["differences"] |= figures_to_json(apart)
         found.append(one)
     left_out = [len(run.rows) - len(shared) for run in runs]
     counts = {"questions": len(shared), "complete": len(complete), "left_out": left_out}
@@ -68,22 +74,18 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
 def report(runs: Sequence[One], compared: dict[str, Any], folder: Path, seed: int) -> Path:
     """Write the comparison as JSON, Markdown and report into `folder`; returns the report's path.
 
-    The report's systems are the runs, over the questions that all of them answered; beside their
+    The report's methods are the runs, over the questions that all of them answered; beside their
     figures stand the differences.
     """
-    from metaconf.cli.preflight import mark_run
-    from metaconf.evaluation.given import SHOWN, as_evaluated
-    from metaconf.evaluation.run import write_json, write_results
+    from metaconf.evaluation.run import write_results
+    from metaconf.runs import mark_run
 
     asked = {"command": "compare", "runs": [run.name for run in runs], "seed": seed}
     mark_run(folder, asked, False)
     shared = _shared(runs)
-    rows = {
-        run.name: [{**as_evaluated(run.rows[i]), "system": run.name} for i in shared]
-        for run in runs
-    }
+    rows = {run.name: [replace(run.rows[i], method=run.name) for i in shared] for run in runs}
     write_json(folder / "comparison.json", compared)
-    (folder / "comparison.md").write_text(markdown(compared) + "\n", encoding="utf-8")
+    write_text(folder / "comparison.md", markdown(compared) + "\n")
     keep = len(shared) * len(runs) <= SHOWN
     title = f"{len(runs)} runs on {len(shared)} questions"
     return write_results(folder, title, rows, seed, keep=keep, compared=compared)
@@ -91,7 +93,7 @@ def report(runs: Sequence[One], compared: dict[str, Any], folder: Path, seed: in
 
 def markdown(compared: dict[str, Any]) -> str:
     """The comparison as a Markdown table: each figure, below it the difference to the first."""
-    lines = [told(compared), ""]
+    lines = [questions_in_words(compared), ""]
     lines += [f"| run | {' | '.join(NAMES)} | families won |", "|---" * (len(NAMES) + 2) + "|"]
     for run in compared["runs"]:
         cells = [_cell(run["figures"][name]) for name in NAMES]
@@ -103,7 +105,7 @@ def markdown(compared: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def told(compared: dict[str, Any]) -> str:
+def questions_in_words(compared: dict[str, Any]) -> str:
     """Which questions the figures are of."""
     return (
         f"{compared['questions']} questions; left out of each run: {compared['left_out']}. From"
@@ -112,13 +114,13 @@ def told(compared: dict[str, Any]) -> str:
     )
 
 
-def _one(name: str, system: str | None) -> One:
+def _one(name: str, method: str | None) -> One:
     path, (before, _, after) = Path(name), name.rpartition(":")
     if not path.exists() and before and Path(before).exists():
-        path, system = Path(before), after
+        path, method = Path(before), after
     file = path / "replies.jsonl" if path.is_dir() else path
-    rows = read(file, system)
-    found = {row["question_id"]: row for row in rows}
+    rows = read(file, method)
+    found = {row["question_id"]: as_evaluated(row) for row in rows}
     if len(found) < len(rows):
         raise UserError(f"{file}: has several replies to one question; keep one of each")
     return One(name, found)
@@ -131,32 +133,30 @@ def _shared(runs: Sequence[One]) -> list[str]:
     return shared
 
 
-def _run(rows: dict[str, Row], ids: Sequence[str]) -> Run:
-    pairs = [(rows[i]["confidence"], rows[i].get("correctness")) for i in ids]
-    return Run([c for c, _ in pairs], [y for _, y in pairs], ids)
+def _scored(rows: dict[str, EvaluatedReply], ids: Sequence[str]) -> ScoredReplies:
+    some = [rows[i] for i in ids]
+    return ScoredReplies([row.confidence for row in some], [row.correctness for row in some], ids)
 
 
-def _wins(run: dict[str, Row], first: dict[str, Row], ids: Sequence[str]) -> tuple[int, int]:
+def _wins(
+    run: dict[str, EvaluatedReply], first: dict[str, EvaluatedReply], ids: Sequence[str]
+) -> tuple[int, int]:
     """Families (or tasks) in which `run` has the lower Brier score, and how many there are."""
     families: dict[str, list[str]] = {}
     for i in ids:
-        kind = first[i].get("family") or first[i].get("task")
-        families.setdefault(str(kind), []).append(i)
+        families.setdefault(first[i].family, []).append(i)
     scores = [
-        [brier(*_run(rows, members)[:2]) for rows in (run, first)]  # pyright: ignore
+        [brier(*_scored(rows, members)[:2]) for rows in (run, first)]  # pyright: ignore
         for members in families.values()
     ]
     return sum(mine < theirs for mine, theirs in scores), len(scores)
 
 
-def _complete(row: Row) -> bool:
-    return row["confidence"] is not None and row.get("correctness") is not None
-
-
-def _cell(figure: Figure, signed: bool = False) -> str:
-    if figure["value"] is None:
-        return f"– ({figure['reason']})"
+def _cell(value: object, signed: bool = False) -> str:
+    figure = Figure.from_json(value)
+    if figure.value is None:
+        return f"– ({figure.reason})"
     form = "+.3f" if signed else ".3f"
-    if figure["low"] is None:
-        return format(figure["value"], form)
-    return f"{figure['value']:{form}} [{figure['low']:{form}}, {figure['high']:{form}}]"
+    if figure.low is None:
+        return format(figure.value, form)
+    return f"{figure.value:{form}} [{figure.low:{form}}, {figure.high:{form}}]"

@@ -6,26 +6,30 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from metaconf.errors import UserError
 from metaconf.evaluation.baselines import certainty_of, same_groups
-from metaconf.evaluation.tables import in_domain, share
+from metaconf.evaluation.rows import EvaluatedReply, in_domain
+from metaconf.evaluation.tables import share
 from metaconf.judging import unjudged
 from metaconf.records import Grade, Parsed, Question
 from metaconf.reply import parse_reply
 
 if TYPE_CHECKING:
-    from metaconf.evaluation.systems import Row
     from metaconf.judging import Judge
     from metaconf.metrics import Figure
 
-Rows = dict[str, list["Row"]]
+Rows = dict[str, list[EvaluatedReply]]
+"""By method."""
 
 
-def judged(rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], judge: Judge) -> Rows:
-    """The rows of each system with the judge's `correctness` and `why` where rules gave none,
+def judged(
+    rows: Mapping[str, Sequence[EvaluatedReply]], questions: Sequence[Question], judge: Judge
+) -> Rows:
+    """The rows of each method with the judge's `correctness` and `why` where rules gave none,
     `quality` of the reflection in [0, 1] and `judged`, the reason for it; None where not known.
 
     Never raises for the judge: what was paid for is worth a report. Too many failed verdicts are
@@ -34,7 +38,7 @@ def judged(rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], jud
     """
     by_id = {question.id: question for question in questions}
     flat = [row for own in rows.values() for row in own]
-    replies = [(by_id[row["question_id"]], _parsed(row), _grade(row)) for row in flat]
+    replies = [(by_id[row.question_id], _parsed(row), _grade(row)) for row in flat]
     try:
         grades = iter(judge(replies))
     except UserError as error:
@@ -47,19 +51,18 @@ def judged(rows: Mapping[str, Sequence[Row]], questions: Sequence[Question], jud
 
 
 def by_meaning(
-    rows: Sequence[Row],
+    rows: Sequence[EvaluatedReply],
     questions: Mapping[str, Question],
     samples: Mapping[str, Sequence[str]],
     judge: Judge,
-) -> list[Row]:
+) -> list[EvaluatedReply]:
     """Rows of semantic entropy with the judge's sameness beside the grader's (Farquhar et al. 2024
     take a model's entailment): answers that it calls the same count as one, and so do those that a
     third is the same as. `samples` are by question id. A question with a failed verdict has no
     confidence: how its samples group is not known. Never raises for the judge (see `judged`).
     """
     groups = {
-        i: same_groups(questions[i], samples.get(i, ()))
-        for i in (row["question_id"] for row in rows)
+        i: same_groups(questions[i], samples.get(i, ())) for i in (row.question_id for row in rows)
     }
     pairs = [(i, a, b) for i, own in groups.items() for a, b in combinations(range(len(own)), 2)]
     asked = [(questions[i].prompt, groups[i][a][0], groups[i][b][0]) for i, a, b in pairs]
@@ -74,7 +77,7 @@ def by_meaning(
     if judge.failing:
         print(f"metaconf: {judge.failing}", file=sys.stderr)
     sure = {i: _joined(own, said[i]) for i, own in groups.items()}
-    return [{**row, "confidence": sure[row["question_id"]]} for row in rows]
+    return [replace(row, confidence=sure[row.question_id]) for row in rows]
 
 
 def _joined(
@@ -93,34 +96,34 @@ def _joined(
     return certainty_of(list(sizes.values()))
 
 
-def quality_figures(rows: Sequence[Row], seed: int = 0) -> dict[str, Figure]:
+def quality_figures(rows: Sequence[EvaluatedReply], seed: int = 0) -> dict[str, Figure]:
     """`reflection_quality`: mean over the in-domain replies that were judged, and
     `reflection_judged`: the share of reflections for which a verdict came."""
-    told = [row for row in in_domain(rows) if row["reflection"] and row["answer"]]
+    told = [row for row in in_domain(rows) if row.reflection and row.answer]
     if not told:
         return {}
-    ids = [row["question_id"] for row in told]
-    known = [float(row["quality"] is not None) for row in told]
+    ids = [row.question_id for row in told]
+    known = [float(row.quality is not None) for row in told]
     return {
-        "reflection_quality": share([row["quality"] for row in told], ids, seed),
+        "reflection_quality": share([row.quality for row in told], ids, seed),
         "reflection_judged": share(known, ids, seed),
     }
 
 
-def _parsed(row: Row) -> Parsed:
-    thinking = parse_reply(row["text"]).thinking
-    return Parsed(row["answer"], row["reflection"], row["confidence"], thinking)
+def _parsed(row: EvaluatedReply) -> Parsed:
+    thinking = parse_reply(row.text).thinking
+    return Parsed(row.answer, row.reflection, row.confidence, thinking)
 
 
-def _grade(row: Row) -> Grade:
-    return Grade(row["question_id"], 0, row["correctness"], why=row["why"])
+def _grade(row: EvaluatedReply) -> Grade:
+    return Grade(row.question_id, 0, row.correctness, why=row.why)
 
 
-def _with(row: Row, grade: Grade) -> Row:
-    return {
-        **row,
-        "correctness": grade.correctness,
-        "why": grade.why,
-        "quality": grade.quality,
-        "judged": grade.judged or None,
-    }
+def _with(row: EvaluatedReply, grade: Grade) -> EvaluatedReply:
+    return replace(
+        row,
+        correctness=grade.correctness,
+        why=grade.why,
+        quality=grade.quality,
+        judged=grade.judged or None,
+    )

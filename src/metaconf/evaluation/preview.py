@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from metaconf.evaluation.names import ANSWER_TOKENS, REPLY_TOKENS, THINKING_TOKENS, WAYS
+from metaconf.evaluation.methods import ANSWER_TOKENS, METHODS, REPLY_TOKENS, THINKING_TOKENS
 from metaconf.grading import grade_answer
 from metaconf.prompts.chat import messages
 from metaconf.records import Question
@@ -24,7 +24,7 @@ def preview(
     model: str,
     questions: Sequence[Question],
     calibration: Sequence[Question],
-    ways: Sequence[str],
+    methods: Sequence[str],
     endpoint: Endpoint | None = None,
 ) -> str:
     """Text for a terminal. Raises UserError where the model has no tokenizer or chat template."""
@@ -39,9 +39,9 @@ def preview(
         prompt = printable(shown_as(question.prompt).strip())
         parts.append(f"── prompt {place + 1} of {len(questions)}\n{prompt}")
         parts.append(_graded(question, questions[(place + 1) % len(questions)]))
-    count = (len(questions) + len(calibration)) * replies_each(ways)
-    cost = _cost([*questions, *calibration], ways, endpoint) if endpoint else "none, it is local"
-    parts.append(f"── {count} replies to draw ({', '.join(ways)}); cost: {cost}")
+    count = (len(questions) + len(calibration)) * replies_each(methods)
+    cost = _cost([*questions, *calibration], methods, endpoint) if endpoint else "none, it is local"
+    parts.append(f"── {count} replies to draw ({', '.join(methods)}); cost: {cost}")
     return "\n".join(parts)
 
 
@@ -58,13 +58,13 @@ def _template(model: str) -> Callable[[str], str]:
     return lambda question: local.tokenizer.decode(local.reply_prompt(question))
 
 
-def _cost(questions: Sequence[Question], ways: Sequence[str], endpoint: Endpoint) -> str:
+def _cost(questions: Sequence[Question], methods: Sequence[str], endpoint: Endpoint) -> str:
     """About how many tokens a server reads and at most writes, and what that costs at most; a
     judge's verdicts and repeated calls come on top."""
     limits = endpoint.limits
     asked = sum(len(conversation(question.prompt)) for question in questions) / LETTERS
-    read = asked * replies_each(ways)
-    write = len(questions) * sum(n * _longest(file) for file, n in _drawn(ways).items())
+    read = asked * replies_each(methods)
+    write = len(questions) * sum(n * _longest(file) for file, n in _drawn(methods).items())
     told = f"about {read:,.0f} tokens read and at most {write:,} written"
     if limits.price_in is None or limits.price_out is None:
         return f"{told}; with --price_in and --price_out of a million tokens it is worked out"
@@ -73,22 +73,22 @@ def _cost(questions: Sequence[Question], ways: Sequence[str], endpoint: Endpoint
 
 
 def _longest(file: str) -> int:
-    if file == WAYS["samples8"].file:
+    if file == METHODS["samples8"].file:
         return ANSWER_TOKENS
-    return REPLY_TOKENS + THINKING_TOKENS * (file == WAYS["cot"].file)
+    return REPLY_TOKENS + THINKING_TOKENS * (file == METHODS["cot"].file)
 
 
-def replies_each(ways: Sequence[str]) -> int:
-    """Replies to a question, those that ways share counted once."""
-    return sum(_drawn(ways).values())
+def replies_each(methods: Sequence[str]) -> int:
+    """Replies to a question, those that methods share counted once."""
+    return sum(_drawn(methods).values())
 
 
-def _drawn(ways: Sequence[str]) -> dict[str, int]:
+def _drawn(methods: Sequence[str]) -> dict[str, int]:
     """Replies to a question by the file that keeps them."""
     most: dict[str, int] = {}
-    for way in ways:
-        file = WAYS[way].file
-        most[file] = max(most.get(file, 0), WAYS[way].drawn)
+    for method in methods:
+        file = METHODS[method].file
+        most[file] = max(most.get(file, 0), METHODS[method].replies)
     return most
 
 

@@ -1,6 +1,6 @@
 """What reflections tell a reader: whether the answer is right, beyond question and answer.
 
-The reader is a small one of words (`judge.reader`), fitted on the same system's replies to other
+The reader is a small one of words (`judge.reader`), fitted on the same method's replies to other
 questions; it sees no confidence. Two controls: the reflection on another question of the family,
 and one and the same text for all, which must not help.
 """
@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from metaconf.evaluation.reflections import partners
-from metaconf.evaluation.systems import Row
-from metaconf.evaluation.tables import in_domain
-from metaconf.judging.reader import FEWEST, Told, cross_fitted
-from metaconf.metrics import Figure, Run, paired_difference, summarise
+from metaconf.evaluation.rows import EvaluatedReply, in_domain
+from metaconf.judging.reader import FEWEST, ReaderInput, cross_fitted
+from metaconf.metrics import Figure, ScoredReplies, paired_difference, summarise
 
 MOST = 4000
 """So many replies are read at most."""
@@ -31,45 +30,49 @@ class Read(NamedTuple):
     correctness: float
 
 
-def readings(rows: Sequence[Row], seed: int = 0) -> dict[str, Read]:
+def readings(rows: Sequence[EvaluatedReply], seed: int = 0) -> dict[str, Read]:
     """By question id: the in-domain replies that have an answer, a reflection, a grade and another
     question of their family (the first MOST). Empty where they are fewer than FEWEST."""
     other = partners(rows, seed)
     usable = [
         row
         for row in in_domain(rows)
-        if row["answer"]
-        and row["reflection"]
-        and row["correctness"] is not None
-        and row["question_id"] in other
+        if row.answer
+        and row.reflection
+        and row.correctness is not None
+        and row.question_id in other
     ][:MOST]
-    if len({row["question_id"] for row in usable}) < FEWEST:
+    if len({row.question_id for row in usable}) < FEWEST:
         return {}
-    common = usable[0]["reflection"]
-    reflections: tuple[Callable[[Row], str], ...] = (
-        lambda row: row["reflection"],
-        lambda row: other[row["question_id"]]["reflection"],
+    common = usable[0].reflection or ""
+    reflections: tuple[Callable[[EvaluatedReply], str], ...] = (
+        lambda row: row.reflection or "",
+        lambda row: other[row.question_id].reflection or "",
         lambda row: common,
     )
     own, swapped, same = (
-        [Told(row["prompt"], row["answer"], text(row)) for row in usable] for text in reflections
+        [ReaderInput(row.prompt, row.answer or "", text(row)) for row in usable]
+        for text in reflections
     )
-    ids = [row["question_id"] for row in usable]
-    right = [row["correctness"] for row in usable]
+    ids = [row.question_id for row in usable]
+    right = [row.correctness for row in usable if row.correctness is not None]
     read, another, alike = cross_fitted(own, right, ids, (swapped, same))
-    columns = (read.without, read.told, another.told, alike.told)
+    columns = (read.without, *(one.with_reflection for one in (read, another, alike)))
     rows_read = zip(*(column.tolist() for column in columns), right, strict=True)
     return {i: Read(*values) for i, values in zip(ids, rows_read, strict=True)}
 
 
-def reader_figures(rows: Sequence[Row], seed: int = 0, replicates: int = 1000) -> dict[str, Figure]:
-    """Figures of one system's reflections, with 95 % intervals by question; none where too few
+def reader_figures(
+    rows: Sequence[EvaluatedReply], seed: int = 0, replicates: int = 1000
+) -> dict[str, Figure]:
+    """Figures of one method's reflections, with 95 % intervals by question; none where too few
     replies can be read.
 
     * reader_auroc_without, reader_auroc: how well the reader ranks answers by question and answer
       alone, and with the reflection.
-    * reader_gain: what the reflection takes off the reader's Brier score. reader_gain_swapped and
-      reader_gain_same: what another question's, and one text for all, take off it.
+    * reflection_brier_gain: what the reflection takes off the reader's Brier score.
+    * reflection_brier_gain_swapped, reflection_brier_gain_same: what another question's
+      reflection, and one text for all, take off it.
     """
     return figures_of(readings(rows, seed), seed, replicates)
 
@@ -82,14 +85,14 @@ def figures_of(
         return {}
     ids, right = list(read), [one.correctness for one in read.values()]
     runs = {
-        name: Run([getattr(one, name) for one in read.values()], right, ids)
+        name: ScoredReplies([getattr(one, name) for one in read.values()], right, ids)
         for name in ("without", "told", "swapped", "same")
     }
     found: dict[str, Figure] = {}
     for name, key in (("reader_auroc_without", "without"), ("reader_auroc", "told")):
         found[name] = summarise(*runs[key], ["auroc"], seed=seed, replicates=replicates)["auroc"]
     for name, key in (("", "told"), ("_swapped", "swapped"), ("_same", "same")):
-        found[f"reader_gain{name}"] = paired_difference(
+        found[f"reflection_brier_gain{name}"] = paired_difference(
             "brier", runs["without"], runs[key], seed=seed, replicates=replicates
         )
     return found

@@ -1,5 +1,7 @@
 """`metaconf evaluate`: one model, asked; its figures, replies and report in a run directory.
 
+`run` reads from top to bottom: load the questions and the model, generate replies, parse and grade
+them into rows, and write tables and report. A baseline is one more method on the same questions.
 Everything that can be refused is refused before torch is imported.
 """
 
@@ -12,25 +14,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from metaconf.cli.preflight import check_served, mark_run
+from metaconf.cli.preflight import check_served
 from metaconf.config.blocks import AS_IS, Judge, Questions
-from metaconf.config.load import EMBEDDED, check_model, check_output_dir
+from metaconf.config.load import EMBEDDED, check_model
 from metaconf.data import load_questions, overlap, pick
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
-from metaconf.evaluation.names import NAMES, WAYS, in_order
+from metaconf.evaluation.methods import METHODS, Method, in_order
+from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.files import write_json
 from metaconf.grading import grade_answer
 from metaconf.records import Question, write_jsonl
+from metaconf.runs import check_output_dir, mark_run
 
 if TYPE_CHECKING:
+    from metaconf import judging as judges
     from metaconf.clients import Endpoint
-    from metaconf.evaluation.systems import Row
     from metaconf.metrics import Figure
 
 CALIBRATION = 500
 """At most so many embedded calibration questions are asked beside the others."""
+NO_CALIBRATION = (
+    "no calibration questions: nothing is recalibrated, and no probe is fitted; give some with"
+    " --calibration FILE"
+)
+Rows = dict[str, list[EvaluatedReply]]
+"""By method, a row a question."""
 
 
 def run(
@@ -52,7 +63,7 @@ def run(
 
     `questions_source` is as for `load_questions`, but plain "embedded" means the held-out and the
     out-of-domain questions. `limit` asks only so many, chosen by `seed`. `baselines` (see
-    `names.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
+    `methods.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
     questions (a source as well; with embedded questions, those of their calibration split).
     With an `endpoint`, `model` is what its server calls the model. `how` says how the questions'
     files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
@@ -76,18 +87,41 @@ def run(
         "calibration": _digest(fitted_on),
         "server": endpoint.url if endpoint else None,
         "engine": engine,
-        "judge": [judge.model, judge.pays, judge.steps] if judge else None,
+        "judge": [judge.model, judge.steps] if judge else None,
         **({"extra": endpoint.limits.extra} if endpoint and endpoint.limits.extra else {}),
     }
     mark_run(output_dir, asked, resume)
-    ways = _ways(baselines, fitted_on)
+    methods = _methods(baselines, fitted_on)
     if show:
-        print(preview.preview(model, questions, fitted_on, ways, endpoint), file=sys.stderr)
-    asks = endpoint or _Local(model, engine)
-    rows, extra, amiss = _ask(asks, questions, fitted_on, output_dir, seed, ways, judge)
-    report = write_results(output_dir, f"Evaluation of {model}", rows, seed, NAMES, extra)
-    if amiss:
-        raise UserError(f"{amiss}; {report} does without it; --resume asks it once more")
+        print(preview.preview(model, questions, fitted_on, methods, endpoint), file=sys.stderr)
+
+    from metaconf.evaluation import baselines as others
+    from metaconf.evaluation.generate import Settings, evaluate
+    from metaconf.generation import load_engine
+    from metaconf.generation.remote import Remote
+
+    raw, settings = output_dir / "raw", Settings(seed=seed)
+    if endpoint is None:
+        local = load_engine(model, engine)
+    else:
+        logprobs = any(METHODS[method].needs != "text" for method in methods)
+        local = Remote(endpoint, raw / "calls.sqlite", logprobs)
+    # Generate, parse, grade: the model's own replies, then the baselines'.
+    every = [*questions, *fitted_on]
+    rows: Rows = {"reply": evaluate(local, every, "reply", raw / "reply.jsonl", settings=settings)}
+    more = [method for method in methods if method != "reply"]
+    rows |= others.measure(local, questions, fitted_on, more, raw, settings)
+    if endpoint is not None:
+        _refuse_unanswered(endpoint, raw)
+    fitted = {method: rows[method][len(questions) :] for method in methods}
+    rows = {method: rows[method][: len(questions)] for method in methods}
+    trouble = ""
+    if judge is not None:
+        rows, fitted, trouble = _judged(judge, rows, fitted, every, raw)
+    extra = _extra_figures(rows, fitted, questions, raw, seed, judge is not None)
+    report = write_results(output_dir, f"Evaluation of {model}", rows, seed, METHODS, extra)
+    if trouble:
+        raise UserError(f"{trouble}; {report} does without it; --resume asks it once more")
     return report
 
 
@@ -105,42 +139,39 @@ def dry_run(
     if endpoint is None:
         check_model(model)
     questions, fitted_on = _sets(questions_source, limit, seed, baselines, calibration, how)
-    return preview.preview(model, questions, fitted_on, _ways(baselines, fitted_on), endpoint)
+    return preview.preview(model, questions, fitted_on, _methods(baselines, fitted_on), endpoint)
 
 
 def write_results(
     output_dir: Path,
     title: str,
-    rows_by_system: Mapping[str, Sequence[Row]],
+    rows_by_method: Mapping[str, Sequence[EvaluatedReply]],
     seed: int = 0,
-    names: Mapping[str, str] | None = None,
+    methods: Mapping[str, Method] | None = None,
     extra: Mapping[str, Mapping[str, Figure]] | None = None,
     keep: bool = True,
     compared: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write replies.jsonl (if `keep`), metrics.json, report.html; returns the report's path.
 
-    `compared` is kept in metrics.json as the `comparison` of the systems (see `compare`).
+    `methods` names and describes the keys of `rows_by_method` (see `tables.tables`). `compared` is
+    kept in metrics.json as the `comparison` of the methods (see `compare`).
     """
     from metaconf.evaluation.tables import tables
     from metaconf.report import write_report
 
     if keep:
-        every = (row for rows in rows_by_system.values() for row in rows)
+        every = (row.to_json() for rows in rows_by_method.values() for row in rows)
         write_jsonl(output_dir / "replies.jsonl", every)
-    metrics = {"title": title, **tables(rows_by_system, seed, names, extra)}
+    results = tables(rows_by_method, seed, methods or {}, extra)
+    metrics: dict[str, Any] = {"title": title, "methods": [one.to_json() for one in results]}
     if compared is not None:
         metrics["comparison"] = compared
     write_json(output_dir / "metrics.json", metrics)
     return write_report(output_dir)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON in one step: readers see the old file or the whole new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+# Questions
 
 
 def _sets(
@@ -167,14 +198,6 @@ def _questions(source: str, limit: int | None, seed: int, how: Questions = AS_IS
     return questions
 
 
-def _digest(questions: Sequence[Question]) -> str:
-    digest = hashlib.sha256()
-    for place, question in enumerate(questions):
-        line = json.dumps(question.to_json(), sort_keys=True)
-        digest.update(f"{chr(10) if place else ''}{line}".encode())
-    return digest.hexdigest()
-
-
 def _calibration(
     source: str,
     questions: Sequence[Question],
@@ -199,82 +222,27 @@ def _calibration(
     return [replace(q, id=f"calibration/{q.id}", split="calibration") for q in found]
 
 
-NO_CALIBRATION = (
-    "no calibration questions: nothing is recalibrated, and no probe is fitted; give some with"
-    " --calibration FILE"
-)
+def _digest(questions: Sequence[Question]) -> str:
+    digest = hashlib.sha256()
+    for place, question in enumerate(questions):
+        line = json.dumps(question.to_json(), sort_keys=True)
+        digest.update(f"{chr(10) if place else ''}{line}".encode())
+    return digest.hexdigest()
 
 
-def _ways(baselines: Sequence[str], calibration: Sequence[Question]) -> tuple[str, ...]:
+def _methods(baselines: Sequence[str], calibration: Sequence[Question]) -> tuple[str, ...]:
     """What is measured: without calibration questions no probe can be fitted."""
     return in_order([*(b for b in baselines if b != "probe" or calibration), "reply"])
 
 
-class _Local(NamedTuple):
-    """A model that is loaded here, and what draws its replies."""
-
-    model: str
-    engine: str
+# What is found in the replies
 
 
-def _ask(
-    asked: _Local | Endpoint,
-    questions: list[Question],
-    calibration: list[Question],
-    output_dir: Path,
-    seed: int,
-    ways: Sequence[str],
-    judge: Judge | None,
-) -> tuple[dict[str, list[Row]], dict[str, dict[str, Figure]], str]:
-    """Rows of each way, its figures beside those of the table, and why nothing was judged, if so.
-
-    Raises UserError where a server answered nothing.
-    """
-    from metaconf.evaluation import baselines, judging
-    from metaconf.evaluation.reader import reader_figures
-    from metaconf.evaluation.systems import Settings
-    from metaconf.evaluation.tables import mean_tokens
-    from metaconf.generation import load_engine
-    from metaconf.generation.remote import Remote
-    from metaconf.judging import judge_of
-
-    folder = output_dir / "raw"
-    if isinstance(asked, _Local):
-        local = load_engine(*asked)
-    else:
-        logprobs = any(not WAYS[way].text for way in ways)
-        local = Remote(asked, folder / "calls.sqlite", logprobs)
-    alone = calibration if len(ways) > 1 else []
-    rows, fitted = baselines.measure(local, questions, alone, ways, folder, Settings(seed=seed))
-    if not isinstance(asked, _Local):
-        _refuse_nothing(asked, folder)
-    asks = judge_of(judge, os.environ, folder / "judge.sqlite") if judge else None
-    if asks:
-        rows = judging.judged(rows, questions, asks)
-        if "entropy" in ways:
-            by_id = {q.id: q for q in [*questions, *calibration]}
-            drawn = _samples(folder)
-            for found in (rows, fitted):
-                found["entropy"] = judging.by_meaning(found["entropy"], by_id, drawn, asks)
-    extra = {way: {"tokens": mean_tokens(rows[way])} for way in ways}
-    if judge:
-        extra = {way: extra[way] | judging.quality_figures(rows[way], seed) for way in ways}
-    if alone:
-        for way in ways:
-            extra[way] |= baselines.recalibrated(rows[way], fitted[way], seed)
-    for way in ("asked", "reply"):
-        if way in ways:
-            extra[way] |= reader_figures(rows[way], seed)
-            if "samples8" in ways:
-                extra[way] |= _reflections(rows, questions, way, folder, seed)
-    return rows, extra, (asks.trouble or asks.silent) if asks else ""
-
-
-def _refuse_nothing(endpoint: Endpoint, folder: Path) -> None:
+def _refuse_unanswered(endpoint: Endpoint, raw: Path) -> None:
     """Refuse to measure where every call failed: there is nothing to report."""
     from metaconf.generation.store import read_replies
 
-    drawn = [reply for path in folder.glob("*.jsonl") for reply in read_replies(path).values()]
+    drawn = [reply for path in raw.glob("*.jsonl") for reply in read_replies(path).values()]
     if drawn and all(reply.status == "failed" for reply in drawn):
         raise UserError(
             f"{endpoint.url}: not one of {len(drawn)} calls was answered (why stands above); put"
@@ -282,27 +250,62 @@ def _refuse_nothing(endpoint: Endpoint, folder: Path) -> None:
         )
 
 
-def _reflections(
-    rows: Mapping[str, Sequence[Row]],
+def _judged(
+    settings: Judge, rows: Rows, fitted: Rows, every: Sequence[Question], raw: Path
+) -> tuple[Rows, Rows, str]:
+    """The rows with the judge's verdicts, and why there are none, if so."""
+    from metaconf.evaluation import judging
+    from metaconf.judging import judge_of
+
+    judge: judges.Judge | None = judge_of(settings, os.environ, raw / "judge.sqlite")
+    if judge is None:
+        return rows, fitted, ""
+    by_id = {question.id: question for question in every}
+    rows = judging.judged(rows, every, judge)
+    if "entropy" in rows:
+        samples = _samples(raw)
+        for found in (rows, fitted):
+            found["entropy"] = judging.by_meaning(found["entropy"], by_id, samples, judge)
+    return rows, fitted, judge.trouble or judge.silent
+
+
+def _extra_figures(
+    rows: Rows,
+    fitted: Rows,
     questions: Sequence[Question],
-    way: str,
-    folder: Path,
+    raw: Path,
     seed: int,
-) -> dict[str, Figure]:
-    """Figures of the model's reflections against its own 8 samples."""
+    is_judged: bool,
+) -> dict[str, dict[str, Figure]]:
+    """Figures of each method beside those of the table: tokens, recalibration, reflections."""
+    from metaconf.evaluation.baselines import recalibrated
+    from metaconf.evaluation.judging import quality_figures
+    from metaconf.evaluation.reader import reader_figures
     from metaconf.evaluation.reflections import reflection_figures
+    from metaconf.evaluation.tables import mean_tokens
 
-    samples = _samples(folder)
-    agreement = {row["question_id"]: row["agreement"] for row in rows["samples8"]}
-    return reflection_figures(rows[way], questions, samples, agreement, seed)
+    extra: dict[str, dict[str, Figure]] = {}
+    for method, own in rows.items():
+        extra[method] = {"tokens": mean_tokens(own)}
+        if is_judged:
+            extra[method] |= quality_figures(own, seed)
+        if any(fitted.values()):
+            extra[method] |= recalibrated(own, fitted[method], seed)
+        if method not in ("asked", "reply"):
+            continue
+        extra[method] |= reader_figures(own, seed)
+        if "samples8" in rows:
+            agreement = {row.question_id: row.agreement for row in rows["samples8"]}
+            extra[method] |= reflection_figures(own, questions, _samples(raw), agreement, seed)
+    return extra
 
 
-def _samples(folder: Path) -> dict[str, list[str]]:
+def _samples(raw: Path) -> dict[str, list[str]]:
     """The sampled short answers by question id; calls that failed gave none."""
     from metaconf.generation.store import read_replies
 
     samples: dict[str, list[str]] = {}
-    for reply in read_replies(folder / f"{WAYS['samples8'].file}.jsonl").values():
+    for reply in read_replies(raw / f"{METHODS['samples8'].file}.jsonl").values():
         # The greedy answer is no sample.
         if reply.sample >= 0 and reply.status != "failed":
             samples.setdefault(reply.question_id, []).append(reply.text)

@@ -7,16 +7,23 @@ come as the group domain=ood.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 import numpy as np
 
-from metaconf.evaluation.names import WAYS
+from metaconf.evaluation.methods import METHODS, Method
+from metaconf.evaluation.rows import EvaluatedReply, complete, in_domain
 from metaconf.grading.abstained import abstains
-from metaconf.metrics import METRICS, Figure, reliability_bins, risk_coverage, summarise, wilson
-
-if TYPE_CHECKING:  # its module imports torch, and figures need none
-    from metaconf.evaluation.systems import Row
+from metaconf.metrics import (
+    METRICS,
+    Bin,
+    Figure,
+    MethodResult,
+    reliability_bins,
+    risk_coverage,
+    summarise,
+    wilson,
+)
 
 POINTS = 200
 """At most so many points of a risk-coverage curve are stored."""
@@ -25,39 +32,26 @@ GROUP_FIGURES = (
     *("mean_confidence", "ece", "brier", "auroc"),
 )
 """Metrics of each group; the headline has all of them."""
-_FULL = ("asked", "cot", "refine", "reply")
-"""Ways whose replies are whole ones, in the format."""
 
 
 def tables(
-    rows_by_system: Mapping[str, Sequence[Row]],
+    rows_by_method: Mapping[str, Sequence[EvaluatedReply]],
     seed: int = 0,
-    names: Mapping[str, str] | None = None,
+    methods: Mapping[str, Method] = METHODS,
     extra: Mapping[str, Mapping[str, Figure]] | None = None,
     replicates: int = 1000,
-) -> dict[str, Any]:
-    """The content of metrics.json: {"systems": [...]}, in the given order.
+) -> list[MethodResult]:
+    """What was measured of each method, in the given order.
 
-    `names` gives what readers see in place of a system's key; `extra` adds figures to a system's
-    own (those of `reflections.reflection_figures`). Same rows and seed, same figures.
+    `methods` gives the name and the description of a key; a key that it lacks is its own name.
+    `extra` adds figures to a method's own (those of `reflections.reflection_figures`). Same rows
+    and seed, same figures.
     """
-    shown, more = names or {}, extra or {}
-    return {
-        "systems": [
-            {
-                "key": key,
-                "name": shown.get(key, key),
-                "description": _description(rows),
-                **_system(rows, seed, replicates, more.get(key, {})),
-            }
-            for key, rows in rows_by_system.items()
-        ]
-    }
-
-
-def _description(rows: Sequence[Row]) -> str:
-    way = WAYS.get(rows[0].get("kind", "")) if rows else None
-    return way.description if way else ""
+    more = extra or {}
+    return [
+        _result(key, methods.get(key, Method(key, "", "")), rows, seed, replicates, more.get(key))
+        for key, rows in rows_by_method.items()
+    ]
 
 
 def share(
@@ -68,103 +62,92 @@ def share(
     alike = {v for v in values if v is not None}
     if len(alike) == 1:  # no need of resamples: n questions bound it
         low, high = wilson(value := alike.pop(), len(known))
-        count = sum(v is not None for v in values)
-        return Figure(value=value, low=low, high=high, n=count, reason=None)
+        return Figure(value, low, high, sum(v is not None for v in values))
     nothing = [None] * len(values)
     found = summarise(nothing, values, ids, ["accuracy"], seed=seed, replicates=replicates)
-    if found["accuracy"]["value"] is None:
-        found["accuracy"]["reason"] = "no reply counts here"
-    return found["accuracy"]
+    figure = found["accuracy"]
+    return figure if figure.value is not None else replace(figure, reason="no reply counts here")
 
 
-def mean_tokens(rows: Sequence[Row]) -> Figure:
+def mean_tokens(rows: Sequence[EvaluatedReply]) -> Figure:
     """Mean number of tokens written for a question, samples included; in domain, a row each."""
-    told = np.array([row["tokens"] for row in in_domain(rows)], float)
-    if not told.size:
-        return Figure(value=None, low=None, high=None, n=0, reason="no reply")
-    mean, far = float(told.mean()), 1.96 * float(told.std()) / told.size**0.5
-    return Figure(value=mean, low=mean - far, high=mean + far, n=told.size, reason=None)
+    counts = np.array([row.tokens for row in in_domain(rows) if row.tokens is not None], float)
+    if not counts.size:
+        return Figure(n=0, reason="no reply")
+    mean, far = float(counts.mean()), 1.96 * float(counts.std()) / counts.size**0.5
+    return Figure(mean, mean - far, mean + far, counts.size)
 
 
-def in_domain(rows: Sequence[Row]) -> list[Row]:
-    """Rows of families that were trained on (all, where every one is of families kept out)."""
-    return [row for row in rows if row["split"] != "ood"] or list(rows)
-
-
-def _system(
-    rows: Sequence[Row], seed: int, replicates: int, extra: Mapping[str, Figure]
-) -> dict[str, Any]:
+def _result(
+    key: str,
+    method: Method,
+    rows: Sequence[EvaluatedReply],
+    seed: int,
+    replicates: int,
+    extra: Mapping[str, Figure] | None,
+) -> MethodResult:
     headline = in_domain(rows)
     curves = complete(headline)
-    return {
-        "figures": {**_figures(headline, METRICS, seed, replicates), **extra},
-        "groups": {
+    return MethodResult(
+        key=key,
+        name=method.name,
+        description=method.description,
+        figures={**_figures(headline, METRICS, seed, replicates), **(extra or {})},
+        groups={
             name: _figures(group, GROUP_FIGURES, seed, replicates) for name, group in _groups(rows)
         },
-        "reliability": _reliability(curves),
-        "risk_coverage": _risk_coverage(curves),
-    }
+        reliability=_reliability(curves),
+        risk_coverage=_risk_coverage(curves),
+    )
 
 
-def _groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _groups(rows: Sequence[EvaluatedReply]) -> list[tuple[str, list[EvaluatedReply]]]:
     """(name, rows) of each family, of each cause in domain, and of the two domains."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[EvaluatedReply]] = {}
     for row in rows:
-        if row["family"]:
-            groups.setdefault(f"family={row['family']}", []).append(row)
+        if row.family:
+            groups.setdefault(f"family={row.family}", []).append(row)
     for row in in_domain(rows):
-        if row["cause"]:
-            groups.setdefault(f"cause={row['cause']}", []).append(row)
-    domains = {"in": in_domain(rows), "ood": [row for row in rows if row["split"] == "ood"]}
+        if row.cause:
+            groups.setdefault(f"cause={row.cause}", []).append(row)
+    domains = {"in": in_domain(rows), "ood": [row for row in rows if row.split == "ood"]}
     kinds = ("family", "cause")
     ordered = sorted(groups.items(), key=lambda item: kinds.index(item[0].partition("=")[0]))
     return [*ordered, *((f"domain={name}", group) for name, group in domains.items() if group)]
 
 
 def _figures(
-    rows: Sequence[Row], names: Iterable[str], seed: int, replicates: int
-) -> dict[str, Any]:
-    ids = [row["question_id"] for row in rows]
-    confidence = [row["confidence"] for row in rows]
-    correctness = [row["correctness"] for row in rows]
-    figures: dict[str, Any] = dict(
-        summarise(confidence, correctness, ids, names, seed=seed, replicates=replicates)
-    )
+    rows: Sequence[EvaluatedReply], names: Iterable[str], seed: int, replicates: int
+) -> dict[str, Figure]:
+    ids = [row.question_id for row in rows]
+    confidence = [row.confidence for row in rows]
+    correctness = [row.correctness for row in rows]
+    figures = summarise(confidence, correctness, ids, names, seed=seed, replicates=replicates)
     band = figures["ece_null_band"]
-    if band["low"] is not None:
-        figures["ece"] = {**figures["ece"], "null": [band["low"], band["high"]]}
-    declined = [None if r["answer"] is None else float(abstains(r["answer"])) for r in rows]
+    if band.low is not None and band.high is not None:
+        figures["ece"] = replace(figures["ece"], null=(band.low, band.high))
+    declined = [None if row.answer is None else float(abstains(row.answer)) for row in rows]
     figures["abstained_rate"] = share(declined, ids, seed, replicates)
-    if rows and rows[0].get("kind") in _FULL:
-        well_formed = [float(not row["problems"]) for row in rows]
+    if rows and all(row.formatted for row in rows):
+        well_formed = [float(not row.problems) for row in rows]
         figures["format_rate"] = share(well_formed, ids, seed, replicates)
     return figures
 
 
-def complete(rows: Sequence[Row]) -> list[Row]:
-    """Rows that have both a confidence and a grade."""
-    return [r for r in rows if r["confidence"] is not None and r["correctness"] is not None]
+def _pair(rows: Sequence[EvaluatedReply]) -> tuple[np.ndarray, np.ndarray]:
+    confidence = np.array([row.confidence for row in rows], float)
+    return confidence, np.array([row.correctness for row in rows], float)
 
 
-def _pair(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-    columns = ([row[name] for row in rows] for name in ("confidence", "correctness"))
-    confidence, correctness = (np.array(column, float) for column in columns)
-    return confidence, correctness
+def _reliability(rows: Sequence[EvaluatedReply]) -> tuple[Bin, ...]:
+    return tuple(reliability_bins(*_pair(rows), [r.question_id for r in rows])) if rows else ()
 
 
-def _reliability(rows: Sequence[Row]) -> list[dict[str, float]]:
-    if not rows:
-        return []
-    names = ("low", "high", "n", "confidence", "accuracy", "accuracy_low", "accuracy_high")
-    bins = reliability_bins(*_pair(rows), [row["question_id"] for row in rows])
-    return [dict(zip(names, one, strict=True)) for one in bins]
-
-
-def _risk_coverage(rows: Sequence[Row]) -> list[list[float]]:
+def _risk_coverage(rows: Sequence[EvaluatedReply]) -> tuple[tuple[float, float], ...]:
     """(coverage, risk) from the surest reply to all of them, thinned to POINTS."""
     if not rows:
-        return []
+        return ()
     curve = risk_coverage(*_pair(rows))
     count = len(curve.coverage)
     kept = np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
-    return [[float(curve.coverage[i]), float(curve.risk[i])] for i in kept]
+    return tuple((float(curve.coverage[i]), float(curve.risk[i])) for i in kept)

@@ -5,9 +5,10 @@ values too and gives every figure with its 95 % interval. numpy and scikit-learn
 """
 
 from metaconf.metrics.arrays import as_classes
-from metaconf.metrics.bins import Bin, ace, ece, mce, null_band, reliability_bins, wilson
+from metaconf.metrics.bins import ace, ece, mce, null_band, reliability_bins, wilson
+from metaconf.metrics.figures import Bin, Figure, MethodResult
 from metaconf.metrics.isotonic import Isotonic, apply_isotonic, fit_isotonic
-from metaconf.metrics.ranking import auprc_right, auprc_wrong, auroc, levels
+from metaconf.metrics.ranking import auprc_right, auprc_wrong, auroc, effective_levels
 from metaconf.metrics.registry import METRICS
 from metaconf.metrics.scores import Parts, brier, corp, murphy, nll, smooth_ece
 from metaconf.metrics.selective import (
@@ -20,16 +21,22 @@ from metaconf.metrics.selective import (
     risk_at_coverage,
     risk_coverage,
 )
-from metaconf.metrics.summary import Figure, Run, paired_difference, paired_differences, summarise
+from metaconf.metrics.summary import (
+    ScoredReplies,
+    paired_difference,
+    paired_differences,
+    summarise,
+)
 
 __all__ = [
     "METRICS",
     "Bin",
     "Figure",
     "Isotonic",
+    "MethodResult",
     "Parts",
     "RiskCoverage",
-    "Run",
+    "ScoredReplies",
     "ace",
     "apply_isotonic",
     "as_classes",
@@ -43,8 +50,8 @@ __all__ = [
     "coverage_at_risk",
     "eaurc",
     "ece",
+    "effective_levels",
     "fit_isotonic",
-    "levels",
     "mce",
     "murphy",
     "nll",

@@ -7,7 +7,7 @@ Confidence c and correctness y lie in [0, 1]; y may be graded.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ from metaconf.metrics.arrays import (
     check_scheme,
     number_questions,
 )
+from metaconf.metrics.figures import Bin
 from metaconf.metrics.table import Table, coarse_levels, ratio, segment_sums, starts_of, tabulate
 
 Scheme = Literal["width", "mass"]
@@ -30,22 +31,6 @@ MCE_LEAST = 20
 """Bins with fewer replies say nothing about a maximum and stay out of MCE."""
 _Z = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 _NULL_GROUPS = 2048
-
-
-class Bin(NamedTuple):
-    """One non-empty bin of a reliability diagram; all but `n` in [0, 1].
-
-    `low` and `high` bound the bin's accuracy (95 %, Wilson); `start` and `end` are its edges, in
-    equal-mass bins the least and greatest confidence within.
-    """
-
-    start: float
-    end: float
-    n: int
-    confidence: float
-    accuracy: float
-    low: float
-    high: float
 
 
 def ece(

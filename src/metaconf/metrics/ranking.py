@@ -37,13 +37,13 @@ def auprc_wrong(confidence: ArrayLike, correctness: ArrayLike) -> float:
     return defined(auprc_wrong_of(tabulate(confidence, correctness)), BOTH)
 
 
-def levels(confidence: ArrayLike) -> float:
+def effective_levels(confidence: ArrayLike) -> float:
     """Effective number of confidence levels, 1/Σp² over distinct values; in [1, n].
 
     The inverse of Simpson's index: 1 when the model always states one value. ValueError on bad
     rows.
     """
-    return float(levels_of(tabulate(confidence, np.zeros(np.size(confidence)))))
+    return float(effective_levels_of(tabulate(confidence, np.zeros(np.size(confidence)))))
 
 
 def auroc_of(table: Table) -> Array:
@@ -64,8 +64,8 @@ def auprc_wrong_of(table: Table) -> Array:
     return _precision(table.count - table.right, table.count)
 
 
-def levels_of(table: Table) -> Array:
-    """`levels` of tables, (...,); NaN where a table is empty."""
+def effective_levels_of(table: Table) -> Array:
+    """`effective_levels` of tables, (...,); NaN where a table is empty."""
     total = table.complete
     return ratio(total * total, (table.count * table.count).sum(axis=-1))
 

@@ -54,7 +54,7 @@ METRICS: dict[str, Metric] = {
     "prr": Metric(selective.prr_of, low=-np.inf, needs=selective.ALIKE),
     "coverage_at_risk_10": Metric(partial(selective.coverage_at_risk_of, risk=0.1)),
     "risk_at_coverage_80": Metric(partial(selective.risk_at_coverage_of, coverage=0.8)),
-    "levels": Metric(ranking.levels_of, low=1.0, high=np.inf),
+    "effective_levels": Metric(ranking.effective_levels_of, low=1.0, high=np.inf),
 }
 """`ece`, `ace` and `mce` have 15 bins of equal width; the rest is as in their own functions.
 Brier = reliability − resolution + uncertainty, by `murphy_` and by `corp_`."""

@@ -7,7 +7,7 @@ in the accuracy, and each figure says over how many replies it was taken.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
 from metaconf.metrics.bins import BINS, edges, null_band_of, wilson
 from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.figures import Figure
 from metaconf.metrics.registry import METRICS, Rows, rows_of, value_of
 from metaconf.metrics.table import Cells, Table, coarsen, group
 
@@ -24,21 +25,7 @@ Ids = Sequence[Hashable] | NDArray[Any]
 _FINEST, _GROUPS = 4096, 2048
 
 
-class Figure(TypedDict):
-    """A number with its 95 % interval, ready for JSON.
-
-    `n` is how many replies it is over (questions, for a difference). `reason` says why the value
-    or the interval is None, and is None itself where both are there.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    reason: str | None
-
-
-class Run(NamedTuple):
+class ScoredReplies(NamedTuple):
     """One run's replies, each (n,): NaN or None for a missing confidence or correctness."""
 
     confidence: Partial
@@ -76,10 +63,10 @@ def summarise(
     ValueError names wrong rows and unknown names.
     """
     names = _known(METRICS if names is None else names)
-    run = _count(Run(confidence, correctness, question_ids))
+    run = _count(ScoredReplies(confidence, correctness, question_ids))
     drawn = _replicate([run], names, replicates, seed)[0]
     n = int(run.table.replies)
-    figures = {"n": _figure(n, None, None, n, "a count has no interval")}
+    figures = {"n": Figure(n, None, None, n, "a count has no interval")}
     for name in names:
         value = value_of(name, run.table)
         figures[name] = _with_interval(name, value, rows_of(name, run.table), drawn, [run])
@@ -88,7 +75,7 @@ def summarise(
 
 
 def paired_difference(
-    name: str, a: Run, b: Run, *, seed: int = 0, replicates: int = 1000
+    name: str, a: ScoredReplies, b: ScoredReplies, *, seed: int = 0, replicates: int = 1000
 ) -> Figure:
     """Metric `name` of run `a` minus that of run `b`, with a paired 95 % interval.
 
@@ -100,8 +87,8 @@ def paired_difference(
 
 
 def paired_differences(
-    a: Run,
-    b: Run,
+    a: ScoredReplies,
+    b: ScoredReplies,
     names: Iterable[str] = tuple(METRICS),
     *,
     seed: int = 0,
@@ -128,7 +115,7 @@ def _known(names: Iterable[str]) -> list[str]:
     return names
 
 
-def _count(run: Run) -> _Counted:
+def _count(run: ScoredReplies) -> _Counted:
     confidence, correctness = check_partial(run.confidence, run.correctness)
     questions, question = number_questions(run.question_ids)
     if question.size != confidence.size:
@@ -169,21 +156,21 @@ def _with_interval(
     signed: bool = False,
 ) -> Figure:
     if isinstance(value, str):
-        return _figure(None, None, None, n, value)
+        return Figure(None, None, None, n, value)
     if name not in drawn:
         few = len(runs[0].questions) < 2
         reason = "no interval: one question" if few else "no interval: no resamples"
-        return _figure(value, None, None, n, reason)
-    if name == "levels" and any(run.coarse for run in runs):
-        return _figure(value, None, None, n, "no interval: nearly every reply is its own level")
+        return Figure(value, None, None, n, reason)
+    if name == "effective_levels" and any(run.coarse for run in runs):
+        return Figure(value, None, None, n, "no interval: nearly every reply is its own level")
     low, high = METRICS[name].low, METRICS[name].high
     ends = interval(value, drawn[name], *((low - high, high - low) if signed else (low, high)))
     if isinstance(ends, str) and METRICS[name].share and not signed:
         # All alike: the bootstrap sees no spread, but the questions bound the share all the same.
         ends = wilson(value, _questions(runs[0], METRICS[name].rows))
     if isinstance(ends, str):
-        return _figure(value, None, None, n, f"no interval: {ends}")
-    return _figure(value, *ends, n, None)
+        return Figure(value, None, None, n, f"no interval: {ends}")
+    return Figure(value, *ends, n, None)
 
 
 def _questions(run: _Counted, rows: Rows) -> int:
@@ -204,8 +191,8 @@ def _null_figure(table: Table, replicates: int, seed: int) -> Figure:
     n = int(table.complete)
     if not n or replicates < 1:
         reason = "no resamples" if n else "no reply has both a confidence and a grade"
-        return _figure(None, None, None, n, reason)
-    return _figure(*null_band_of(table, BINS, seed, replicates), n, None)
+        return Figure(None, None, None, n, reason)
+    return Figure(*null_band_of(table, BINS, seed, replicates), n, None)
 
 
 def _minus(name: str, runs: list[_Counted]) -> float | str:
@@ -222,9 +209,3 @@ def _same_questions(first: list[Any], second: list[Any]) -> None:
         raise ValueError(
             f"{len(apart)} questions stand in one run only ({shown}); compare the shared ones"
         )
-
-
-def _figure(
-    value: float | None, low: float | None, high: float | None, n: int, reason: str | None
-) -> Figure:
-    return {"value": value, "low": low, "high": high, "n": n, "reason": reason}

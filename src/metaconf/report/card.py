@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metaconf.errors import UserError
+from metaconf.files import write_text
+from metaconf.metrics import Figure, MethodResult
 from metaconf.records import FACTS
-from metaconf.report.load import Figure, Run, System, load_run
+from metaconf.report.load import Run, load_run
 from metaconf.safe_text import loads_bounded
 
 DIAGRAM = "reliability.png"
@@ -45,20 +47,20 @@ what the model found in itself when it was trained to; it is no proof of how the
 """
 
 
-def write_card(model: Path, results: Path | None = None, system: str | None = None) -> Path:
-    """Write `model`/README.md, with the figures of the run `results` where it is given; `system`
+def write_card(model: Path, results: Path | None = None, method: str | None = None) -> Path:
+    """Write `model`/README.md, with the figures of the run `results` where it is given; `method`
     is the model's key in it (default: the last one). Returns the card's path.
 
-    Raises UserError where `model` was not trained by us, or the run holds no such system.
+    Raises UserError where `model` was not trained by us, or the run holds no such method.
     """
     facts = _facts(model)
     run = load_run(results) if results is not None else None
-    measured = _system(run, system, results) if run is not None else None
+    measured = _result(run, method, results) if run is not None else None
     diagram = bool(results and measured and _copy_diagram(results, measured, model))
     text = "\n\n".join(_parts(facts, measured, diagram)).rstrip() + "\n"
     card = f"---\n{_front_matter(model.resolve().name, facts, measured)}\n---\n\n{text}"
     path = model / "README.md"
-    path.write_text(card, encoding="utf-8")
+    write_text(path, card)
     return path
 
 
@@ -72,27 +74,27 @@ def _facts(model: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not JSON ({error}); train the model again") from error
 
 
-def _system(run: Run, key: str | None, results: Path | None) -> System:
-    found = [s for s in run.systems if key is None or s.key == key]
+def _result(run: Run, key: str | None, results: Path | None) -> MethodResult:
+    found = [s for s in run.methods if key is None or s.key == key]
     if not found:
-        known = ", ".join(s.key for s in run.systems) or "none"
-        raise UserError(f"{results}: holds no system {key!r}; there are: {known}")
+        known = ", ".join(s.key for s in run.methods) or "none"
+        raise UserError(f"{results}: holds no method {key!r}; there are: {known}")
     return found[-1]
 
 
-def _copy_diagram(results: Path, system: System, model: Path) -> bool:
+def _copy_diagram(results: Path, method: MethodResult, model: Path) -> bool:
     from metaconf.report.write import file_stem  # matplotlib is loaded with it
 
-    drawn = results / "figures" / f"reliability-{file_stem(system.key)}.png"
+    drawn = results / "figures" / f"reliability-{file_stem(method.key)}.png"
     if drawn.is_file():
         shutil.copyfile(drawn, model / DIAGRAM)
     return drawn.is_file()
 
 
-def _front_matter(name: str, facts: dict[str, Any], system: System | None) -> str:
+def _front_matter(name: str, facts: dict[str, Any], method: MethodResult | None) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    known = _known(system.figures) if system else []
+    known = _known(method.figures) if method else []
     results = [
         EvalResult(
             task_type="text-generation",
@@ -115,7 +117,7 @@ def _front_matter(name: str, facts: dict[str, Any], system: System | None) -> st
     return data.to_yaml().strip()
 
 
-def _known(figures: dict[str, Figure]) -> list[tuple[str, Figure]]:
+def _known(figures: Mapping[str, Figure]) -> list[tuple[str, Figure]]:
     return [(key, figures[key]) for key in MEASURES if key in figures and _has_value(figures[key])]
 
 
@@ -123,12 +125,12 @@ def _has_value(figure: Figure) -> bool:
     return figure.value is not None
 
 
-def _parts(facts: dict[str, Any], system: System | None, diagram: bool) -> Iterator[str]:
+def _parts(facts: dict[str, Any], method: MethodResult | None, diagram: bool) -> Iterator[str]:
     stages: Sequence[dict[str, Any]] = facts["stages"]
     yield f"# {code(facts['base_model'])} that says how sure it is"
     yield f"It replies with an answer, a first-person self-reflection and a confidence:\n\n{FORMAT}"
     yield "## Figures"
-    yield _figures(system) if system else "Not measured yet: `metaconf evaluate`, `metaconf card`."
+    yield _figures(method) if method else "Not measured yet: `metaconf evaluate`, `metaconf card`."
     if diagram:
         yield f"![Reliability diagram: share right against stated confidence]({DIAGRAM})"
     yield "## How it was made"
@@ -157,9 +159,9 @@ def _who(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield f"{role} of the reflections: {told}."
 
 
-def _figures(system: System) -> str:
+def _figures(method: MethodResult) -> str:
     lines = ["| figure | value | 95 % interval | replies |", "|---|---|---|---|"]
-    for key, figure in _known(system.figures):
+    for key, figure in _known(method.figures):
         ends = "–" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
         n = "–" if figure.n is None else f"{figure.n:.0f}"
         lines.append(f"| {MEASURES[key]} | {figure.value:.3f} | {ends} | {n} |")

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
+from metaconf.metrics import Bin, Figure, MethodResult
 from metaconf.report import fonts
-from metaconf.report.load import Bin, Figure, System
 from metaconf.report.svg import AFTER, BEFORE, INK, LINE, MUTED, OTHERS
 
 _MARKERS = "osD^vP"
@@ -21,23 +21,23 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 2, 2))
 _SMALL = 7.5
 
 
-def colours(systems: Sequence[System]) -> dict[str, str]:
-    """Colour by key: the first system (before) and the last (after) stand out."""
-    middle = [OTHERS[i % len(OTHERS)] for i in range(max(0, len(systems) - 2))]
-    order = [BEFORE, *middle, AFTER] if len(systems) > 1 else [AFTER]
-    return {system.key: colour for system, colour in zip(systems, order, strict=False)}
+def colours(methods: Sequence[MethodResult]) -> dict[str, str]:
+    """Colour by key: the first method (before) and the last (after) stand out."""
+    middle = [OTHERS[i % len(OTHERS)] for i in range(max(0, len(methods) - 2))]
+    order = [BEFORE, *middle, AFTER] if len(methods) > 1 else [AFTER]
+    return {method.key: colour for method, colour in zip(methods, order, strict=False)}
 
 
-def reliability(systems: Sequence[System], palette: dict[str, str]) -> Canvas:
+def reliability(methods: Sequence[MethodResult], palette: dict[str, str]) -> Canvas:
     """Share of right answers against stated confidence, with intervals, above a histogram."""
     canvas = Canvas(figsize=(3.5, 3.95))
     top, bottom = canvas.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     top.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-    for place, system in enumerate(systems):
-        _points(top, system, palette[system.key], _MARKERS[place % len(_MARKERS)])
-        _histogram(bottom, system.reliability, palette[system.key], filled=place > 0)
-    if len(systems) == 1:
-        _histogram(bottom, systems[0].reliability, palette[systems[0].key], filled=True)
+    for place, method in enumerate(methods):
+        _points(top, method, palette[method.key], _MARKERS[place % len(_MARKERS)])
+        _histogram(bottom, method.reliability, palette[method.key], filled=place > 0)
+    if len(methods) == 1:
+        _histogram(bottom, methods[0].reliability, palette[methods[0].key], filled=True)
     else:
         _legend(top, "upper left")
     top.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="share right")
@@ -45,16 +45,16 @@ def reliability(systems: Sequence[System], palette: dict[str, str]) -> Canvas:
     return _finish(canvas)
 
 
-def risk_coverage(systems: Sequence[System], palette: dict[str, str]) -> Canvas:
+def risk_coverage(methods: Sequence[MethodResult], palette: dict[str, str]) -> Canvas:
     """Error among the answers kept, as the least confident are set aside."""
     canvas = Canvas(figsize=(5.6, 3.3))
     axes = canvas.subplots()
-    for place, system in enumerate(reversed(systems)):
-        if system.risk_coverage:
-            coverage, risk = zip(*sorted(system.risk_coverage), strict=True)
+    for place, method in enumerate(reversed(methods)):
+        if method.risk_coverage:
+            coverage, risk = zip(*sorted(method.risk_coverage), strict=True)
             dash = _DASHES[place % len(_DASHES)]
             axes.plot(
-                coverage, risk, color=palette[system.key], linestyle=dash, label=label(system.name)
+                coverage, risk, color=palette[method.key], linestyle=dash, label=label(method.name)
             )
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="share of questions answered", ylabel="error")
     _legend(axes, "lower right")
@@ -96,8 +96,8 @@ def label(text: str, width: int = 34) -> str:
     return clean if len(clean) <= width else clean[: width - 1] + "…"
 
 
-def _points(axes: Axes, system: System, colour: str, marker: str) -> None:
-    known = [b for b in system.reliability if b.n and None not in (b.confidence, b.accuracy)]
+def _points(axes: Axes, method: MethodResult, colour: str, marker: str) -> None:
+    known = [b for b in method.reliability if b.n and None not in (b.confidence, b.accuracy)]
     xs, ys = [b.confidence or 0.0 for b in known], [b.accuracy or 0.0 for b in known]
     for b in known:
         if b.accuracy_low is not None and b.accuracy_high is not None:
@@ -105,7 +105,7 @@ def _points(axes: Axes, system: System, colour: str, marker: str) -> None:
                 b.confidence or 0.0, b.accuracy_low, b.accuracy_high, colour, linewidth=1, alpha=0.7
             )
     axes.plot(xs, ys, color=colour, linewidth=0.8, alpha=0.6)
-    axes.scatter(xs, ys, s=18, color=colour, marker=marker, zorder=3, label=label(system.name))
+    axes.scatter(xs, ys, s=18, color=colour, marker=marker, zorder=3, label=label(method.name))
 
 
 def _histogram(axes: Axes, bins: Sequence[Bin], colour: str, *, filled: bool) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from metaconf.report.load import Row, number
+from metaconf.metrics.figures import number
+from metaconf.report.load import Row
 
 BUDGET = 50_000_000
 """Bytes of replies that a page may hold; beyond it the longest texts are cut, and it says so."""
 _CHUNK = 5000
 _SHARED = (
-    "system",
+    "method",
     "question_id",
     "prompt",
     "family",
@@ -54,12 +55,12 @@ class _Strings:
 
 
 def pack(rows: list[Row], names: dict[str, str], budget: int = BUDGET) -> Packed:
-    """Pack replies. `names` maps a system's key to the name to show; rows may use either.
+    """Pack replies. `names` maps a method's key to the name to show; rows may use either.
 
     Odd rows never raise: what is absent or no number becomes null.
     """
     keys = {name: key for key, name in names.items() if name not in names}
-    rows = [{**row, "system": keys.get(str(system := row.get("system")), system)} for row in rows]
+    rows = [{**row, "method": keys.get(str(method := row.get("method")), method)} for row in rows]
     packed = _pack(rows, names, None)
     if packed.size <= budget:
         return packed

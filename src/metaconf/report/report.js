@@ -4,7 +4,7 @@
   const ROW = 60; // pixels, as in report.css
   const MOST_ROWS = 250000; // browsers limit an element's height
   const DEFAULTS = {
-    q: "", system: "", outcome: "", family: "", cause: "", format: "", min: "", max: "",
+    q: "", method: "", outcome: "", family: "", cause: "", format: "", min: "", max: "",
     sort: "overconfident",
   };
   const at = (id) => document.getElementById(id);
@@ -33,7 +33,7 @@
     store.values(name).map(([value, count]) => [value, `${show(value)} (${count.toLocaleString("en")})`]);
 
   function fillForm() {
-    options("system", [["", "All"], ...counted("system", (key) => store.systemName(key))]);
+    options("method", [["", "All"], ...counted("method", (key) => store.methodName(key))]);
     options("family", [["", "All"], ...counted("family")]);
     options("cause", [["", "All"], ...counted("cause")]);
     options("outcome", [["", "All"], ...Object.entries(OUTCOMES).map(([k, [name]]) => [k, name])]);
@@ -112,7 +112,7 @@
       make("div", "gist",
         make("div", "prompt", store.get("prompt", i) ?? "–"),
         make("div", "reply", store.get("answer", i) ?? store.get("text", i)?.slice(0, 200) ?? "–")),
-      make("div", "where", store.systemName(store.get("system", i) ?? "–")),
+      make("div", "where", store.methodName(store.get("method", i) ?? "–")),
       confidence(i));
     row.id = `row-${place}`;
     row.dataset.place = place;
@@ -199,7 +199,7 @@
     return box;
   }
 
-  // What the other systems (and other samples) said to the same question: before and after.
+  // What the other methods (and other samples) said to the same question: before and after.
   function siblings(i) {
     const question = store.columns.question_id[i];
     if (question < 0) return [];
@@ -208,7 +208,7 @@
     if (!same.length) return [];
     const items = same.slice(0, 20).map((j) => {
       const button = make("button", "sibling", mark(j),
-        make("span", "where", store.systemName(store.get("system", j) ?? "–")),
+        make("span", "where", store.methodName(store.get("method", j) ?? "–")),
         make("span", "reply", store.get("answer", j) ?? "–"), confidence(j));
       button.type = "button";
       button.addEventListener("click", () => jump(j));

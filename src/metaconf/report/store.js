@@ -8,7 +8,7 @@ const SORTS = {
   overconfident: "Overconfident first", underconfident: "Underconfident first",
   high: "Most confident first", low: "Least confident first", file: "As in the file",
 };
-const SHARED = ["system", "question_id", "prompt", "family", "cause", "truth", "why", "judged",
+const SHARED = ["method", "question_id", "prompt", "family", "cause", "truth", "why", "judged",
   "problems"];
 
 function outcomeOf(correctness) {
@@ -55,7 +55,7 @@ class Store {
   // "0.93", or a dash: never a zero for what was not stated.
   shown(i) { const c = this.confidence(i); return Number.isNaN(c) ? "–" : c.toFixed(2); }
 
-  systemName(key) { return Object.hasOwn(this.names, key) ? this.names[key] : key; }
+  methodName(key) { return Object.hasOwn(this.names, key) ? this.names[key] : key; }
 
   // Distinct values of a shared column with their number, in order of first appearance.
   values(name) {
@@ -75,7 +75,7 @@ class Store {
   filter(state) {
     const words = (state.q.toLowerCase().match(/"[^"]+"|\S+/g) ?? [])
       .map((word) => word.replace(/^"(.+)"$/, "$1"));
-    const places = ["system", "family", "cause"].filter((name) => state[name])
+    const places = ["method", "family", "cause"].filter((name) => state[name])
       .map((name) => [this.columns[name], this.strings.indexOf(state[name])]);
     const bounded = state.min !== "" || state.max !== "";
     const low = state.min === "" ? -Infinity : Number(state.min);
@@ -126,7 +126,7 @@ class Store {
   }
 
   csv(rows) {
-    const names = ["system", "question_id", "family", "cause", "prompt", "answer", "truth",
+    const names = ["method", "question_id", "family", "cause", "prompt", "answer", "truth",
       "confidence", "correctness", "reflection", "why", "judged", "problems", "text"];
     const lines = [names.join(",")];
     for (const i of rows) {

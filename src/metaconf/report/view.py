@@ -5,13 +5,15 @@ Unknown is never zero: a number that is not there becomes a dash with its reason
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import numpy as np
 
-from metaconf.report.load import Figure, Row, Run, System, number
+from metaconf.metrics import Figure, MethodResult
+from metaconf.metrics.figures import number
+from metaconf.report.load import Row, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ MEASURES = (
     ),
     Measure(
         "parse_rate",
-        "Confidence read",
+        "Parse rate",
         True,
         "higher",
-        "replies whose confidence could be read",
+        "share of replies that state a confidence",
     ),
     Measure("graded_rate", "Graded", True, "higher", "replies that a rule or a judge could grade"),
     Measure("abstained_rate", "Declined", True, "", "answers such as “I don't know”"),
@@ -111,16 +113,16 @@ def cell(key: str, figure: Figure | None, *, signed: bool = False) -> Cell:
     return Cell(_number(figure.value, share, signed) + unit, interval, chance)
 
 
-def systems_table(systems: Sequence[System], *, main: bool) -> Table:
-    """One row a system: the main figures, or all that are not among them."""
-    keys = [m.key for m in MEASURES] if main else _other_keys(systems)
+def methods_table(methods: Sequence[MethodResult], *, main: bool) -> Table:
+    """One row a method: the main figures, or all that are not among them."""
+    keys = [m.key for m in MEASURES] if main else _other_keys(methods)
     rows = [
         (
             s.name,
             s.description,
             [_count(s.figures)] * main + [cell(k, s.figures.get(k)) for k in keys],
         )
-        for s in systems
+        for s in methods
     ]
     return Table([("Questions", "", "")] * main + [_head(key) for key in keys], rows)
 
@@ -135,44 +137,44 @@ def differences_table(run: Run) -> Table:
     return Table([*(_head(key) for key in keys), ("Families won", "", "")], rows)
 
 
-def groups(system: System) -> dict[str, Table]:
+def groups(method: MethodResult) -> dict[str, Table]:
     """A table for each kind of group ("family", "cause", "domain"), in the file's order."""
     tables: dict[str, Table] = {}
-    for name, figures in system.groups.items():
+    for name, figures in method.groups.items():
         kind, _, value = name.partition("=")
         head = [("Questions", "", ""), *(_head(key) for key in _GROUP)]
         table = tables.setdefault(kind, Table(head, []))
-        link = "#" + urlencode({"system": system.key, kind: value})
+        link = "#" + urlencode({"method": method.key, kind: value})
         link = link if kind in {"family", "cause"} else ""
         cells = [_count(figures), *(cell(key, figures.get(key)) for key in _GROUP)]
         table.rows.append((value or kind, link, cells))
     return tables
 
 
-def gap_rows(system: System) -> list[tuple[str, Figure, Figure]]:
+def gap_rows(method: MethodResult) -> list[tuple[str, Figure, Figure]]:
     """("kind=group", accuracy, mean confidence) of the groups where either is known."""
     rows = [
         (name, f.get("accuracy", Figure()), f.get("mean_confidence", Figure()))
-        for name, f in system.groups.items()
+        for name, f in method.groups.items()
     ]
     return [row for row in rows if row[1].value is not None or row[2].value is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class Risks:
-    """The error of each system when only a share of the questions is answered, surest first."""
+    """The error of each method when only a share of the questions is answered, surest first."""
 
     shares: tuple[float, ...]
     rows: list[tuple[str, list[float]]]
 
 
-def risks(systems: Sequence[System]) -> Risks:
+def risks(methods: Sequence[MethodResult]) -> Risks:
     """Points of the risk–coverage curves, read off linearly between those that are stored; of fewer
     than the surest level's replies none can be chosen, and its error stands there."""
     shares = tuple(k / 10 for k in range(1, 11))
     rows = [
         (s.name, np.interp(shares, *np.array(s.risk_coverage).T).tolist())
-        for s in systems
+        for s in methods
         if s.risk_coverage
     ]
     return Risks(shares, rows)
@@ -180,7 +182,7 @@ def risks(systems: Sequence[System]) -> Risks:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A figure before and after. `before` None where there is only one system."""
+    """A figure before and after. `before` None where there is only one method."""
 
     measure: Measure
     before: Cell | None
@@ -198,10 +200,10 @@ class Verdict:
 
 
 def verdict(run: Run) -> Verdict:
-    """Compare the first system with the last; says so where that cannot be done."""
-    if not run.systems:
+    """Compare the first method with the last; says so where that cannot be done."""
+    if not run.methods:
         return Verdict("No figures in this run, only its replies.", [], [], [])
-    before, after = run.systems[0], run.systems[-1]
+    before, after = run.methods[0], run.methods[-1]
     alone = before is after
     changes = [
         Change(m, None if alone else cell(m.key, before.figures.get(m.key)), _cell(after, m.key))
@@ -210,17 +212,17 @@ def verdict(run: Run) -> Verdict:
     pair = [after] if alone else [before, after]
     return Verdict(
         _headline(None if alone else before, after),
-        [line for system in pair if (line := _claims(system))],
-        [part for system in pair if (part := _sure(run.replies, system))],
+        [line for method in pair if (line := _claims(method))],
+        [part for method in pair if (part := _sure(run.replies, method))],
         changes,
     )
 
 
-def _cell(system: System, key: str) -> Cell:
-    return cell(key, system.figures.get(key))
+def _cell(method: MethodResult, key: str) -> Cell:
+    return cell(key, method.figures.get(key))
 
 
-def _headline(before: System | None, after: System) -> str:
+def _headline(before: MethodResult | None, after: MethodResult) -> str:
     new = after.figures.get("ece", Figure())
     if new.value is None:
         return f"How well {after.name} is calibrated is not known: {_cell(after, 'ece').reason}."
@@ -248,20 +250,20 @@ def _points(value: float) -> str:
     return f"{100 * value:.1f} points"
 
 
-def _claims(system: System) -> str:
-    claim, right = (system.figures.get(k, Figure()).value for k in ("mean_confidence", "accuracy"))
+def _claims(method: MethodResult) -> str:
+    claim, right = (method.figures.get(k, Figure()).value for k in ("mean_confidence", "accuracy"))
     if claim is None or right is None:
         return ""
     claim, right = (_number(value, True) + "\N{NO-BREAK SPACE}%" for value in (claim, right))
-    return f"{_start(system.name)}: claims {claim}, is right {right}."
+    return f"{_start(method.name)}: claims {claim}, is right {right}."
 
 
-def _sure(rows: Sequence[Row], system: System) -> tuple[str, str, str] | None:
+def _sure(rows: Sequence[Row], method: MethodResult) -> tuple[str, str, str] | None:
     """(name, "12 of 400", link) of wrong answers among those given with confidence ≥ SURE."""
     stated = [
         wrong
         for row in rows
-        if row.get("system") in (system.key, system.name)
+        if row.get("method") in (method.key, method.name)
         and (confidence := number(row.get("confidence"))) is not None
         and confidence >= SURE
         and (wrong := number(row.get("correctness"))) is not None
@@ -269,12 +271,12 @@ def _sure(rows: Sequence[Row], system: System) -> tuple[str, str, str] | None:
     if not stated:
         return None
     wrong = sum(correctness == 0 for correctness in stated)
-    link = "#" + urlencode({"system": system.key, "outcome": "wrong", "min": SURE})
-    return system.name, f"{wrong:,} of {len(stated):,}", link
+    link = "#" + urlencode({"method": method.key, "outcome": "wrong", "min": SURE})
+    return method.name, f"{wrong:,} of {len(stated):,}", link
 
 
-def _other_keys(systems: Sequence[System]) -> list[str]:
-    keys = dict.fromkeys(key for system in systems for key in system.figures)
+def _other_keys(methods: Sequence[MethodResult]) -> list[str]:
+    keys = dict.fromkeys(key for method in methods for key in method.figures)
     return [key for key in keys if key not in _MAIN and key != "n"]
 
 
@@ -283,7 +285,7 @@ def _head(key: str) -> tuple[str, str, str]:
     return shown.name, {"higher": "↑", "lower": "↓"}.get(shown.better, ""), shown.meaning
 
 
-def _count(figures: dict[str, Figure]) -> Cell:
+def _count(figures: Mapping[str, Figure]) -> Cell:
     """Number of questions: the largest n of the figures, for each may leave some out."""
     own = figures.get("n", Figure()).value
     known = [figure.n for figure in figures.values() if figure.n is not None]

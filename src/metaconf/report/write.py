@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
+from metaconf.files import replacing, write_text
+from metaconf.metrics import MethodResult
 from metaconf.report import charts, fonts, view
-from metaconf.report.load import Run, System, load_run
+from metaconf.report.load import Run, load_run
 from metaconf.report.pack import Packed, pack
 from metaconf.report.svg import inline
 from metaconf.safe_text import clean_text
@@ -61,38 +62,38 @@ def write_report(run: Path) -> Path:
         matplotlib.rc("lines", linewidth=1.6)
         with fonts.named(_names(content)):
             drawn = _draw(content, run / "figures")
-    packed = pack(content.replies, {system.key: system.name for system in content.systems})
+    packed = pack(content.replies, {method.key: method.name for method in content.methods})
     return _write(run / "report.html", _render(content, drawn, packed))
 
 
 def _names(run: Run) -> Iterator[str]:
     """All names that stand in charts."""
-    yield from (system.name for system in run.systems)
+    yield from (method.name for method in run.methods)
     for rows in run.curves.values():
         yield from (name for row in rows for name in row)
-    if run.systems:
-        for name, _, _ in view.gap_rows(run.systems[-1]):
+    if run.methods:
+        for name, _, _ in view.gap_rows(run.methods[-1]):
             yield name.partition("=")[2] or name
 
 
 def _draw(run: Run, folder: Path) -> Charts:
     folder.mkdir(parents=True, exist_ok=True)
-    palette = charts.colours(run.systems)
-    stems = dict(zip((s.key for s in run.systems), _stems(s.key for s in run.systems), strict=True))
-    shown = [system for system in run.systems if system.reliability]
-    gaps = view.gap_rows(run.systems[-1]) if run.systems else []
+    palette = charts.colours(run.methods)
+    stems = dict(zip((s.key for s in run.methods), _stems(s.key for s in run.methods), strict=True))
+    shown = [method for method in run.methods if method.reliability]
+    gaps = view.gap_rows(run.methods[-1]) if run.methods else []
     return Charts(
-        overlay=_overlay(run.systems, palette, folder),
+        overlay=_overlay(run.methods, palette, folder),
         reliability={
-            system.key: _save(
-                charts.reliability([system], palette),
+            method.key: _save(
+                charts.reliability([method], palette),
                 folder,
-                f"reliability-{stems[system.key]}",
-                f"Reliability diagram, {system.name}",
+                f"reliability-{stems[method.key]}",
+                f"Reliability diagram, {method.name}",
             )
-            for system in shown
+            for method in shown
         },
-        risk=_risk(run.systems, palette, folder),
+        risk=_risk(run.methods, palette, folder),
         gaps=_save(charts.gaps(gaps), folder, "groups", "Confidence and truth by group")
         if gaps
         else None,
@@ -100,19 +101,21 @@ def _draw(run: Run, folder: Path) -> Charts:
     )
 
 
-def _overlay(systems: Sequence[System], palette: dict[str, str], folder: Path) -> Chart | None:
-    pair = [systems[0], systems[-1]] if len(systems) > 1 else list(systems)
-    pair = [system for system in pair if system.reliability]
+def _overlay(
+    methods: Sequence[MethodResult], palette: dict[str, str], folder: Path
+) -> Chart | None:
+    pair = [methods[0], methods[-1]] if len(methods) > 1 else list(methods)
+    pair = [method for method in pair if method.reliability]
     if not pair:
         return None
-    title = "Reliability, " + " and ".join(system.name for system in pair)
+    title = "Reliability, " + " and ".join(method.name for method in pair)
     return _save(charts.reliability(pair, palette), folder, "reliability", title)
 
 
-def _risk(systems: Sequence[System], palette: dict[str, str], folder: Path) -> Chart | None:
-    if not any(system.risk_coverage for system in systems):
+def _risk(methods: Sequence[MethodResult], palette: dict[str, str], folder: Path) -> Chart | None:
+    if not any(method.risk_coverage for method in methods):
         return None
-    canvas = charts.risk_coverage(systems, palette)
+    canvas = charts.risk_coverage(methods, palette)
     return _save(canvas, folder, "risk-coverage", "Risk–coverage curves")
 
 
@@ -146,7 +149,7 @@ def _write_key(path: Path, names: Sequence[tuple[str, str]]) -> None:
     """What numbers in a chart's files stand for, beside them."""
     lines = [f"{number} {clean_text(' '.join(name.split()))}\n" for number, name in names]
     if lines:
-        path.write_text("".join(lines), encoding="utf-8")
+        write_text(path, "".join(lines))
     else:
         path.unlink(missing_ok=True)
 
@@ -175,11 +178,11 @@ def _render(run: Run, drawn: Charts, packed: Packed) -> str:
         run=run,
         charts=drawn,
         verdict=view.verdict(run),
-        main=view.systems_table(run.systems, main=True),
-        others=view.systems_table(run.systems, main=False),
-        risk=view.risks(run.systems),
+        main=view.methods_table(run.methods, main=True),
+        others=view.methods_table(run.methods, main=False),
+        risk=view.risks(run.methods),
         differences=view.differences_table(run),
-        groups=[(system, view.groups(system)) for system in reversed(run.systems)],
+        groups=[(method, view.groups(method)) for method in reversed(run.methods)],
         sure=view.SURE,
         limit=packed.limit,
         head=Markup(packed.head),
@@ -208,7 +211,6 @@ def _asset(name: str) -> str:
 
 def _write(path: Path, page: str) -> Path:
     """Write in one step. A lone surrogate becomes its JSON escape, which is what it came from."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(page.encode("utf-8", "backslashreplace"))
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(page.encode("utf-8", "backslashreplace"))
     return path

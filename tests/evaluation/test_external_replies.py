@@ -32,23 +32,23 @@ def test_replies_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path, out = write(tmp_path / "r.jsonl", LINES), tmp_path / "out"
     assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0
     assert capsys.readouterr().out.strip() == str(out / "report.html")
-    (system,) = json.loads((out / "metrics.json").read_text())["systems"]
-    figures = system["figures"]
+    (method,) = json.loads((out / "metrics.json").read_text())["methods"]
+    figures = method["figures"]
     assert figures["brier"]["value"] == pytest.approx(brier([0.9, 0.4, 0.7], [1, 0.5, 1]))
     assert (figures["brier"]["n"], figures["accuracy"]["n"], figures["n"]["value"]) == (3, 4, 5)
     assert figures["parse_rate"]["value"] == pytest.approx(3 / 5)
-    assert {"family=maths", "family=places"} <= set(system["groups"])
+    assert {"family=maths", "family=places"} <= set(method["groups"])
     assert len((out / "replies.jsonl").read_text().splitlines()) == 5
     # A folder that holds a run is not written into.
     assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 2
 
 
-def test_systems_stand_side_by_side(tmp_path: Path) -> None:
-    lines = [{**line, "system": name} for name in ("ours", "theirs") for line in LINES]
+def test_methods_stand_side_by_side(tmp_path: Path) -> None:
+    lines = [{**line, "method": name} for name in ("ours", "theirs") for line in LINES]
     path, out = write(tmp_path / "r.jsonl", lines), tmp_path / "out"
     assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0
-    systems = json.loads((out / "metrics.json").read_text())["systems"]
-    assert [system["key"] for system in systems] == ["ours", "theirs"]
+    methods = json.loads((out / "metrics.json").read_text())["methods"]
+    assert [method["key"] for method in methods] == ["ours", "theirs"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,7 @@ def test_systems_stand_side_by_side(tmp_path: Path) -> None:
     [
         ({"confidence": 0.5}, "r.jsonl:6: names no question"),
         ({"question_id": "q"}, "r.jsonl:6: has neither a confidence nor a reply"),
+        ({"question_id": "q", "confidence": 1, "system": "a"}, "r.jsonl:6: has `system`"),
         ({"question_id": "q", "confidence": 70}, "r.jsonl:6: confidence is 70; give a number"),
         ({"question_id": "q", "confidence": 1, "correctness": "yes"}, "correctness is 'yes'"),
     ],
@@ -71,7 +72,7 @@ def test_a_bad_line_is_named(
 
 def test_a3_half_a_surrogate_pair_in_any_field_is_reported(tmp_path: Path) -> None:
     said = "Answer: x\ud83d\nSelf-reflection: y\nConfidence: 7"
-    fields = ("text", "answer", "family", "question_id", "system", "truth")
+    fields = ("text", "answer", "family", "question_id", "method", "truth")
     lines = [*({**LINES[0], name: said} for name in fields), {**LINES[3], "reply": said}]
     path, out = write(tmp_path / "r.jsonl", lines), tmp_path / "out"
     assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaconf.evaluation.ablation import reply_start, with_other_reflection, without_reflection
+from metaconf.evaluation.forced_decoding import (
+    reply_start,
+    with_other_reflection,
+    without_reflection,
+)
+from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.training.forced_decoding import _spoken_and_expected, confidence_given
 
 STARTS = [
@@ -57,16 +62,11 @@ def test_spoken_is_what_greedy_decoding_says() -> None:
     assert found[:, 1] == pytest.approx([0.79, 0.695, 0.55])
 
 
-def row(name: str, **fields: Any) -> dict[str, Any]:
-    plain = {
-        "question_id": name,
-        "system": "stage2",
-        "kind": "reply",
-        "prompt": f"Where is {name}?",
-    }
-    plain |= {"family": "city", "cause": None, "split": "", "answer": name, "confidence": 0.5}
-    plain |= {"reflection": f"I know {name} well.", "correctness": 1.0, "truth": name}
-    return plain | {"text": "", "problems": [], "why": ""} | fields
+def row(name: str, **fields: Any) -> EvaluatedReply:
+    plain: dict[str, Any] = {"method": "stage2", "prompt": f"Where is {name}?", "family": "city"}
+    plain |= {"answer": name, "confidence": 0.5, "truth": name, "formatted": True}
+    plain |= {"reflection": f"I know {name} well.", "correctness": 1.0}
+    return EvaluatedReply(name, **plain | fields)
 
 
 def test_the_ablations_keep_answers_and_replace_what_comes_before_the_number(
@@ -74,23 +74,24 @@ def test_the_ablations_keep_answers_and_replace_what_comes_before_the_number(
 ) -> None:
     local, rows = local_of(), [row("Quito"), row("Kenya"), row("Lima", answer=None)]
     alone = without_reflection(local, rows)
-    assert [r["text"] for r in alone] == [
+    assert [r.text for r in alone] == [
         "Answer: Quito\nConfidence:",
         "Answer: Kenya\nConfidence:",
         "",
     ]
     swapped = with_other_reflection(local, rows[:2])
-    assert [r["reflection"] for r in swapped] == ["I know Kenya well.", "I know Quito well."]
-    assert swapped[0]["text"].startswith("Answer: Quito\nSelf-reflection: I know Kenya well.\n")
+    assert [r.reflection for r in swapped] == ["I know Kenya well.", "I know Quito well."]
+    assert swapped[0].text.startswith("Answer: Quito\nSelf-reflection: I know Kenya well.\n")
     expected = confidence_given(
-        local, [local.reply_prompt(r["prompt"]) for r in rows[:2]], [r["text"] for r in swapped]
+        local, [local.reply_prompt(r.prompt) for r in rows[:2]], [r.text for r in swapped]
     )
     for changed, (spoken, mean) in zip(swapped, expected, strict=True):
-        assert (changed["confidence"], changed["expected"]) == (spoken, mean)
-    assert alone[2]["confidence"] is None
-    assert {r["system"] for r in alone} == {"stage2_without_reflection"}
-    assert {r["system"] for r in swapped} == {"stage2_swapped_reflection"}
-    assert [r["correctness"] for r in alone] == [1.0, 1.0, 1.0]
+        assert (changed.confidence, changed.expected) == (spoken, mean)
+    assert alone[2].confidence is alone[2].expected is None
+    assert not any(r.formatted for r in [*alone, *swapped])  # their form is ours, not the model's
+    assert {r.method for r in alone} == {"stage2_without_reflection"}
+    assert {r.method for r in swapped} == {"stage2_swapped_reflection"}
+    assert [r.correctness for r in alone] == [1.0, 1.0, 1.0]
 
 
 def test_nothing_to_ask_is_no_error(local_of: Any) -> None:

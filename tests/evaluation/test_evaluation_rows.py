@@ -1,7 +1,8 @@
-"""Rows of each way of asking: where the confidence comes from, and what a row holds."""
+"""Rows of each method: where the confidence comes from, and what a row holds."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,8 @@ from typing import Any
 import pytest
 
 from metaconf.errors import UserError
-from metaconf.evaluation.systems import (
-    Settings,
-    agreement,
-    evaluate,
-    short_answers,
-    truth,
-    worked_turns,
-)
+from metaconf.evaluation.generate import Plain, Settings, evaluate, short_answers, worked_turns
+from metaconf.evaluation.rows import EvaluatedReply, agreement, truth
 from metaconf.generation.sampler import GREEDY
 from metaconf.generation.store import append_replies, read_replies
 from metaconf.prompts.chat import messages
@@ -30,19 +25,18 @@ SAN = Question(
 FAST = Settings(reply_tokens=12, answer_tokens=4, rows=16)
 
 
-def rows_of(tmp_path: Path, kind: Any, replies: Sequence[Reply], questions: Any) -> list[Any]:
+def rows_of(tmp_path: Path, method: Any, replies: Sequence[Reply], questions: Any) -> list[Any]:
     """Rows made of stored replies: no model is asked."""
     append_replies(tmp_path / "raw.jsonl", replies)
-    return evaluate(None, questions, kind, tmp_path / "raw.jsonl", "mine")  # pyright: ignore
+    return evaluate(None, questions, method, tmp_path / "raw.jsonl", "mine")  # pyright: ignore
 
 
 def test_a_reply_row_holds_all_that_is_reported(tmp_path: Path) -> None:
     text = "Answer: Mali\nSelf-reflection: I know it well.\nConfidence: 8.5"
     (row,) = rows_of(tmp_path, "reply", [Reply("q0", GREEDY, text)], [MALI])
-    assert row == {
+    assert row.to_json() == {
         "question_id": "q0",
-        "system": "mine",
-        "kind": "reply",
+        "method": "mine",
         "prompt": "Where is Timbuktu?",
         "family": "city",
         "cause": "kb",
@@ -54,10 +48,12 @@ def test_a_reply_row_holds_all_that_is_reported(tmp_path: Path) -> None:
         "truth": "Mali",
         "text": text,
         "problems": [],
+        "formatted": True,
         "tokens": 0,
-        "why": row["why"],
+        "why": row.why,
     }
-    assert row["why"]
+    assert row.why
+    assert EvaluatedReply.from_json(json.loads(json.dumps(row.to_json()))) == row
 
 
 @pytest.mark.parametrize(
@@ -75,26 +71,26 @@ def test_a_missing_confidence_is_none_and_never_zero(
     tmp_path: Path, text: str, status: str, confidence: float | None, problem: str | None
 ) -> None:
     (row,) = rows_of(tmp_path, "asked", [Reply("q0", GREEDY, text, status)], [MALI])
-    assert row["confidence"] == confidence
-    assert [p for p in row["problems"] if problem and problem in p] or problem is None
-    assert bool(row["problems"]) == (problem is not None)
+    assert row.confidence == confidence
+    assert [p for p in row.problems if problem and problem in p] or problem is None
+    assert bool(row.problems) == (problem is not None)
 
 
 def test_confidence_of_short_answers(tmp_path: Path) -> None:
     greedy = Reply("q0", GREEDY, "Mali", probability=0.25)
     drawn = [Reply("q0", i, text) for i, text in enumerate(["Mali", "mali.", "Chad", ""] * 2)]
     (row,) = rows_of(tmp_path, "samples8", [greedy, *drawn], [MALI])
-    assert (row["confidence"], row["agreement"], row["probability"]) == (0.5, 0.5, 0.25)
-    assert (row["answer"], row["correctness"], row["reflection"]) == ("Mali", 1.0, None)
+    assert (row.confidence, row.agreement, row.probability) == (0.5, 0.5, 0.25)
+    assert (row.answer, row.correctness, row.reflection) == ("Mali", 1.0, None)
     (row,) = rows_of(tmp_path, "probability", [], [MALI])
-    assert row["confidence"] == 0.25
-    assert "agreement" not in row
+    assert row.confidence == 0.25
+    assert "agreement" not in row.to_json()
 
 
 def test_an_empty_answer_has_no_confidence(tmp_path: Path) -> None:
     drawn = [Reply("q0", i, "") for i in range(8)]
     (row,) = rows_of(tmp_path, "samples8", [Reply("q0", GREEDY, ""), *drawn], [MALI])
-    assert (row["answer"], row["confidence"], row["correctness"]) == (None, None, 0.0)
+    assert (row.answer, row.confidence, row.correctness) == (None, None, 0.0)
 
 
 def test_agreement_is_unknown_without_samples() -> None:
@@ -130,27 +126,29 @@ def test_a_model_is_asked_once_and_worked_turns_are_for_the_untrained_alone(
         asked.append((question, len(turns)))
         return messages(question, *rest, turns=turns)
 
-    monkeypatch.setattr("metaconf.evaluation.systems.messages", counted)
-    for kind, turns in (("asked", len(worked_turns())), ("reply", 0)):
+    monkeypatch.setattr("metaconf.evaluation.generate.messages", counted)
+    wanted: tuple[tuple[Plain, int], ...] = (("asked", len(worked_turns())), ("reply", 0))
+    for method, turns in wanted:
+        path = tmp_path / f"{method}.jsonl"
         asked.clear()
-        rows = evaluate(local, questions, kind, tmp_path / f"{kind}.jsonl", settings=FAST)  # pyright: ignore
+        rows = evaluate(local, questions, method, path, settings=FAST)
         assert asked == [(MALI.prompt, turns), (SAN.prompt, turns)]
-        assert [row["question_id"] for row in rows] == ["q0", "q1"]
-        assert rows == evaluate(local, questions, kind, tmp_path / f"{kind}.jsonl", settings=FAST)  # pyright: ignore
+        assert [row.question_id for row in rows] == ["q0", "q1"]
+        assert rows == evaluate(local, questions, method, path, settings=FAST)
         assert len(asked) == 2
 
 
-def test_both_kinds_of_short_answers_share_a_file(tmp_path: Path, local_of: Any) -> None:
+def test_both_methods_of_short_answers_share_a_file(tmp_path: Path, local_of: Any) -> None:
     path, local = tmp_path / "answers.jsonl", local_of()
     by_samples = evaluate(local, [MALI, SAN], "samples8", path, settings=FAST)
     stored = path.read_bytes()
     by_probability = evaluate(local, [MALI, SAN], "probability", path, settings=FAST)
     assert path.read_bytes() == stored
     assert {sample for _, sample in read_replies(path)} == {GREEDY, *range(8)}
-    answers = [row["answer"] for row in by_samples]
-    assert answers == [row["answer"] for row in by_probability]
+    answers = [row.answer for row in by_samples]
+    assert answers == [row.answer for row in by_probability]
     for row, other in zip(by_probability, by_samples, strict=True):
-        assert row["confidence"] == row["probability"] == other["probability"]
+        assert row.confidence == row.probability == other.probability
 
 
 def test_samples_do_not_depend_on_an_interruption(tmp_path: Path, local_of: Any) -> None:
