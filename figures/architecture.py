@@ -49,7 +49,9 @@ BOXES = {
     "graders": Box(8.3, 5.45, 1.9, 0.85, "grading/", "training = evaluation", ROOM),
     "rewards": Box(10.65, 5.45, 1.9, 0.85, "rewards/", "pure functions", ROOM),
     "metrics": Box(2.1, 1.95, 2.1, 0.95, "metrics/", "ECE, Brier, AUROC\nwith intervals", ROOM),
-    "stage1": Box(8.0, 1.95, 1.9, 0.95, "training/  stage 1", "learn confidence and\nreflection (SFT)", ROOM),
+    "stage1": Box(
+        8.0, 1.95, 1.9, 0.95, "training/  stage 1", "learn confidence and\nreflection (SFT)", ROOM
+    ),
     "stage2": Box(
         10.65, 1.95, 1.9, 0.95, "training/  stage 2", "reward and exact score\n(GRPO)", ROOM
     ),

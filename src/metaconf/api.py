@@ -133,8 +133,8 @@ def calibrate(
 
     The error of what is answered is at most `alpha` with probability 1 − `delta`. Returns the
     content of `output`: `rule` (its `threshold` is None where nothing is certified) and `map`, the
-    recalibration. `method` chooses one of several in the file. `metaconf.decisions.certify` does the
-    first on arrays. Raises UserError.
+    recalibration. `method` chooses one of several in the file. `metaconf.decisions.certify` does
+    the first on arrays. Raises UserError.
     """
     from metaconf.decisions import run
 
