@@ -51,7 +51,7 @@ def main() -> None:
         start = time.monotonic()
         subprocess.run([*command, "--output_dir", str(out)], check=True)
         seconds = time.monotonic() - start
-        figures = json.loads((out / "metrics.json").read_text())["systems"][0]["figures"]
+        figures = json.loads((out / "metrics.json").read_text())["methods"][0]["figures"]
     counted = figures["n"]["value"]
     assert counted == args.lines, f"{counted} replies counted of {args.lines}"
     unit = 1 if sys.platform == "darwin" else 1024
