@@ -168,7 +168,7 @@ Gains = list[dict[str, float]]
 
 
 def _gains(pieces: Iterable[Mapping[str, Any]], reflection: str) -> Gains:
-    """`reflection`: "told", a reply's own, or "swapped", another question's (`reader.Read`)."""
+    """`reflection` is a field of `reader.Read`: "with_reflection", the own one, or "swapped"."""
     found: Gains = []
     for piece in pieces:
         read = {i: Read(*values) for i, values in piece["read"].items()}
@@ -184,7 +184,7 @@ def _gains(pieces: Iterable[Mapping[str, Any]], reflection: str) -> Gains:
 def _read(pieces: Mapping[int, Any], recipe: str) -> dict[str, record.Figure]:
     """What the reflections of a recipe tell the reader, and what swapped ones do."""
     found: dict[str, record.Figure] = {}
-    for name, reflection in (("", "told"), ("_swapped", "swapped")):
+    for name, reflection in (("", "with_reflection"), ("_swapped", "swapped")):
         gains = _gains(pieces.values(), reflection)
         found |= _scored(f"reader_gain{name}_{recipe}", _paired(gains), scoring.mean_right)
     return found
@@ -196,7 +196,7 @@ def _read_more(
     """What our reflections tell the reader more than the start's, or those of our own stage 1, by
     question and seed."""
     both = sorted(ours.keys() & others.keys())
-    pairs = [_gains((ours[s], others[s]), "told") for s in both]
+    pairs = [_gains((ours[s], others[s]), "with_reflection") for s in both]
     apart = [{i: own[i] - before[i] for i in own.keys() & before.keys()} for own, before in pairs]
     found = _scored(name, _paired(apart), scoring.mean_right)
     return {name: figure | {"target": "> 0"} for name, figure in found.items()}

@@ -192,7 +192,8 @@ def _replies8(
 def _expected(
     local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
 ) -> list[EvaluatedReply]:
-    """The greedy replies' expectations; all unknown, and said so, where a tokenizer has none."""
+    """The expected level of each greedy reply. All are None, with a message, for a tokenizer that
+    does not tell levels apart."""
     replies = full_replies(local, questions, (GREEDY,), path, "expected", settings)
     rows = [reply_row(q, replies[q.id, GREEDY], "expected") for q in questions]
     try:

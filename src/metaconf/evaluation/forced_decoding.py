@@ -1,7 +1,7 @@
-"""What the confidence owes to the reflection: the same model, forced to say it without, or after
-another question's.
+"""How much the confidence depends on the reflection: the same model states it without one, or
+after another question's reflection.
 
-The answer stays the model's own; the text up to "Confidence:" is given, and the level is read from
+The answer stays the model's own. The text up to "Confidence:" is forced, and the level is read from
 the model's distribution over the levels, not parsed.
 """
 
@@ -60,7 +60,7 @@ def as_expected(local: LocalModel, rows: Sequence[EvaluatedReply]) -> list[Evalu
 
 
 def reply_start(answer: str, reflection: str) -> str:
-    """A reply up to where its confidence is said."""
+    """The reply up to its confidence."""
     return f"Answer: {answer}\nSelf-reflection: {reflection}\nConfidence:"
 
 
@@ -74,13 +74,13 @@ def _forced(
     asked = [row for row in rows if row.question_id in starts]
     prompts = [local.reply_prompt(row.prompt) for row in asked]
     given = confidence_given(local, prompts, [starts[row.question_id] for row in asked])
-    said = {
+    levels = {
         row.question_id: (float(spoken), float(expected))
         for row, (spoken, expected) in zip(asked, given, strict=True)
     }
     changed: list[EvaluatedReply] = []
     for row in rows:
-        spoken, expected = said.get(row.question_id, (None, None))
+        spoken, expected = levels.get(row.question_id, (None, None))
         changed.append(
             replace(
                 row,

@@ -33,8 +33,8 @@ def judged(
     `quality` of the reflection in [0, 1] and `judged`, the reason for it; None where not known.
 
     Never raises for the judge: what was paid for is worth a report. Too many failed verdicts are
-    told on stderr; where the server cannot be asked at all, nothing is judged, `judge.trouble` says
-    why, and the verdicts got so far stay in its cache.
+    reported on stderr. Where the server cannot be asked at all, nothing is judged, `judge.trouble`
+    says why, and the verdicts got so far stay in its cache.
     """
     by_id = {question.id: question for question in questions}
     flat = [row for own in rows.values() for row in own]
@@ -66,28 +66,28 @@ def by_meaning(
     }
     pairs = [(i, a, b) for i, own in groups.items() for a, b in combinations(range(len(own)), 2)]
     asked = [(questions[i].prompt, groups[i][a][0], groups[i][b][0]) for i, a, b in pairs]
-    said: dict[str, list[tuple[int, int, bool | None]]] = {i: [] for i in groups}
+    verdicts_of: dict[str, list[tuple[int, int, bool | None]]] = {i: [] for i in groups}
     try:
         verdicts = judge.same(asked)
     except UserError as error:
         judge.trouble = str(error)
         verdicts = [None] * len(asked)
     for (i, a, b), same in zip(pairs, verdicts, strict=True):
-        said[i].append((a, b, same))
+        verdicts_of[i].append((a, b, same))
     if judge.failing:
         print(f"metaconf: {judge.failing}", file=sys.stderr)
-    sure = {i: _joined(own, said[i]) for i, own in groups.items()}
+    sure = {i: _joined(own, verdicts_of[i]) for i, own in groups.items()}
     return [replace(row, confidence=sure[row.question_id]) for row in rows]
 
 
 def _joined(
-    groups: Sequence[Sequence[str]], said: Sequence[tuple[int, int, bool | None]]
+    groups: Sequence[Sequence[str]], verdicts_of: Sequence[tuple[int, int, bool | None]]
 ) -> float | None:
     """The certainty of the groups, those that were called the same joined."""
-    if any(same is None for _, _, same in said):
+    if any(same is None for _, _, same in verdicts_of):
         return None
     of = list(range(len(groups)))
-    for a, b, same in said:
+    for a, b, same in verdicts_of:
         if same:
             of = [of[a] if one == of[b] else one for one in of]
     sizes = Counter[int]()
@@ -99,13 +99,13 @@ def _joined(
 def quality_figures(rows: Sequence[EvaluatedReply], seed: int = 0) -> dict[str, Figure]:
     """`reflection_quality`: mean over the in-domain replies that were judged, and
     `reflection_judged`: the share of reflections for which a verdict came."""
-    told = [row for row in in_domain(rows) if row.reflection and row.answer]
-    if not told:
+    reflecting = [row for row in in_domain(rows) if row.reflection and row.answer]
+    if not reflecting:
         return {}
-    ids = [row.question_id for row in told]
-    known = [float(row.quality is not None) for row in told]
+    ids = [row.question_id for row in reflecting]
+    known = [float(row.quality is not None) for row in reflecting]
     return {
-        "reflection_quality": share([row.quality for row in told], ids, seed),
+        "reflection_quality": share([row.quality for row in reflecting], ids, seed),
         "reflection_judged": share(known, ids, seed),
     }
 

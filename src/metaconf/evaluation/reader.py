@@ -24,7 +24,7 @@ class Read(NamedTuple):
     reflection, with another question's, and with the text that all were given."""
 
     without: float
-    told: float
+    with_reflection: float
     swapped: float
     same: float
     correctness: float
@@ -86,12 +86,12 @@ def figures_of(
     ids, right = list(read), [one.correctness for one in read.values()]
     runs = {
         name: ScoredReplies([getattr(one, name) for one in read.values()], right, ids)
-        for name in ("without", "told", "swapped", "same")
+        for name in ("without", "with_reflection", "swapped", "same")
     }
     found: dict[str, Figure] = {}
-    for name, key in (("reader_auroc_without", "without"), ("reader_auroc", "told")):
+    for name, key in (("reader_auroc_without", "without"), ("reader_auroc", "with_reflection")):
         found[name] = summarise(*runs[key], ["auroc"], seed=seed, replicates=replicates)["auroc"]
-    for name, key in (("", "told"), ("_swapped", "swapped"), ("_same", "same")):
+    for name, key in (("", "with_reflection"), ("_swapped", "swapped"), ("_same", "same")):
         found[f"reflection_brier_gain{name}"] = paired_difference(
             "brier", runs["without"], runs[key], seed=seed, replicates=replicates
         )

@@ -46,20 +46,20 @@ def reflection_figures(
     precision; each figure's n says how many did.
     """
     by_id = {question.id: question for question in questions}
-    told = [row for row in in_domain(rows) if row.reflection is not None]
-    ids = [row.question_id for row in told]
-    other = partners(told, seed)
+    reflecting = [row for row in in_domain(rows) if row.reflection is not None]
+    ids = [row.question_id for row in reflecting]
+    other = partners(reflecting, seed)
     shares = {
         name: [_named_share(row, source, by_id, samples) for row, source in pairs]
         for name, pairs in (
-            ("alternatives_precision", [(row, row) for row in told]),
-            ("alternatives_precision_swapped", [(r, other.get(r.question_id)) for r in told]),
+            ("alternatives_precision", [(row, row) for row in reflecting]),
+            ("alternatives_precision_swapped", [(r, other.get(r.question_id)) for r in reflecting]),
         )
     }
-    named = [_cause_named(row, agreement) for row in told]
+    named = [_cause_named(row, agreement) for row in reflecting]
     figures = {"cause_named": share(named, ids, seed, replicates)}
     figures |= {name: share(values, ids, seed, replicates) for name, values in shares.items()}
-    recalls = [_recall(row, by_id, samples) for row in told]
+    recalls = [_recall(row, by_id, samples) for row in reflecting]
     figures["alternatives_recall"] = share(recalls, ids, seed, replicates)
     own, swapped = (ScoredReplies([None] * len(ids), values, ids) for values in shares.values())
     difference = paired_difference("accuracy", own, swapped, seed=seed, replicates=replicates)
