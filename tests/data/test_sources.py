@@ -12,6 +12,7 @@ import pytest
 from layouts import LAYOUTS
 from pyarrow import parquet
 
+from metaconf.cli import main
 from metaconf.config.blocks import AS_IS
 from metaconf.data import load_questions
 from metaconf.errors import UserError
@@ -148,3 +149,25 @@ def test_ids_twice_and_nulls_in_parquet_name_the_row(tmp_path: Path) -> None:
 def test_missing_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: cannot be read"):
         load_questions(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["A" * 5000 + ".jsonl", "A" * 5000, "\0", "a\0.json", "\0.csv.gz"])
+def test_what_no_file_can_be_called_is_refused_in_one_line(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        load_questions(name)
+    assert main(["questions", name]) == 2
+    assert "Traceback" not in (err := capsys.readouterr().err) and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["\u200b", " \u200b\u00ad\ufeff ", "\u2060", "\ufe0f"])
+@pytest.mark.parametrize("key", ["answer", "question", "aliases"])
+def test_a_text_that_draws_nothing_is_empty(tmp_path: Path, text: str, key: str) -> None:
+    row = {"question": "Who?", "answer": "Mali", key: [text] if key == "aliases" else text}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row))
+    with pytest.raises(UserError, match=f"{key} is empty"):
+        load_questions(str(tmp_path / "q.jsonl"))
+    row[key] = f"a{text}b"
+    (tmp_path / "q.jsonl").write_text(json.dumps(row))
+    assert load_questions(str(tmp_path / "q.jsonl"))

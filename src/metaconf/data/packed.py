@@ -52,8 +52,9 @@ def open_bytes(path: Path) -> io.BufferedReader:
     """The bytes of the file, unpacked. Raises UserError where it cannot be opened."""
     try:
         source = path.open("rb")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        told = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path}: cannot be read ({told}); check the path") from error
     start = source.peek(16) if source.seekable() else b""  # of a pipe nothing is taken away
     suffix = path.suffix.lower()
     if suffix not in MAGIC:

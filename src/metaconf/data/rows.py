@@ -17,6 +17,7 @@ from metaconf.data.extract import LETTERS, last_line
 from metaconf.data.literal import listed, shown
 from metaconf.errors import UserError
 from metaconf.records import Question, Target
+from metaconf.safe_text import as_seen
 
 TASKS = ("short", "math", "choice", "long")
 """How an answer is graded; "long" by a judge only."""
@@ -145,7 +146,7 @@ def _text(value: Any, where: str) -> str:
     if isinstance(value, float):
         value = _number(value, where)
     text = str(value).strip()
-    if not text:
+    if not as_seen(text)[0].strip():  # what is invisible says nothing
         raise UserError(f"{where} is empty; give its value, or remove the line")
     if not text.isascii() and _HALF.search(text):
         raise UserError(f"{where} {text!r} holds half a surrogate pair; write the character itself")

@@ -27,9 +27,9 @@ def open_source(source: str, how: Questions) -> Source:
         raise UserError(f"{source!r} names no questions; give a file, a hub id or `embedded`")
     source = os.path.expanduser(source)
     path = Path(source)
-    if not path.is_file():
+    if not os.path.isfile(source):  # False also for what no file can be called
         name, _, split = source.partition(":")
-        if Path(name).is_dir() or (re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not path.suffix):
+        if os.path.isdir(name) or (re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not path.suffix):
             from metaconf.data.hub import open_data_set
 
             return open_data_set(name, how.name, split or how.split)
