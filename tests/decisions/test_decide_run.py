@@ -185,6 +185,46 @@ def test_a_foreign_calibration_is_refused(
     assert "rule.json: is " in capsys.readouterr().err
 
 
+ODD = [None, "text", [], {}, -1, 0.5, 1e308, -1e308, 10**400, True, [[]], [1e308, 2], "0.5"]
+SLOPE = {"kind": "logistic", "numbers": [[1.0, 0.0]]}
+KNOTS = {"kind": "isotonic", "numbers": [[0.2, 0.8], [0.1, 0.9]]}
+
+
+@pytest.mark.parametrize("fitted", [None, SLOPE, KNOTS], ids=["none", "slope", "knots"])
+@pytest.mark.filterwarnings("error")
+def test_a_calibration_with_an_odd_value_is_used_or_refused_in_one_line(
+    fitted: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled, new = replies(tmp_path / "a.jsonl", 60), replies(tmp_path / "b.jsonl", 30, 1)
+    rule, out = tmp_path / "rule.json", tmp_path / "out.jsonl"
+    assert run("calibrate", labelled, "--output", rule, "--alpha", "0.5") == 0
+    kept = json.loads(rule.read_text())
+    kept["map"] = fitted or kept["map"]
+    places = [(key,) for key in kept]
+    places += [(top, key) for top in ("rule", "map") for key in kept[top]]
+    places += [("map", "numbers", i) for i in range(len(kept["map"]["numbers"]))]
+    places += [("map", "numbers", i, 0) for i in range(len(kept["map"]["numbers"]))]
+    places += [("confidences", 0)]
+    for place in places:
+        for odd in ODD:
+            changed = json.loads(json.dumps(kept))
+            holder = changed
+            for key in place[:-1]:
+                holder = holder[key]
+            holder[place[-1]] = odd
+            rule.write_text(json.dumps(changed))
+            out.unlink(missing_ok=True)
+            capsys.readouterr()
+            code = run("decide", new, "--calibration", rule, "--output", out)
+            err = capsys.readouterr().err
+            assert (code, err.count("\n")) in ((0, 0), (2, 1)), (place, odd, err)
+            if code == 0:
+                rows = [json.loads(line) for line in out.read_text().splitlines()]
+                assert all(0 <= row["recalibrated"] <= 1 for row in rows), (place, odd)
+            if place in [("replies",), ("silent",)] and odd is not None:
+                assert code == 2, (place, odd)
+
+
 def test_one_method_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.jsonl"
     one = replies(path, 50, method="stage2").read_text()

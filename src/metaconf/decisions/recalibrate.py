@@ -15,6 +15,9 @@ FOLDS = 5
 FEWEST = 10
 """Right replies, and wrong ones, that a map is fitted on at least. Of replies that are all right
 any fit learns "always right", and of a single wrong one little else."""
+STEEPEST = 1e6
+"""Slopes and offsets beyond it are no fit of ours; their products would overflow."""
+ROUNDING = 1e-9
 CLIP = 0.005
 """Confidences are kept this far from 0 and 1 where their log-odds are taken."""
 
@@ -22,10 +25,24 @@ CLIP = 0.005
 @dataclass(frozen=True, slots=True)
 class Map:
     """`kind` with its numbers: knots of "isotonic", slope and offset on the log-odds of "logistic"
-    and "temperature" (offset 0), nothing for "none"."""
+    and "temperature" (offset 0), nothing for "none". ValueError for numbers that fit no kind."""
 
     kind: str
     numbers: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no recalibration {self.kind!r}; use one of {', '.join(KINDS)}")
+        sizes = {len(row) for row in self.numbers}
+        if self.kind == "isotonic":
+            shaped = len(self.numbers) == 2 and len(sizes) == 1 and sizes != {0}
+            low, high = -ROUNDING, 1 + ROUNDING
+        else:
+            shaped = sizes == (set() if self.kind == "none" else {2}) and len(self.numbers) < 2
+            low, high = -STEEPEST, STEEPEST
+        # Compared as Python compares, so that neither NaN nor a number too large for numpy passes.
+        if not shaped or not all(low <= number <= high for row in self.numbers for number in row):
+            raise ValueError(f"no numbers of a recalibration {self.kind!r}: {self.numbers!r:.200}")
 
     def __call__(self, confidence: ArrayLike) -> Array:
         """Mapped confidences (n,) in [0, 1]; ValueError on bad rows."""

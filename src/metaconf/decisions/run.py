@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from metaconf.decisions.abstain import Rule, certify
-from metaconf.decisions.recalibrate import KINDS, Map, choose, too_little
+from metaconf.decisions.recalibrate import Map, choose, too_little
 from metaconf.decisions.replies import Row, read
 from metaconf.errors import UserError
 from metaconf.files import write_text
@@ -121,15 +121,23 @@ def _calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
         if kept["version"] != VERSION:
             raise UserError(f"{path}: is of version {kept['version']!r}; calibrate again")
         kept["map"]["numbers"] = tuple(map(tuple, kept["map"]["numbers"]))
-        mapping = Map(**kept["map"])
-        if mapping.kind not in KINDS:
-            raise ValueError(mapping.kind)
-        mapping(kept["confidences"])  # its numbers fit its kind
-        return kept, Rule(**kept["rule"]), mapping
+        mapping, rule = Map(**kept["map"]), Rule(**kept["rule"])
+        mapping(kept["confidences"])  # each is one
+        if rule.threshold is not None and not 0 <= rule.threshold <= 1:
+            raise ValueError(rule.threshold)
+        if "silent" in kept and not _counts(kept["silent"], kept["replies"]):
+            raise ValueError(kept["silent"])
+        return kept, rule, mapping
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f"{path}: is no file that `metaconf calibrate` wrote") from error
+
+
+def _counts(silent: Any, replies: Any) -> bool:
+    """Whether these are numbers of replies, some of them silent, as scipy can hold them."""
+    whole = type(silent) is int and type(replies) is int
+    return whole and 0 <= silent <= replies and 0 < replies < 2**31
 
 
 def _decided(row: Row, rule: Rule, mapped: Iterator[float]) -> Row:
