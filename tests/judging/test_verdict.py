@@ -115,6 +115,18 @@ def test_e7_a_reason_may_hold_line_breaks_and_speak_of_tags() -> None:
         assert read_verdict(f"```json\n{verdict(9, reason=tag)}\n```", T, SCORE)
 
 
+@pytest.mark.parametrize("tag", ["<think>", "</think>", "[THINK]", "<|channel|>analysis", "{x}"])
+def test_a_reason_may_speak_of_tags_after_other_words(tag: str) -> None:
+    said = verdict(9, reason=f"the {tag} tag")
+    for text in (f"Verdict: {said}", f"<think>{verdict(1)}</think>{said}", f"Hm.\n\n{said}\nBye"):
+        found = read_verdict(text, T, SCORE)
+        assert found and (found["score"], found["reason"]) == (9, f"the {tag} tag")
+    for draft in (f"<think>So {said}", f"So {said}</think>", f"<think>{said}</think>"):
+        assert read_verdict(draft, T, SCORE) is None
+    later = read_verdict(f"So {said}</think>Verdict: {verdict(3)}", T, SCORE)
+    assert later and later["score"] == 3
+
+
 @pytest.mark.parametrize("again", ['"score": 1', '"score": 9', f'"ticket": "{T}"'])
 def test_e8_a_verdict_with_a_field_twice_is_none(again: str) -> None:
     twice = verdict(9)[:-1] + f", {again}}}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from metaconf.prompts.judge import Field
 from metaconf.prompts.slots import TICKET, clean
+from metaconf.records import Span
 from metaconf.thinking import find_drafts
 
 Verdict = dict[str, Any]
@@ -19,6 +20,8 @@ MAX_REASON = 400
 _STARTS = re.compile(r'\s*(?:```\w*\s*)?\{\s*"')
 _JSON = re.compile(r'\{\s*(?:["}]|\Z)')
 _BRACE = re.compile("[{}]")
+FILLER = "x"
+"""What stands for an object while drafts are looked for."""
 
 
 def read_verdict(text: str, ticket: str, fields: Mapping[str, Field]) -> Verdict | None:
@@ -30,19 +33,36 @@ def read_verdict(text: str, ticket: str, fields: Mapping[str, Field]) -> Verdict
     Line breaks may stand in its strings as they are.
     """
     rows = _objects(_without_thinking(text))
-    found = [v for row in rows if (v := _verdict(row, ticket, fields)) is not None]
+    found = [v for row, *_ in rows if (v := _verdict(row, ticket, fields)) is not None]
     scores = [{name: v[name] for name in fields} for v in found]
     return found[0] if found and all(s == scores[0] for s in scores) else None
 
 
 def _without_thinking(text: str) -> str:
-    """The text with blanks for the drafts in it; as it is where it starts with the verdict, whose
-    reason may speak of tags."""
-    return text if _STARTS.match(text) else find_drafts(text).mask
+    """The text with blanks for the drafts in it; as it is where it starts with the verdict. Tags
+    inside of an object are what its reason speaks of, and begin or end no draft."""
+    if _STARTS.match(text):
+        return text
+    spans = [(start, end) for _, start, end in _objects(text)]
+    mask = find_drafts(_replaced(text, spans, lambda start, end: FILLER * (end - start))).mask
+    return _replaced(
+        mask,
+        spans,
+        lambda start, end: text[start:end] if FILLER in mask[start:end] else mask[start:end],
+    )
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in a text, from left to right."""
+def _replaced(text: str, spans: list[Span], new: Callable[[int, int], str]) -> str:
+    """The text with `new(start, end)`, which is as long, for each of the spans."""
+    parts, at = list[str](), 0
+    for start, end in spans:
+        parts += [text[at:start], new(start, end)]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+def _objects(text: str) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """The outermost JSON objects in a text with where they start and end, from left to right."""
     decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
     start = text.find("{")
     while start >= 0:
@@ -55,7 +75,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         if end is None:
             return
         if isinstance(row, dict):
-            yield row
+            yield row, start, end
         start = text.find("{", end)
 
 
