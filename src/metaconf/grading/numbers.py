@@ -28,24 +28,39 @@ _SCALE_WORDS = {
     10**2: "hundred hundreds 百 백",
     12: "dozen dozens",
     10**3: "thousand thousands thsd tausend mil mille mila duizend tusen tusind tysiąc tysiące"
-    " tysięcy тысяча тысячи тысяч тыс тисяч тисячі тис"
-    " ألف آلاف الف हज़ार हजार হাজার พัน 千 仟 천 χιλιάδες אלף אלפים ribu nghìn ngàn",
-    10**4: "万 萬 만 หมื่น",
-    10**5: "lakh lakhs lac lacs लाख লাখ লক্ষ แสน",
+    " tysięcy tys тысяча тысячи тысяч тыс тисяч тисячі тис bin ezer tisíc tisíce tuhat tuhatta mii"
+    " tisuća tisuće tisoč хиляди хиляда хиљада хиљаде elfu հազար ათასი ሺህ ሺ"
+    " ألف آلاف الف هزار ہزار हज़ार हजार হাজার ஆயிரம் వేలు వేల ಸಾವಿರ ആയിരം พัน ພັນ ពាន់ ထောင်"
+    " 千 仟 천 χιλιάδες אלף אלפים ribu nghìn ngàn",
+    10**4: "万 萬 만 หมื่น ໝື່ນ ម៉ឺន သောင်း",
+    10**5: "lakh lakhs lac lacs लाख লাখ লক্ষ لاکھ லட்சம் லட்ச ಲಕ್ಷ లక్షలు లక్షల లక్ష ലക്ഷം laki"
+    " แสน ແສນ សែន သိန်း",
     10**6: "million millions mio mln mn millionen millón millon millones milhão milhões milione"
-    " milioni miljoen miljoner miljoonaa milion miliony milionów миллион миллиона миллионов млн"
-    " мільйон мільйонів milyon juta triệu مليون ملايين مليونا ล้าน 百万"
-    " 百萬 백만 εκατομμύρια מיליון",
-    10**7: "crore crores करोड़ करोड কোটি 千万 千萬 천만",
+    " milioni miljoen miljoner miljoonaa miljoona milion miliony milionów milioane milionů millió"
+    " milijun milijuna milijuni milijon milijona milijoni milijonov milj миллион миллиона"
+    " миллионов млн милион милиона милиони"
+    " мільйон мільйони мільйонів milyon juta triệu مليون ملايين مليونا میلیون ملین मिलियन মিলিয়ন"
+    " மில்லியன் మిలియన్ ಮಿಲಿಯನ್ မီလီယံ ล้าน ລ້ານ លាន သန်း მილიონი միլիոն ሚሊዮን 百万"
+    " 百萬 백만 εκατομμύρια εκατομμύριο מיליון",
+    10**7: "crore crores करोड़ करोड কোটি کروڑ கோடி కోట్లు కోటి ಕೋಟಿ കോടി 千万 千萬 천만",
     10**8: "億 亿 억",
-    10**9: "billion billions bn bln mrd mia milliarde milliarden milliard milliards miliardo"
-    " miliardi miljard miljarder miliard miliardy miliardów bilhão bilhões миллиард миллиарда"
-    " миллиардов млрд мільярд мільярдів milyar miliar tỷ مليار مليارات"
-    " 十億 十亿 십억 δισεκατομμύρια מיליארד",
+    10**9: "billion billions bn bln mrd mia mld milliarde milliarden milliard milliards miliardo"
+    " miliardi miljard miljarder miljardia miljardi miliard miliardy miliardów miliarde milliárd"
+    " milijarda milijardi milijarde bilhão bilhões миллиард миллиарда"
+    " миллиардов млрд милиард милиарда милиарди мільярд мільярди мільярдів milyar miliar tỷ tỉ"
+    " مليار مليارات میلیارد მილიარდი միլիարդ ቢሊዮን"
+    " 十億 十亿 십억 δισεκατομμύρια δισεκατομμύριο מיליארד",
     10**11: "千億 千亿 천억",
     10**12: "trillion trillions tn trn billón billones biliões billionen trilhão trilhões bilione"
-    " триллион триллиона триллионов трлн trilyun تريليون 兆 조",
+    " biljoen billió триллион триллиона триллионов трлн trilyun تريليون تریلیون 兆 조",
     10**15: "quadrillion quadrillions",
+    10**18: "quintillion quintillions trillionen trillones trillón",
+    10**21: "sextillion sextillions",
+    10**24: "septillion septillions",
+    10**27: "octillion octillions",
+    10**30: "nonillion nonillions",
+    10**33: "decillion decillions",
+    10**100: "googol googols",
 }
 _SCALES = {word: value for value, words in _SCALE_WORDS.items() for word in words.split()}
 _LETTERS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
@@ -66,6 +81,10 @@ _SMALL = (
 )
 
 
+_LIKE_ASCII = str.maketrans("ıİſ\u212a", "iisk")
+"""What `re.IGNORECASE` takes for i, s and k."""
+
+
 def _either(words: Iterable[str]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
@@ -75,21 +94,41 @@ _OPEN = {word for word in _SCALES if "\u0e00" <= word[0] < "\u0e80" or word[0] >
 _WORD = rf"(?:{_either(_OPEN)}|(?:{_either(set(_SCALES) - _OPEN)})(?![^\W\d_])\.?)"
 _WORDS_ALONE = _either(_SCALES)
 _TERM = rf"(?:\d+ +\d+/\d+|\d+/\d+|{NUMBER})"
-_SCALED_TERM = rf"{_TERM}(?:[\s-]*{_WORD})+"
+_SCALED_TERM = rf"{_TERM}(?:[\s-]*(?:de\s+)?{_WORD})+"
 _SCALED = re.compile(
     rf"(?<![\w./^])(?i:(?P<terms>{_SCALED_TERM}(?:\s*(?:and\s+)?{_SCALED_TERM})*))"
     r"(?P<tail>(?<=[万萬億亿만억]) ?\d{1,4}(?!\d))?"
-    rf"|(?<![\w./^])(?P<plain>{_TERM})(?P<letter> ?k|K|M|(?i:bn))(?![\w/^])"
-    rf"|(?P<sign>[$€£¥₹]\s?)(?P<money>{NUMBER})\s?(?P<short>[kmbtKMBT])(?!\w)"
+    rf"|(?<![\w./^])(?P<plain>{_TERM})(?P<letter> ?k|K|MM?|B|(?i:bn))(?![\w/^])"
+    rf"|(?P<sign>[$€£¥₹]\s?)(?P<money>{NUMBER})\s?(?P<short>MM|[kmbtKMBT])(?!\w)"
     rf"|(?<![\w./^])(?P<euros>{NUMBER})\s?(?P<before>[kmbKMB])(?=[$€£¥₹])"
 )
-_SCALED_PART = re.compile(rf"(?i:({_TERM})((?:[\s-]*{_WORD})+))")
+_SCALED_PART = re.compile(rf"(?i:({_TERM})((?:[\s-]*(?:de\s+)?{_WORD})+))")
+# "5\\text{ million}", "$5$ million", "**5** million", "5 (million)", "1,5 Millionen"
+_WRAPPED_SCALE = re.compile(
+    r"(?<=\d)\s*(?:\$|\*\*|\\\)|\\[,;:! ]|~)*\s*(?:\\(?:text|textrm|textbf|mathrm|mbox|rm)\s*"
+    rf"\{{\s*(?P<text>(?i:{_WORD}(?:\s+{_WORD})*))\s*\}}|\((?P<aside>(?i:{_WORD}))\)"
+    rf"|(?<=[$*)~])\s*(?P<after>(?i:{_WORD}))|(?<=\\[,;:! ])\s*(?P<spaced>(?i:{_WORD})))"
+)
+_COMMA_SCALE = re.compile(rf"(?<![\w.,])(\d{{1,3}}),(\d{{1,2}})(?=\s*(?:de\s+)?(?i:{_WORD}))")
+_POWER_WORDS = {word: i for i, word in enumerate(_SMALL)} | {
+    f"{word}th": i for i, word in enumerate(_SMALL) if i in (4, 6, 7, 10, 11)
+}
+_POWER_WORDS |= {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9}
+_POWER_WORDS |= {"twelfth": 12}
+_SPACES = r"(?:\s|\\[,;:! ])*"
+_TO_THE = (
+    r"\s+to the (?:power (?:of )?)?(?P<%s>-?\d{1,3}(?:st|nd|rd|th)?|"
+    + _either(_POWER_WORDS)
+    + r")\b(?: power)?"
+)
 _SCIENTIFIC = re.compile(
-    rf"(?<![\w.^])(?P<number>{NUMBER})\s*(?:[xX×✕✖*·⋅∙•]|\\times|\\cdot|\btimes\b)\s*"
-    r"10\s*(?:(?:\^|\*\*)\s*[{(]?\s*(?P<power>[+-]?\d{1,4})\s*[)}]?"
-    r"|\s+to the (?:power (?:of )?)?(?P<spoken>-?\d{1,3})(?:st|nd|rd|th)?(?: power)?)(?!\d|\.\d)"
+    rf"(?<![\w.^])(?P<number>{NUMBER}){_SPACES}"
+    rf"(?:[xX×✕✖*·⋅∙•]|\\times|\\cdot|\btimes\b|\bmultiplied by\b){_SPACES}"
+    rf"(?:10|\bten)\s*(?:(?:\^|\*\*)\s*[{{(]?{_SPACES}(?P<power>[+-]?\d{{1,4}})\s*[)}}]?"
+    rf"|{_TO_THE % 'spoken'})(?!\d|\.\d)"
     rf"|(?<![\w.^])(?P<mantissa>{NUMBER})\s?[eE](?P<exponent>[+-]?\d{{1,4}})(?![\w.]\w|\w)"
     r"|(?<![\w.^)}*×·])10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<ten>[+-]?\d{1,4})\s*[)}]?(?![\w^(]|\.\d)"
+    rf"|(?<![\w.^)}}*×·,])(?<!times )(?<!by )10{_TO_THE % 'tenth'}(?!\d|\.\d)"
 )
 _GROUPED = re.compile(
     # Blanks, apostrophes and underscores, the same one throughout: 12 345 678, 12'345, 12_345.
@@ -99,8 +138,15 @@ _GROUPED = re.compile(
     r"|(?<![\w.,/])(?P<mixed>[1-9]\d{0,2}(?:\.\d{3})+),(?P<mixed_cents>\d{1,2})(?!\d|[.,]\d)"
     r"|(?<![\w.,/])(?P<indian>[1-9]\d?(?:,\d{2})+,\d{3})(?![\d,])"
 )
-_LATEX_GROUP = re.compile(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~)(?=\d{3}(?!\d))")
-_PER_MILLE = re.compile(rf"({NUMBER})\s*(‰|‱|per ?mille?\b|basis points?\b|bps\b)", re.I)
+_LATEX_GROUP = re.compile(
+    r"(?<=\d)\s*(?:\\[,;:! ]|\\thinspace\b|\{,\}|~|&(?:nbsp|thinsp|#160|#8239);"
+    r"|·(?=0\d\d))\s*(?=\d{3}(?!\d))"
+)
+_PER_MILLE = re.compile(
+    rf"({NUMBER})\s*(‰|‱|per ?mille?\b|basis points?\b|bps\b|ppm\b|ppb\b"
+    r"|parts per [mb]illion\b)",
+    re.I,
+)
 _PERCENT = re.compile(
     rf"({NUMBER})\s*(?:pro[cz]ent\b|процент\w*|p[oe]r cento\b|por ciento\b|pour cent\b|pct\b"
     r"|パーセント|퍼센트|بالمئة|بالمائة|प्रतिशत)",
@@ -111,8 +157,11 @@ _MINUS = re.compile(
     rf"(?:({'|'.join(_SMALL)})\b(?![ -]\w)|(?=\.?\d))",
     re.I,
 )
+_MINUS_FIRST = re.compile(r"^\W*(?:moins|menos)\s+(?=\.?\d)", re.I)
 _AND_A_HALF = re.compile(
-    rf"\b(\d+|{'|'.join(_SMALL)}) and (?:(?:an?|one) (half|third|quarter)|(three) quarters)\b", re.I
+    rf"\b(\d+|{'|'.join(_SMALL)}) and (?:(?:an?|one) (half|third|quarter)|(three) quarters"
+    rf"|(?<=\d and )(\d{{1,2}}/\d{{1,2}}))\b",
+    re.I,
 )
 _HALF_SCALE = re.compile(rf"\b(?:an? |one )?(half|quarter)(?: of)?(?: an?)? (?={_WORD})", re.I)
 _SPOKEN_POINT = re.compile(
@@ -120,19 +169,30 @@ _SPOKEN_POINT = re.compile(
 )
 _NTHS = ("half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _BELOW = {nth: i + 2 for i, nth in enumerate(_NTHS)} | {"halve": 2, "fourth": 4, "hundredth": 100}
+_BELOW |= {"thousandth": 10**3, "millionth": 10**6, "billionth": 10**9}
 _SPOKEN_FRACTION = re.compile(
-    rf"\b(\d+|{'|'.join(_SMALL[1:])})[ -]({'|'.join(_BELOW)})s?\b(?! (?:of )?[a-z]+ \d)", re.I
+    rf"(?<![\w.,/])(?<!ty[ -])(\d+|{'|'.join(_SMALL[1:])})[ -]({'|'.join(_BELOW)})s?\b"
+    r"(?! (?:of )?[a-z]+ \d)",
+    re.I,
+)
+_DOZEN = re.compile(rf"\b(?:(half) an? |(an?|{'|'.join(_SMALL[1:])})[ -])dozens?\b", re.I)
+_ALONE = {f"{a}{word}": part for a in ("", "a ") for word, part in (("half", "1/2"),)}
+_ALONE |= {"a third": "1/3", "a quarter": "1/4", "three quarters": "3/4"}
+_SUP = re.compile(r"(?<=[\d)])<sup>\s*([-+−]?\d+)\s*</sup>")
+_HAN_POINT = re.compile(
+    r"(\d+|[零〇一二三四五六七八九十百千]+)[点點]([\d零〇一二三四五六七八九]+)(?!\s*[分刻钟鐘\d])"
 )
 _PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
 # What makes a text worth more than a look: spellings without digits, then those beside digits.
 _SPOKEN_WORDS = """
     half halves third thirds quarter quarters point minus negative mille basis bps pct procent
-    prozent cento ciento cent permille"""
+    prozent cento ciento cent permille dozen dozens moins menos"""
 _SPOKEN = frozenset(_SPOKEN_WORDS.split()) | {nth + s for nth in _BELOW for s in ("", "s")}
-_BESIDE_DIGITS = frozenset(_SCALES) | set("kmbte") | {"bn"}
+_BESIDE_DIGITS = frozenset(_SCALES) | set("kmbte") | {"bn", "mm", "ppm", "ppb", "parts", "sup"}
+_BESIDE_DIGITS |= {"nbsp", "thinsp", "ten", "to", "and", "times"}
 _WORDS = re.compile(r"[^\W\d_]+")
 _MARKED = re.compile(
-    r"\d(?:[ '_’]\d\d\d|\.\d\d\d[.,]|,\d\d,|\\[,;:! ]|\{,|~)|10 ?(?:\^|\*\*|to )|[$€£¥₹‰‱]"
+    r"\d(?:[ '_’]\d\d\d|\.\d\d\d[.,]|,\d\d,| ?\\[,;:! t]|\{,|~|&)|10 ?(?:\^|\*\*|to )|[$€£¥₹‰‱]"
 )
 _DIGIT = re.compile(r"\d")
 _NUMERIC = re.compile(r"[\d²³¹¼-¾⅐-⅟↉⁰-₉零〇一二三四五六七八九十百千万萬億亿兆两兩]")
@@ -192,16 +252,26 @@ def _worth_a_look(text: str) -> bool:
 def _plain_ascii(text: str) -> str:
     if not _worth_a_look(text):
         return text
-    text = _LATEX_GROUP.sub(",", text)
+    if part := _ALONE.get(text.strip(" .").lower()):
+        return part
+    text = join_groups(_SUP.sub(r"^{\1}", text) if "<sup>" in text else text)
     text = _GROUPED.sub(_join_groups, text)
     text = _AND_A_HALF.sub(_add_part, text)
     text = _SPOKEN_POINT.sub(_spoken_point, text)
+    text = _DOZEN.sub(lambda m: str(6 if m[1] else 12 * _small(m[2])), text)
     text = _SPOKEN_FRACTION.sub(_spoken_fraction, text)
     text = _HALF_SCALE.sub(lambda m: f"{_decimal(_PARTS[m[1].lower()])} ", text)
     text = _SCIENTIFIC.sub(_expand_power, text)
-    text = _SCALED.sub(_multiply, text)
+    text = _WRAPPED_SCALE.sub(lambda m: " " + next(filter(None, m.groups())), text)
+    text = _SCALED.sub(_multiply, _COMMA_SCALE.sub(r"\1.\2", text))
     text = _PERCENT.sub(r"\1%", _PER_MILLE.sub(_as_percent, text))
+    text = _MINUS_FIRST.sub("-", text)
     return _MINUS.sub(lambda m: f"-{_small(m[1])}" if m[1] else "-", text)
+
+
+def join_groups(text: str) -> str:
+    r"""The same text with commas where LaTeX or HTML parts digits in threes ("10\,000")."""
+    return _LATEX_GROUP.sub(",", text)
 
 
 def decimal_fractions(text: str) -> str:
@@ -209,7 +279,19 @@ def decimal_fractions(text: str) -> str:
 
     "1 1/2" becomes "1.5", "3/4" becomes "0.75", "1 1/3" becomes "4/3"; 1/2/2001 and 10/5 stay.
     """
+    if "frac" in text:
+        text = _LATEX_FRACTION.sub(_slashed, text)
     return _FRACTION.sub(_as_decimal, text) if "/" in text else text
+
+
+def _slashed(match: re.Match[str]) -> str:
+    above, below = match[2] or match[3], match[4] or match[5]
+    return f"{match[1]} {above}/{below}" if match[1] else f"{above}/{below}"
+
+
+_LATEX_FRACTION = re.compile(
+    r"(?:(?<![\w.,])(\d+)\s*)?\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
+)
 
 
 _FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,4})/(\d{1,4})(?![\w/]|\.\d)")
@@ -254,7 +336,7 @@ def _ascii_digits(text: str) -> str:
     text = _SCRIPT_FRACTION.sub(_spaced_fraction, text)
     text = _SUPERSCRIPT.sub(lambda m: _power(m[0].translate(_PLAIN_SCRIPT)), text)
     text = _SUBSCRIPT.sub(lambda m: "_" + m[1].translate(_PLAIN_SCRIPT), text)
-    text = _HAN.sub(_han_number, text)
+    text = _HAN.sub(_han_number, _HAN_POINT.sub(_han_decimal, text))
     text = "".join(map(_ascii_character, text.translate(_SIGNS)))
     text = re.sub(r"(?<=\d)\0", " ", text).replace("\0", "")
     return _BORDER.sub(" ", text)
@@ -297,6 +379,11 @@ def _han_number(match: re.Match[str]) -> str:
     return str(_han_value(run))
 
 
+def _han_decimal(match: re.Match[str]) -> str:
+    whole = match[1] if match[1].isascii() else str(_han_value(match[1]))
+    return f"{whole}.{''.join(c if c.isascii() else str(_HAN_DIGIT[c]) for c in match[2])}"
+
+
 def _han_value(run: str) -> int:
     total = section = digit = 0
     for c in run:
@@ -319,12 +406,15 @@ def _join_groups(match: re.Match[str]) -> str:
 
 
 def _add_part(match: re.Match[str]) -> str:
+    if match[4]:
+        return f"{match[1]} {match[4]}"
     part = 3 * _PARTS["quarter"] if match[3] else _PARTS[match[2].lower()]
     return _decimal(_small(match[1]) + part)
 
 
 def _small(word: str) -> int:
-    return int(word) if word.isdecimal() else _SMALL.index(word.lower())
+    word = word.translate(_LIKE_ASCII).lower()
+    return int(word) if word.isdecimal() else 1 if word in ("a", "an") else _SMALL.index(word)
 
 
 def _spoken_point(match: re.Match[str]) -> str:
@@ -333,13 +423,17 @@ def _spoken_point(match: re.Match[str]) -> str:
 
 
 def _spoken_fraction(match: re.Match[str]) -> str:
-    nth = match[2].lower()
-    return f"{_small(match[1])}/{_BELOW[nth]}"
+    below = _BELOW[match[2].translate(_LIKE_ASCII).lower()]
+    if below >= 100:
+        return _decimal(Fraction(_small(match[1]), below))
+    return f"{_small(match[1])}/{below}"
 
 
 def _expand_power(match: re.Match[str]) -> str:
     number = match["number"] or match["mantissa"] or "1"
-    power = int(match["power"] or match["spoken"] or match["exponent"] or match["ten"])
+    spoken = (match["spoken"] or match["tenth"] or "").translate(_LIKE_ASCII).lower()
+    digits = match["power"] or match["exponent"] or match["ten"] or spoken.rstrip("stndrh")
+    power = _POWER_WORDS[spoken] if spoken in _POWER_WORDS else int(digits)
     if abs(power) > _MAX_EXPONENT or len(number) > _MAX_DIGITS:
         return f"n{re.sub(r'[^0-9A-Za-z]', '', match[0])}"  # a word, so that no part is a number
     return _decimal(_read(number) * Fraction(10) ** power)
@@ -359,7 +453,7 @@ def _sum_terms(terms: str, tail: str | None) -> str:
     """ "2 million 300 thousand" as one number; terms that do not fall in scale stay apart."""
     parts: list[tuple[Fraction, int]] = []
     for number, words in _SCALED_PART.findall(terms):
-        scale = prod(_SCALES[w.lower()] for w in re.findall(_WORDS_ALONE, words, re.IGNORECASE))
+        scale = prod(_scale(w) for w in re.findall(_WORDS_ALONE, words, re.IGNORECASE))
         parts.append((_read(number) * scale, scale))
     if tail:
         parts.append((Fraction(tail.strip()), 1))
@@ -368,6 +462,13 @@ def _sum_terms(terms: str, tail: str | None) -> str:
     return " ".join(_decimal(value) for value, _ in parts)
 
 
+def _scale(word: str) -> int:
+    return _SCALES.get(word.lower()) or _SCALES[word.translate(_LIKE_ASCII).lower()]
+
+
 def _as_percent(match: re.Match[str]) -> str:
-    per = 10 if match[2] == "‰" or match[2].lower().startswith("per") else 100
+    sign = match[2].translate(_LIKE_ASCII).lower()
+    per = 10 if sign.startswith(("‰", "per")) else 100
+    per = 10**4 if sign == "ppm" or sign.endswith("million") else per
+    per = 10**7 if sign == "ppb" or sign.endswith("billion") else per
     return f"{_decimal(_read(match[1]) / per)}%"
