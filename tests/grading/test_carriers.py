@@ -192,3 +192,47 @@ def test_titles_that_look_like_sentences_are_themselves() -> None:
 def test_declining_in_other_languages_is_seen(text: str) -> None:
     assert abstains(text)
     assert not abstains(f"{text} Quito")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["No es 12", "答案不是12", "答えは12ではありません", "답은 12가 아닙니다", "ไม่ใช่ 12",
+     "Nu este 12", "این ۱۲ نیست", "12 নয়", "12 இல்லை", "12 değil", "Это не 12", "Não é 12", "12 కాదు",
+     "~~12~~", "No era 12", "Nuk është 12"],
+)  # fmt: skip
+def test_a_denied_number_is_not_the_answer(answer: str) -> None:
+    assert correct("12", answer) == 0.0
+    assert correct("Quito", answer.replace("12", "Quito").replace("۱۲", "Quito")) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [("1", ">1"), ("1", "<1"), ("1", "≥1"), ("1", "≤ 1"), ("1", ">= 1"), ("1", "1+"),
+     ("12", "≠ 12"), ("1", "at least 1"), ("1", "more than one"), ("1", "no more than 1"),
+     ("1", "fewer than 1"), ("50", "50+ people"), ("50", "50 or more"), ("50", "up to 50"), ("50", "It is 50+."),
+     ("50+", "50"), ("5 km", "over 5 km"), ("5 km", "5+ km"), ("10%", "less than 10%"),
+     ("1969", "before 1969"), ("1969", "after 1969"), ("1969", "before July 1969"),
+     ("12 March 2025", "after 12 March 2025"), ("12 March 2025", "before March 12, 2025"),
+     ("12", "mindestens 12"), ("12", "12以上"), ("12", "至少12"), ("12", "au moins 12"),
+     ("f", "f'"), ("f'", "f"), ("x", "It is x′."), ("C--", "C"), ("C", "C--, I think"),
+     ("1990s", "1990"), ("1990", "the 1990s")],
+)  # fmt: skip
+def test_a_bound_or_a_sign_makes_another_answer(gold: str, answer: str) -> None:
+    assert correct(gold, answer) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "prompt"),
+    [("50+", "at least 50", ""), ("over 50", "over 50", ""), ("f'", "f′", ""), ("C--", "C--", ""),
+     ("x ≥ 3", "x >= 3", ""), ("1990s", "the 1990's", ""), ("50", "-> 50", ""), ("50", "=> 50", ""),
+     ("before 1969", "before 1969", ""), ("4", "2+2 = 4", ""), ("Ca2+", "Ca2+", ""),
+     ("12", "12 people died after 1969", "How many people died after 1969?"),
+     ("5", "at least 5", "How many do you need at least?"), ("12", "No, it is 12", ""),
+     ("D'Artagnan", "d’Artagnan", ""), ("A", "'A'", ""), ("Apollo 13", "Apollo 13", ""),
+     ("Quito", "\\boxed{\\text{Quito}}", ""), ("Quito", "<b>Quito</b>", ""), ("<b>", "<b>", ""),
+     ("Quito", "1. Quito", ""), ("A*", "**A***", ""), ("Quito", "~~Lima~~ Quito", "")],
+)  # fmt: skip
+def test_the_same_bound_or_sign_and_plain_dress_are_right(
+    gold: str, answer: str, prompt: str
+) -> None:
+    assert correct(gold, answer, prompt or "Which one is it?") == 1.0

@@ -23,6 +23,7 @@ _COMPLEMENT = r"(?:\s+[^\s,;:.!?]+){0,7}?"
 _GAP = r"(?:\s+|(?<=')\s*)"
 _FIRST = re.compile(r"[\s\W]*([^\W\d_]+)")
 _MAX_CHARS = 200
+_TWO = frozenset(("no", "nu", "ne", "ez", "nid"))
 
 
 def carried(text: str) -> tuple[str, ...]:
@@ -44,6 +45,28 @@ def carried(text: str) -> tuple[str, ...]:
 def denies(words: list[str]) -> bool:
     """Whether a word among folded ones denies, in a language other than English."""
     return not _denials().isdisjoint(words)
+
+
+def denies_within(folded: str, words: list[str]) -> bool:
+    """Whether folded text denies where words are not set apart, or in two words ("no es")."""
+    if not folded.isascii() and _within().search(folded):
+        return True
+    return not _TWO.isdisjoint(words) and bool(_in_words().search(folded))
+
+
+@cache
+def _within() -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(fold(one)) for one in _bars("denies within")))
+
+
+@cache
+def _in_words() -> re.Pattern[str]:
+    said = "|".join(re.escape(fold(one)) for one in _bars("denies in words"))
+    return re.compile(rf"(?<!\w)(?:{said})(?!\w)")
+
+
+def _bars(name: str) -> list[str]:
+    return _said(name)[0].split("|")
 
 
 @cache

@@ -13,10 +13,11 @@ from functools import lru_cache
 
 import regex
 
-from metaconf.grading.carriers import carried, denies
+from metaconf.grading.bounds import differs, may_differ
+from metaconf.grading.carriers import carried, denies, denies_within
 from metaconf.grading.measures import other_currency
 from metaconf.grading.places import levels
-from metaconf.grading.text import fold, normal_form, normalise, other_accents, words
+from metaconf.grading.text import fold, normal_form, normalise, other_accents, undressed, words
 from metaconf.grading.values import FILLER, core, measured, valued, whole_date
 from metaconf.records import Question, Target
 
@@ -53,6 +54,7 @@ _ASIDE = re.compile(
 )
 _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
 _SIGNED_OTHERWISE = re.compile(r"[^\x00-\x7f]|[$]|dollar|euro|pound|yen|rupee", re.IGNORECASE)
+_LISTED = re.compile(r"\A\s*\d{1,2}[.)]\s+(?=[^\W\d_])")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
 _DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
@@ -84,10 +86,31 @@ def grade_short(question: Question, answer: str) -> Verdict:
         return None, "not graded: the question has no reference answer"
     if len(answer) > _MAX_CHARS:
         return 0.0, f"longer than {_MAX_CHARS} characters"
+    if _PLAIN_NUMBER.fullmatch(answer) and _all_plain(question.targets):
+        credit = _equal(question.targets, answer)  # nothing to be found within
+        return (0.0, "no match") if credit is None else (credit, "matches")
+    answer = undressed(answer)
     verdict = _graded(question, answer)
     if verdict[0] and _SIGNED_OTHERWISE.search(answer) and _all_differ(question.targets, answer):
         return 0.0, "another currency, or other accents"
+    if verdict[0] and _may_differ(question.targets) and _differently(question, answer):
+        return 0.0, "a bound, or another sign"
     return verdict
+
+
+def _differently(question: Question, answer: str) -> bool:
+    """Whether every reference that pays is meant otherwise: "50" and "50+", f and f'."""
+    return all(differs(text, answer, question.prompt) for text in _paying(question.targets))
+
+
+@lru_cache(maxsize=4096)
+def _may_differ(targets: tuple[Target, ...]) -> bool:
+    return any(map(may_differ, _paying(targets)))
+
+
+@lru_cache(maxsize=4096)
+def _paying(targets: tuple[Target, ...]) -> tuple[str, ...]:
+    return tuple(text for target in targets if target.credit > 0 for text in target.texts)
 
 
 @lru_cache(maxsize=4096)
@@ -101,10 +124,9 @@ def _all_differ(targets: Sequence[Target], answer: str) -> bool:
 
 
 def _graded(question: Question, answer: str) -> Verdict:
-    if _PLAIN_NUMBER.fullmatch(answer) and _all_plain(question.targets):
-        credit = _equal(question.targets, answer)  # nothing to be found within
-        return (0.0, "no match") if credit is None else (credit, "matches")
-    for said in (answer, *(inside := carried(answer))):
+    inside = carried(answer)
+    listed = (_LISTED.sub("", answer, count=1),) if answer[:1].isdigit() else ()
+    for said in (answer, *listed, *inside):
         credit = _equal(question.targets, said)
         if credit is None:
             credit = measured(question.targets, said)
@@ -164,7 +186,7 @@ def _contained(question: Question, answer: str) -> Verdict:
     marked = folded = fold(answer)
     if any(word in folded for word in first_words):
         marked = _mark_names(folded, question.targets, marks)
-    if denies(marked.split()):
+    if denies(apart := marked.split()) or denies_within(marked, apart):
         return 0.0, "no match (a denial in another language)"
     affirmed = affirm(marked)
     unmarked = _unmark(affirmed, marks) if affirmed != marked else folded

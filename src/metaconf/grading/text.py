@@ -36,6 +36,17 @@ _ERAS = re.compile(
     re.IGNORECASE,
 )
 _ERAS_BEFORE = re.compile(r"(?:公元前|紀元前|기원전)\s*(\d+)")
+_TAGS = re.compile(
+    r"<(answer|b|big|center|code|div|em|font|h[1-6]|i|li|mark|p|small|span|strong|u)"
+    r"(?:\s[^<>]{0,200})?>(\s*[^<>\s][^<>]*)</\1>",
+    re.IGNORECASE,
+)
+_LATEX = re.compile(
+    r"\\(?:f?boxed|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt)|mbox|boldsymbol)\s*"
+    r"\{([^{}]*)\}"
+)
+_STRUCK = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_BOLD = re.compile(r"(?<!\*)\*\*(?=[^\s*])([^\n]{1,200}?)\*\*(?!\*)")
 _INVISIBLE = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}]+")
 # Marks that writers leave out. Elsewhere a mark is a vowel, a tone or another letter.
 _OPTIONAL = regex.compile(
@@ -126,6 +137,19 @@ def _accented(text: str) -> list[tuple[str, str]]:
     """Each word of a text with its accents and without."""
     words = regex.findall(r"[^\W\d_]+", unicodedata.normalize("NFD", visible(text).casefold()))
     return [(word, _OPTIONAL.sub("", word)) for word in words]
+
+
+def undressed(text: str) -> str:
+    r"""The text without mark-up: "\boxed{\text{Quito}}", "<b>Quito</b>", "**Quito**" are Quito.
+
+    What is struck out ("~~Quito~~") is not said.
+    """
+    if not ("\\" in text or "<" in text or "**" in text or "~~" in text):
+        return text
+    text = _STRUCK.sub(" ", text)
+    for _ in range(3):  # one in another
+        text = _LATEX.sub(r"\1", _TAGS.sub(r"\2", text))
+    return _BOLD.sub(r"\1", text)
 
 
 def visible(text: str) -> str:

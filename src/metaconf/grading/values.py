@@ -22,6 +22,7 @@ _FILLER_WORDS = """
     capital year date place person name number total result equals which who what where when how
     me think im ive id thats utc sir during throughout"""
 FILLER = frozenset(_FILLER_WORDS.split())
+_DECADE = re.compile(r"(?<!\d)(?:1\d|20)\d0['’]?s\b")
 _LEADING_WORDS = re.compile(r"(?:[^\W\d_]+[\s:,]+)*(?=[-$€£¥₹]?\.?\d)")
 
 
@@ -77,6 +78,8 @@ def _quantity(text: str) -> tuple[Value, str] | None:
     """The number and unit that a text is, filler words before them aside."""
     if len(text) > 100 or not any(map(str.isdecimal, text)):
         return None
+    if _DECADE.search(text):
+        return None  # no seconds
     bare = plain_numbers(visible(text)).strip(" \n*.!")
     lead = _LEADING_WORDS.match(bare)
     if lead and not set(words(fold(lead[0]))) <= FILLER:
