@@ -55,10 +55,16 @@ def _limit_memory() -> None:
 
 
 def _as_latex(text: str) -> str:
+    text = re.sub(r"(?<![\\a-zA-Z])sqrt\s*(?=[({])|√", "√", text)
+    text = re.sub(r"√\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?))", r"\\sqrt{\1\2}", text)
     text = text.replace("**", "^").replace("·", r"\cdot ").replace("×", r"\times ")
     text = text.replace("π", r"\pi ").replace("−", "-").replace("√", r"\sqrt ")
     text = text.replace("≤", r"\le ").replace("≥", r"\ge ").replace("∞", r"\infty ")
-    return re.sub(r"(?<![\\a-zA-Z])(pi|sin|cos|tan|log|ln|infty)(?![a-zA-Z])", r"\\\1 ", text)
+    return re.sub(
+        r"(?<![\\a-zA-Z])([pP]i|sin|cos|tan|log|ln|infty)(?![a-zA-Z])",
+        lambda m: f"\\{m[1].lower()} ",
+        text,
+    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from metaconf.data.extract import last_box
 from metaconf.errors import UserError
+from metaconf.grading.carriers import carried
+from metaconf.grading.claims import affirmed, altered, computed, hedged, offers_two
 from metaconf.grading.measures import (
     Value,
     equal_values,
@@ -31,8 +33,8 @@ from metaconf.grading.measures import (
     same_measure,
     with_unit,
 )
-from metaconf.grading.numbers import NUMBER, plain_numbers
-from metaconf.grading.short import affirm, answer_key
+from metaconf.grading.numbers import NUMBER, join_groups, plain_numbers
+from metaconf.grading.short import answer_key
 from metaconf.grading.text import visible
 from metaconf.grading.units import stated_unit
 from metaconf.records import Question
@@ -52,12 +54,16 @@ _WRAPPED = re.compile(r"[\\$`*]")
 _NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
 _KELVIN = re.compile(r"(?<=\d)K\b")
 _LIST = re.compile(r"\s*(?:[,;]|\band\b|\bor\b)\s*(?:\b(?:and|or)\b)?\s*")
-_BOUND = re.compile(
-    r"(?i:\b(?:at least|at most|(?:more|less|fewer|greater|larger|smaller) than|up to|below|above"
-    r"|over|under))\s*$"
+_COUNTED = re.compile(r"^(?:[一总總]?共有?|一共有?|[约約]|計|总计|约为|共计)\s*(?=\d)")
+_GLUED_BEFORE = re.compile(
+    r"(?:[\w)}\]]|[-+*/^({√]\s*|(?<![^\W_a])[b-zB-Z]\s|\\(?:cdot|times|pi|div|pm|sqrt|sin|cos|tan"
+    r"|log|ln|gt?|geq?|lt?|leq?)\s*)$"
 )
-_AND = re.compile(r"\s*(?:and|&)\s*")
-_OR = re.compile(r"[\s,]*(?:or|/)\s*(?:maybe |perhaps )?")
+_GLUED_AFTER = re.compile(
+    r"[\w({^_!√π]|\s*[-+*/^]\s*(?:[\d\\(]|[a-zA-Z]\b)|\s*\\(?!text|mathrm|mbox)[a-zA-Z({]|\s[b-zB-Z]\b"
+)
+_SIGN_FIRST = re.compile(r"^(?:%\s?(\d+(?:\.\d+)?)$|[–—⁻]\s?(?=\d))")
+_SCALE_BEHIND = re.compile(r"[\s$)\\]*[^\W\d_]+")
 _SEGMENT = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _BARE_LATEX = re.compile(
     r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
@@ -105,6 +111,8 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
     gold = gold.rpartition("####")[2]
     if _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer) and len(gold + answer) < _MAX_CHARS:
         return equal_values((Fraction(gold), False), (Fraction(answer), False), bare_percent)
+    said = carried(answer)
+    answer = said[-1] if said and re.search(r"\d", said[-1]) else answer
     gold, answer = _clean(_kelvin(gold, answer)), _clean(_kelvin(answer, gold))
     if len(answer) > _MAX_CHARS:
         answer = answer[-_MAX_CHARS:]
@@ -123,20 +131,28 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
         verdict = _compare_number(number, unit, answer, bare_percent)
         if verdict is not None:
             return verdict
-    else:
-        answer = _last_expression(answer) or _tail_expression(answer) or answer
+    elif not _is_expression(answer):
+        last = _last_expression(answer)
+        answer = (_tail_expression(answer) or affirmed(answer)) if last is None else last
+        if not answer.strip():
+            return False
     return _compare_lists(gold, answer, bare_percent)
 
 
 def _compare_number(number: Value, unit: str, answer: str, bare_percent: bool) -> bool | None:
     """Whether an answer states a number (in its unit, if any); None if it is an expression."""
+    answer = computed(answer)
     found, found_unit = with_unit(answer)
+    if found_unit and (altered("", f" {found_unit}") or not affirmed(answer)):
+        return False
+    if found is None and _is_expression(answer) and hedged(answer):
+        return False
     if found is None and not _is_expression(answer):
         last = _last_expression(answer)
         if last is not None:
             found, found_unit = with_unit(last)
             if found is None:
-                return bool(_ask(str(number[0]), last))
+                return not hedged(last) and bool(last) and bool(_ask(str(number[0]), last))
         else:
             found, found_unit = _last_number(answer)
             if found is None:
@@ -161,6 +177,8 @@ def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
         return False if golds else _ask(gold, answer)
     if answers is None:
         return _ask(gold, answer)
+    if golds[0] == "=" and not answers[0]:
+        golds = ("", golds[1])
     if len(golds[1]) != len(answers[1]) or (golds[0] and answers[0] and golds[0] != answers[0]):
         return False
     ordered = golds[0] == answers[0] == "()" or "[" in golds[0] + answers[0]
@@ -177,11 +195,12 @@ def _clean(text: str) -> str:
     write numbers in plain ASCII."""
     text = visible(last_box(text) or text)
     if _WRAPPED.search(text):
-        text = _unwrap(text)
+        text = _unwrap(join_groups(text))
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _SCRIPTS.sub(_as_exponent, plain_numbers(text)))
         text = text.replace("−", "-").replace("–", "-").replace("∞", r"\infty")
-    return plain_numbers(text).strip().rstrip(".").strip()
+    text = plain_numbers(text).strip().rstrip(".").strip()
+    return _SIGN_FIRST.sub(lambda m: f"{m[1]}%" if m[1] else "-", _COUNTED.sub("", text))
 
 
 def _unwrap(text: str) -> str:
@@ -221,14 +240,13 @@ def _is_expression(text: str) -> bool:
 def _last_number(text: str) -> tuple[Value | None, str]:
     """The last number of prose with its known unit; None where two are joined by "or" or "and", and
     for a bound ("at least 5")."""
-    text = affirm(text)
+    text = computed(affirmed(text))
     found = list(_LAST.finditer(text))
     if not found:  # the key of "five" is 5
-        return read_value(answer_key(text)), ""
-    between = [text[a.end() : b.start()] for a, b in pairwise(found)]
-    if any(map(_OR.fullmatch, between)) or (between and _AND.fullmatch(between[-1])):
+        return with_unit(answer_key(text))
+    if offers_two([text[a.end() : b.start()] for a, b in pairwise(found)]):
         return None, ""
-    if _BOUND.search(text[: found[-1].start()]):
+    if altered(text[: found[-1].start()], text[found[-1].end() :]):
         return None, ""
     return read_value(found[-1][0]), stated_unit(text[found[-1].end() :])
 
@@ -236,29 +254,44 @@ def _last_number(text: str) -> tuple[Value | None, str]:
 def _last_expression(text: str) -> str | None:
     """The last expression in prose (between dollars, or LaTeX among words), None without any.
 
-    None too where a plain number stands behind it, which is then the last, and where the clause
-    with the expression denies it or two are offered with "or".
+    None too where a plain number stands behind it, which is then the last. "" where it counts for
+    nothing: denied, one of two, a bound, or a part of something larger.
     """
     if _is_expression(text):
         return None
-    found = [(m.start(), m.end(), m[1] or m[2] or m[3]) for m in _SEGMENT.finditer(text)]
-    found = found or [(*m.span(), m[0]) for m in _BARE_LATEX.finditer(text)]
-    if not found or found[-1][2] not in affirm(text):
-        return None
-    if any(_OR.fullmatch(text[a[1] : b[0]]) for a, b in pairwise(found)):
-        return None
+    said = affirmed(text)
+    segments = [(*m.span(), m[1] or m[2] or m[3]) for m in _SEGMENT.finditer(said)]
+    found = segments or [(*m.span(), m[0]) for m in _BARE_LATEX.finditer(said)]
+    if not found:
+        denied = _SEGMENT.search(text) or _BARE_LATEX.search(text)
+        return "" if denied and not re.search(r"\d", said) else None
+    if said.count("$") % 2 or offers_two([said[a[1] : b[0]] for a, b in pairwise(found)][:-1]):
+        return ""
     last = [found.pop()]
-    while found and re.fullmatch(r"\s*(?:,|,?\s*and)\s*", text[found[-1][1] : last[0][0]]):
+    if found and offers_two([said[found[-1][1] : last[0][0]].replace("and", ",")]):
+        return ""
+    while found and re.fullmatch(r"\s*(?:,|,?\s*and)\s*", said[found[-1][1] : last[0][0]]):
         last.insert(0, found.pop())
-    if re.search(r"\d", text[last[-1][1] :]):
+    before, after = said[: last[0][0]], said[last[-1][1] :]
+    if re.search(r"\d", after):
         return None
+    if altered(before, after) or _scaled(after):
+        return ""
+    if not segments and (_GLUED_BEFORE.search(before) or _GLUED_AFTER.match(after)):
+        return _tail_expression(said) or ""
     return ", ".join(expression.strip().rstrip(".,") for _, _, expression in last)
+
+
+def _scaled(after: str) -> bool:
+    """Whether a scale word stands behind an expression: "$\\frac{16}{5}$ million"."""
+    word = _SCALE_BEHIND.match(after)
+    return bool(word) and plain_numbers(f"1 {word[0].strip(' $)')}") != f"1 {word[0].strip(' $)')}"
 
 
 def _tail_expression(text: str) -> str | None:
     """What follows the last word of prose ("the answer is x^2 + 1"), None where nothing does."""
     words = list(_PROSE.finditer(text))
-    if not words or _is_expression(text) or affirm(text) != text:
+    if not words or _is_expression(text) or affirmed(text) != text:
         return None
     tail = text[words[-1].end() :].strip(" :.,")
     return tail if re.search(r"\w", tail) and text[: words[-1].end()].count("$") % 2 == 0 else None
@@ -270,7 +303,12 @@ def _items(text: str) -> tuple[str, list[Value]] | None:
     text = text.replace(r"\{", "{").replace(r"\}", "}")
     if text[:1] + text[-1:] in ("()", "[]", "(]", "[)", "{}"):
         brackets, text = text[0] + text[-1], text[1:-1]
-    values = [read_value(item) for item in _LIST.split(text.strip())]
+    named = [_unname(item) for item in _LIST.split(text.strip())]
+    if len({name for name, _ in named}) > 1:
+        return None
+    if named[0][0] and not brackets:
+        brackets = "{}" if len(named) < 2 else "="  # the roots of an equation, no point
+    values = [read_value(item) for _, item in named]
     plain = [value for value in values if value is not None]
     return (brackets.replace("{}", ""), plain) if len(plain) == len(values) > 1 else None
 

@@ -1,0 +1,172 @@
+"""What the words around a number make of it in prose: denied, one of two, a bound, an operand.
+
+A grader that takes the last number of "No es 12", "13 oder 12", "al menos 12" or "12 squared" pays
+for what was not said. The words are of many languages; where one is not known, `maths` decides.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+from metaconf.grading.carriers import denies
+from metaconf.grading.numbers import NUMBER
+from metaconf.grading.short import affirm
+from metaconf.grading.text import fold
+
+_OR_WORDS = """or oder ou o u или либо або чи eller lub albo vagy veya hoặc hay atau nebo anebo
+    alebo sau ori tai vai või ili arba ή או أو ام یا या अथवा অথবা বা அல்லது లేదా หรือ または
+    もしくは あるいは 或 或者 或是 还是 還是 또는 혹은 of ama eða edo ose au"""
+_MAYBE_WORDS = """maybe perhaps possibly alternatively else quizás quizá vielleicht möglicherweise
+    peut-être forse talvez возможно belki mungkin misschien kanske måske kanskje ehkä może možná
+    talán poate ίσως ربما شاید शायद たぶん もしかすると 也许 也許 可能 아마 tal_vez может_быть có_lẽ
+    ya_da or_else might_be could_be a_lo_mejor być_może"""
+_TO_WORDS = "to until bis à a hasta до 至 到 から ~ 〜 – — - through"
+
+
+def _any(words: str) -> str:
+    """A pattern for words apart by blanks; an underscore in one is a blank."""
+    said = sorted((word.replace("_", " ") for word in words.split()), key=len, reverse=True)
+    return "|".join(
+        rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])" if word[0] < "\u0e00" else re.escape(word)
+        for word in said
+    )
+
+
+_JOIN = f"(?:{_any(_OR_WORDS)}|{_any(_MAYBE_WORDS)})"
+_OR = re.compile(rf"[\s,;(]*(?:/|{_JOIN}(?:\s+{_JOIN})*)[\s:,]*", re.I)
+_RANGE = re.compile(rf"\s*(?:{_any(_TO_WORDS)})\s*", re.I)
+_AND = re.compile(r"\s*(?:and|&)\s*")
+_HEDGED = re.compile(rf"[\d)}}\]%$]\s*[,;(]*\s*{_JOIN}(?:\s+{_JOIN})*\s*[-\d(\\$√π]", re.I)
+_RATIO = re.compile(r"\d\s*[:∶]\s*\d")
+_INEQUALITY = re.compile(
+    r"[<>≥≤≧≦⩾⩽≠≈]|\\(?:ge|geq|geqslant|le|leq|leqslant|gt|lt|ne|neq)(?![a-zA-Z])"
+    r"|[\d)}]\s*\+\s*$"
+)
+_TAG = re.compile(r"</?[a-zA-Z]{1,6}/?>")
+_BOUND_WORDS = """at_least at_most more_than less_than fewer_than greater_than larger_than
+    smaller_than higher_than lower_than bigger_than up_to below above over under beyond exceeds
+    minimum maximum mindestens höchstens wenigstens maximal minimal mehr_als weniger_als über unter
+    bis_zu al_menos por_lo_menos como_mínimo como_máximo a_lo_sumo más_de menos_de hasta mínimo
+    máximo au_moins au_plus plus_de moins_de jusqu'à almeno al_massimo più_di meno_di fino_a
+    pelo_menos no_máximo no_mínimo mais_de até не_менее не_более не_меньше не_больше более менее
+    больше меньше свыше до минимум максимум по_крайней_мере co_najmniej co_najwyżej ponad
+    mniej_niż więcej_niż minst högst mer_än mindre_än mere_end mindre_end mer_enn minstens hoogstens
+    meer_dan minder_dan ten_minste en_az en_fazla ít_nhất nhiều_nhất hơn setidaknya
+    paling_sedikit lebih_dari kurang_dari vähintään enintään yli alle nejméně nejvýše alespoň
+    legalább legfeljebb cel_puțin cel_mult 至少 最少 最多 超过 超過 不少于 不超过 大于 小于
+    少なくとも 多くとも 最低 最大 최소 최대
+    적어도 على_الأقل أكثر_من أقل_من कम_से_कम ≥ ≤ > < \\ge \\geq \\le
+    \\leq"""
+_BOUND_BEFORE = re.compile(rf"(?:{_any(_BOUND_WORDS)})[\s$(\\]*$", re.I)
+_BOUND_AFTER = re.compile(
+    r"[\s$)\\]*(?:\+(?!\s*[\d\\$(])|(?:[^\W\d_]{1,12}\s+)?(?:or|and) (?:more|less|fewer|above|below"
+    r"|greater|higher|lower|over|under|larger|smaller|up)\b|(?:at|as a) (?:least|most|minimum"
+    r"|maximum)\b|oder (?:mehr|weniger)|ou (?:plus|moins|mais|menos)|[ou] (?:más|menos|più|meno)"
+    r"|или (?:более|менее|больше|меньше)|以上|以下|以内|未満|未满|超|이상|이하|미만|초과|ขึ้นไป"
+    r"|या अधिक|(?:minimum|maximum|mindestens|höchstens)\b)",
+    re.I,
+)
+_OPERATED_BEFORE = re.compile(
+    r"(?:\b(?:root|log|logarithm|ln|sine|cosine|tangent|sin|cos|tan|factorial|power|square|cube"
+    r"|reciprocal|inverse|half|third|quarter|percent|multiple|doble|double|mitad|moitié|hälfte"
+    r"|половина|cuadrada|carrée) (?:of|de|von|to the base)|\bof the number|% of|\b(?:twice|thrice"
+    r"|double|triple|doppelt|to the(?: power(?: of)?)?|wurzel (?:aus|von)|raíz de|racine de"
+    r"|корень из)|\d (?:plus|times|minus|divided by|multiplied by|over|mod|modulo)|[√∛∜])[\s$]*$",
+    re.I,
+)
+_OPERATED_AFTER = re.compile(
+    r"[\s$]*(?:squared|cubed|factorial|to the \w+|tenths|hundredths|au carré|al cuadrado|au cube"
+    r"|hoch \w+|в квадрате|в кубе)\b",
+    re.I,
+)
+_COMPUTED = re.compile(
+    rf"(?<![\w.\-/^])(?:(?P<base>{NUMBER}) (?P<how>squared|cubed|factorial)"
+    rf"|(?:the )?(?P<of>square root of|half of|twice|double|triple) (?P<operand>{NUMBER}))"
+    r"(?![\w/^]|\.\d| (?:squared|cubed|factorial|to the|million|[-+*]))",
+    re.I,
+)
+_CLAUSES = re.compile(
+    r"([,;:!?。，、；：！？\n](?!\d)|\.(?=\s|$)|\b(?:sondern|sino|mais|mas|ma|но|а|men|ale|but|maar"
+    r"|ama)\b|而是)"
+)
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_LETTERS = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
+_DENIED = re.compile(
+    r"\b(?:no (?:es|son|sería|fue|era)|nu (?:este|e|sunt)|isn['’]t|aren['’]t|wasn['’]t|falsch"
+    r"|неверн\w*|неверен|неправильн\w*|incorrect[ao]?s?"
+    r"|falso|falsa|faux|fausse|errad[oa]|sbagliat[oa]"
+    r"|błędn\w*|yanlış)\b"
+    r"|ではな|では無|じゃな|ません|不是|并非|並非|不对|不對|不正确|不等|아니|아닌|아닙|틀리|틀렸|नहीं|गलत|নয়|নয়"
+    r"|ভুল|نیست|نہیں|ليس|غلط|خطأ|ไม่ใช่|มิใช่|ผิด|இல்லை|அல்ல|కాదు|değil|错误|錯誤|誤り|間違|違い",
+    re.I,
+)
+_CAPITAL = re.compile(r"\b(?:Not|NOT|Never|Neither|Nor|Anything|Wrong|Incorrect|False)\b")
+
+
+def affirmed(text: str) -> str:
+    """Prose without what it denies, "" where a later clause takes all of it back."""
+    text = re.sub(r"(?<=n)['’]t\b", "t", _CAPITAL.sub(lambda m: m[0].lower(), text))
+    text = affirm(text)
+    pieces = _CLAUSES.split(text)
+    for i in range(0, len(pieces), 2):
+        if _denies(pieces[i]):
+            if i and not re.search(r"\d", pieces[i]):
+                return ""
+            pieces[i] = ""
+    return "".join(pieces)
+
+
+def _denies(clause: str) -> bool:
+    words = _LETTERS.findall(fold(_COMMAND.sub(" ", clause)))
+    return bool(words) and (denies(words) or bool(_DENIED.search(clause)))
+
+
+def offers_two(between: list[str]) -> bool:
+    """Whether what stands between numbers joins two of them: "or", "maybe", a range at the end."""
+    last = between[-1:]
+    return any(map(_OR.fullmatch, between)) or any(
+        _AND.fullmatch(text) or _RANGE.fullmatch(text) for text in last
+    )
+
+
+def hedged(expression: str) -> bool:
+    """Whether an expression is not one value: a bound, a ratio, or two with a word of choice."""
+    bare = _TAG.sub("", expression)
+    return bool(_INEQUALITY.search(bare) or _RATIO.search(bare) or _HEDGED.search(bare))
+
+
+def altered(before: str, after: str) -> bool:
+    """Whether the text at either side of a value makes it a bound or computes with it."""
+    return bool(
+        _BOUND_BEFORE.search(before)
+        or _BOUND_AFTER.match(after)
+        or _OPERATED_BEFORE.search(before)
+        or _OPERATED_AFTER.match(after)
+    )
+
+
+def computed(text: str) -> str:
+    """The text with simple operations in words done: "5 squared" is 25, "half of 10" is 5."""
+    return _COMPUTED.sub(_compute, text)
+
+
+def _compute(match: re.Match[str]) -> str:
+    digits = (match["base"] or match["operand"]).replace(",", "")
+    number, how = Fraction(digits), (match["how"] or match["of"]).lower()
+    if len(digits) > 12:
+        return match[0]
+    if how == "factorial":
+        return str(math.factorial(int(number))) if number in range(60) else match[0]
+    if how == "square root of":
+        root = Fraction(math.isqrt(number.numerator), math.isqrt(number.denominator))
+        return _written(root) if root**2 == number else match[0]
+    powers = {"squared": number**2, "cubed": number**3, "half of": number / 2}
+    return _written(powers.get(how, number * (3 if how == "triple" else 2)))
+
+
+def _written(value: Fraction) -> str:
+    return (
+        str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+    )
