@@ -93,7 +93,7 @@ def requests(count: int) -> list[Request]:
 
 def ours(url: str, count: int) -> dict[str, float]:
     """Seconds, calls without an outcome, calls paid twice, and the error of the cost."""
-    limits = Client(url, price_in=PRICES[0], price_out=PRICES[1], attempts=20)
+    limits = Client(url, input_price=PRICES[0], output_price=PRICES[1], max_retries=20)
     endpoint = Endpoint(f"{url}/v1/chat/completions", "m", None, limits)
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()

@@ -91,7 +91,7 @@ def by_cause(rows: Sequence[Answered], states: np.ndarray) -> dict[str, record.F
     return found
 
 
-TARGETS = ("share", "probe")
+TARGETS = ("self_consistency", "probe")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from metaconf.cli import main as metaconf
 from metaconf.evaluation.rows import EvaluatedReply
 
 CONFIG = "configs/llama_factory_sft_cpu.yaml"
-PASS = ("--confidence.whole", "0.2")
+PASS = ("--confidence.full_reply_fraction", "0.2")
 """What the README gives the pass of TRL's engine after LLaMA-Factory."""
 STAGES = ("llama_factory", "stage1", "stage2")
 NOTES = (Path(__file__).parent / "llama-factory-notes.txt").read_text(encoding="utf-8").strip()

@@ -55,8 +55,9 @@ def _prepare(folder: Path, questions: list[Question], url: str) -> float:
     source, config = folder / "questions.jsonl", folder / "prepare.yaml"
     write_jsonl(source, ({**_row(q), "task": q.task} for q in questions))
     config.write_text(
-        f"teacher: {{kind: llm, base_url: '{url}', model: embedded, key_env: NO_KEY, "
-        f"concurrency: {ROWS}, deadline: 600, price_in: 0.28, price_out: 0.42, max_dropped: 1.0}}\n"
+        "teacher: {kind: llm, max_dropped: 1.0}\n"
+        f"client: {{base_url: '{url}', model: embedded, api_key_env: NO_KEY, concurrency: {ROWS}, "
+        "timeout: 600, input_price: 0.28, output_price: 0.42}\n"
     )
     start = time.monotonic()
     words = ["--questions", str(source), "--config", str(config), "--output_dir"]

@@ -37,18 +37,17 @@ import record
 from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_plan import QUICK, Plan
 from recipes_reached import LONGER, PROBE, TAUGHT
-from recipes_starts import ADAPTER, TEACHING, share_start, taught, taught_folder
+from recipes_starts import LAYERS_FROM, TEACHING, share_start, taught, taught_folder
 from scoring import slim
 
 from metaconf.cli import demo
-from metaconf.config.blocks import Confidence, Config, Curve
+from metaconf.config.blocks import Config
 from metaconf.rewards.recipes import OURS, PUBLISHED
 from metaconf.runs import RUN_MARKER, mark_run
 
 STAGE_2_ALONE = "ours-stage-2-alone"
 ABLATIONS: dict[str, dict[str, Any]] = {
     STAGE_2_ALONE: {},
-    "ours-sampled": {"confidence": Confidence(exact=0.0)},
     "ours-constant-rate": {"trainer": {"lr_scheduler_type": "constant"}},
     "ours-pairs": {"trainer": {"num_generations": 2}},
     "ours-few-large-updates": {
@@ -139,7 +138,7 @@ def _of_ours(piece: Piece) -> bool:
 
 def deciding(plan: Plan) -> dict[str, Any]:
     """The plan, how ours is taught before its stage 2, and TIMES, as plain data."""
-    how = {"teaching": asdict(TEACHING), "adapter": asdict(ADAPTER), "times": TIMES}
+    how = {"teaching": asdict(TEACHING), "lora_layers_from": LAYERS_FROM, "times": TIMES}
     return asdict(plan) | how
 
 
@@ -178,8 +177,9 @@ def config(piece: Piece, plan: Plan) -> Config:
     trainer |= changed.pop("trainer", {})
     together = trainer.get("gradient_accumulation_steps", 1)
     trainer["max_steps"] //= together
-    curve = Curve(every=max(1, plan.every * times // together), questions=plan.curve)
-    return Config("grpo", trainer, seed=piece.seed, recipe=named, curve=curve, **changed)
+    every = max(1, plan.every * times // together)
+    asked = {"eval_steps": every, "eval_questions": plan.curve}
+    return Config("grpo", trainer, seed=piece.seed, recipe=named, **asked, **changed)
 
 
 REPLIES: int = demo.STAGE2["per_device_train_batch_size"]

@@ -9,13 +9,19 @@ from pathlib import Path
 from recipes_plan import Plan
 
 from metaconf.cli import demo
-from metaconf.config.blocks import Confidence, Config, Lora
+from metaconf.config.blocks import Confidence, Config
 
-TEACHING = Confidence(text="held", weight=2.0, blur=0.05, written=True, stretch=1.2)
+TEACHING = Confidence(
+    text_loss="kl",
+    confidence_loss_weight=2.0,
+    certainty_noise_std=0.05,
+    init_probe_neuron=True,
+    target_logit_scale=1.2,
+)
 """How the start is trained: it knows the reply format already, so the confidence may weigh more
 than the text, the answers need no cross-entropy, and the probe can be written in the direction that
 raises its confidence (docs/lab-notebook.md)."""
-ADAPTER = Lora(from_depth=0.47)
+LAYERS_FROM = 0.47
 """The layers above the neuron with the probe are trained."""
 
 
@@ -23,7 +29,7 @@ def share_start(out: Path, plan: Plan, seed: int) -> Path:
     """A stage-1 model of this seed that has learnt format and reflection. Its confidence target is
     the share of samples that agree, so no label was used."""
     folder = out / "share" / f"seed{seed}"
-    return _stage1(folder, plan, plan.base, Confidence(target="share"), seed, Lora())
+    return _stage1(folder, plan, plan.base, Confidence(target="self_consistency"), seed, 0.0)
 
 
 def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
@@ -31,17 +37,17 @@ def taught(out: Path, plan: Plan, seed: int, start: Path) -> Path:
     for its own answers to all stage-1 questions. The base's samples are those of the start, and no
     further label is read."""
     folder = taught_folder(out, seed)
-    how = replace(TEACHING, labels=plan.labels, answers_of=str(start))
+    how = replace(TEACHING, num_labeled=plan.labels, answer_model=str(start))
     sampled = out / "share" / f"seed{seed}" / "prepare" / "answers.jsonl"
     kept = folder / "prepare" / "answers.jsonl"
     if sampled.exists() and not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(sampled, kept)
-    return _stage1(folder, plan, str(start), how, seed, ADAPTER)
+    return _stage1(folder, plan, str(start), how, seed, LAYERS_FROM)
 
 
 def _stage1(
-    folder: Path, plan: Plan, start: str, how: Confidence, seed: int, adapter: Lora
+    folder: Path, plan: Plan, start: str, how: Confidence, seed: int, layers_from: float
 ) -> Path:
     """The demo's stage 1 from `start`, as `how` says, on what the base sampled, timed as "stage1".
     A finished model is reused."""
@@ -56,7 +62,10 @@ def _stage1(
         base, into = load_local(plan.base), folder / "prepare"
         folder.mkdir(parents=True, exist_ok=True)
         with demo.Clock.of(folder / "clock.json").part("stage1"):
-            config = Config("sft", demo.STAGE1, plan.base, seed=seed, confidence=how, lora=adapter)
+            config = Config(
+                "sft", demo.STAGE1, plan.base, seed=seed, confidence=how,
+                lora_layers_from=layers_from,
+            )  # fmt: skip
             rows = prepare(replace(config, output_dir=str(into)), questions, base)
             stage1.train(load_local(start), rows, config, model)
     return model

@@ -111,7 +111,7 @@ def test_the_stages_run_from_python(tmp_path: Path) -> None:
     empty.write_text("")
     asked: dict[str, Any] = {"questions": {"path": questions}}
     common: dict[str, Any] = {"model_name_or_path": model, **asked}
-    target = {"target": "share"}
+    target = {"target": "self_consistency"}
     prepared = metaconf.prepare(output_dir=tmp_path / "prepare", confidence=target, **common)
     assert prepared == tmp_path / "prepare" / "sft.jsonl" and prepared.read_text()
     steps: dict[str, Any] = {

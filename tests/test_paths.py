@@ -16,8 +16,8 @@ from metaconf.data import load_questions
 from metaconf.errors import UserError
 
 PATH_KEYS = (
-    *("model_name_or_path", "output_dir", "train_file", "questions.path", "curve.path"),
-    "confidence.answers_of",
+    *("model_name_or_path", "output_dir", "train_file", "questions.path", "eval_path"),
+    "confidence.answer_model",
 )
 
 
@@ -51,7 +51,7 @@ def test_g1_every_path_of_a_configuration_is_at_home(
     text = f"{block}: {{{key}: ~/m}}" if block else f"{key}: ~/m"
     (home / "c.yaml").write_text("" if on_command_line else text)
     words = [f"--{name}=~/m"] if on_command_line else []
-    config = load_config(Path("~/c.yaml"), "sft", words)
+    config = load_config(Path("~/c.yaml"), "grpo" if name == "eval_path" else "sft", words)
     owner = getattr(config, block) if block else config
     assert getattr(owner, key) == str(home / "m")
     if name == "output_dir":
@@ -137,7 +137,7 @@ def test_f5_an_empty_argument_is_refused_by_name(
 def test_f5_an_empty_path_in_a_configuration_is_refused(home: Path, name: str) -> None:
     (home / "c.yaml").write_text("")
     words = [f"--{name}", ""]
-    if name in ("curve.path", "confidence.answers_of"):  # there it is the default, and means none
+    if name in ("eval_path", "confidence.answer_model"):  # there it is the default, and means none
         load_config(home / "c.yaml", "grpo", words)
         return
     with pytest.raises(UserError, match=f"command line: {name}: '' names nothing"):

@@ -62,16 +62,20 @@ def others(stage: Stage, key: str) -> list[Any]:
     return [v for v in values if v != kept or (v is True and kept is not True)]
 
 
+OURS_TOO = {"eval_steps"}
+"""A key of TRL's name that we read ourselves."""
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_g4_every_key_of_trl_works_or_is_refused(stage: Stage) -> None:
     """Fails after an upgrade: read what a new key does in our trainers, and put it in one list."""
-    keys = set(_train_table()[stage])
+    keys = set(_train_table()[stage]) - OURS_TOO
     decided = set(REFUSED[stage])
     assert decided <= keys
     assert keys - decided <= WORKS
     assert all(why and ";" not in why[-1:] for why in REFUSED[stage].values())
     everywhere = set().union(*(set(_train_table()[s]) - set(REFUSED[s]) for s in STAGES))
-    assert everywhere == WORKS
+    assert everywhere - OURS_TOO == WORKS
 
 
 @pytest.mark.parametrize(("stage", "key"), [(s, k) for s in STAGES for k in sorted(REFUSED[s])])

@@ -182,7 +182,7 @@ def _teacher_of(rows: Path) -> dict[str, Any] | None:
 
 def who(one: Judge | Teacher) -> dict[str, str]:
     """What may be told of a judge or teacher: no address, and no name of a variable."""
-    return {"kind": one.kind, "model": one.model}
+    return {"kind": one.kind, "model": one.client.model}
 
 
 def shown(name: str) -> str:

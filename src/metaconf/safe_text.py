@@ -30,7 +30,8 @@ _DASHES = (
 )
 _COLONS = "\u02d0\u02f8\u05c3\u2236\ua789\ufe13\ufe55"
 _BLANKS = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-_DRESSED = re.compile(f"[{INVISIBLE}{_DASHES}{_COLONS}{_BLANKS}\uff01-\uff5e]")
+_LINE_ENDS = "\r\u0085\u2028\u2029"
+_DRESSED = re.compile(f"[{INVISIBLE}{_DASHES}{_COLONS}{_BLANKS}{_LINE_ENDS}\uff01-\uff5e]")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
@@ -69,9 +70,12 @@ def finite(value: Any) -> Any:
 def as_seen(text: str) -> tuple[str, list[int] | None]:
     """The text as a reader sees it, in plain signs, and the place of each character in `text`.
 
-    What is invisible is gone; dashes, colons, blanks and full-width forms are ASCII's. Nothing
-    else is folded: a superscript two is no 2. None for the places where all stayed in place.
+    What is invisible is gone; dashes, colons, blanks, line ends and full-width forms are ASCII's.
+    Nothing else is folded: a superscript two is no 2. None for the places where all stayed in
+    place.
     """
+    if "\r" in text:
+        text = text.replace("\r\n", " \n").replace("\r", "\n")
     if text.isascii() or _plain_latin(text) or not _DRESSED.search(text):
         return text, None
     plain = text.translate(_PLAIN)
@@ -114,7 +118,7 @@ def _plain_latin(text: str) -> bool:
         text.encode("latin-1")
     except UnicodeEncodeError:
         return False
-    return "\xa0" not in text and "\xad" not in text
+    return not any(sign in text for sign in "\xa0\xad\x85")
 
 
 def _signs(ranges: str) -> list[int]:
@@ -127,6 +131,7 @@ _PLAIN = {
     **dict.fromkeys(_signs(_DASHES), "-"),
     **dict.fromkeys(_signs(_COLONS), ":"),
     **dict.fromkeys(_signs(_BLANKS), " "),
+    **dict.fromkeys(_signs(_LINE_ENDS), "\n"),
     **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)},
 }
 _TOO_DEEP = f"brackets nested more than {DEPTH} deep"

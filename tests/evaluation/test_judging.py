@@ -13,6 +13,7 @@ from chat_server import ok, serving
 from tiny import tiny_model
 
 from metaconf.cli import main
+from metaconf.config.blocks import Client
 from metaconf.config.blocks import Judge as Settings
 from metaconf.evaluation.baselines import certainty
 from metaconf.evaluation.judging import by_meaning
@@ -75,7 +76,8 @@ def test_a_judged_run(
     with serving(handler) as server:
         settings = tmp_path / "judge.yaml"
         settings.write_text(
-            f"judge: {{kind: llm, base_url: '{server.url}', key_env: JUDGE_KEY, model: j}}"
+            "judge: {kind: llm}\n"
+            f"client: {{base_url: '{server.url}', api_key_env: JUDGE_KEY, model: j}}"
         )
         words = ["evaluate", "--model", str(model), "--questions", str(asked), "--quiet"]
         words += ["--judge", str(settings), "--output_dir", str(out)]
@@ -109,7 +111,7 @@ def judge_run(tmp_path: Path, url: str, *words: str) -> int:
         tiny_model(model)
     asked.write_text("".join(json.dumps(row) + "\n" for row in (LONG, SHORT, OTHER)))
     settings = tmp_path / "judge.yaml"
-    settings.write_text(f"judge: {{kind: llm, base_url: '{url}', model: j}}")
+    settings.write_text(f"judge: {{kind: llm}}\nclient: {{base_url: '{url}', model: j}}")
     told = ["evaluate", "--model", str(model), "--questions", str(asked), "--quiet"]
     return main([*told, "--judge", str(settings), "--output_dir", str(tmp_path / "run"), *words])
 
@@ -173,7 +175,7 @@ def test_semantic_entropy_by_a_judge(tmp_path: Path) -> None:
         return ok(json.dumps({"ticket": content["ticket"], "verdict": verdict}))
 
     with serving(handler) as server:
-        client = Settings(kind="llm", base_url=server.url, model="j")
+        client = Settings(kind="llm", client=Client(server.url, model="j"))
         judge = judge_of(client, {}, tmp_path / "judge.sqlite")
         assert judge is not None
         found = by_meaning(rows, questions, samples, judge)

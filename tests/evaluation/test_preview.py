@@ -32,13 +32,13 @@ def test_prompts_are_shown_as_they_are_sent_and_graded(tmp_path: Path) -> None:
 def test_what_a_server_may_cost_is_worked_out() -> None:
     """5 questions, 9 short answers and 1 whole reply each: 45 × 12 + 5 × 96 tokens written."""
     asked = [Question(f"q{i}", f"What is {i} + 1?", (Target((str(i + 1),)),)) for i in range(5)]
-    client = Client("http://127.0.0.1:1", model="m", price_in=2.0, price_out=1000.0)
+    client = Client("http://127.0.0.1:1", model="m", input_price=2.0, output_price=1000.0)
     text = preview("m", asked, [], ["samples8", "reply"], endpoint_of(client, {}))
     read = sum(len(conversation(q.prompt)) for q in asked) / 4 * 10
     assert f"about {read:,.0f} tokens read and at most 1,020 written" in text
     assert f"at most {(read * 2 + 1_020_000) / 1e6:.2f} at the prices given" in text
-    free = preview("m", asked, [], ["reply"], endpoint_of(replace(client, price_in=None), {}))
-    assert "at most 480 written; with --price_in" in free
+    free = preview("m", asked, [], ["reply"], endpoint_of(replace(client, input_price=None), {}))
+    assert "at most 480 written; with --input_price" in free
 
 
 def test_shared_replies_count_once() -> None:

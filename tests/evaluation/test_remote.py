@@ -126,7 +126,7 @@ def test_what_a_server_cannot_give_is_refused(
     with serving(knows_three) as server:
         assert evaluate(server, "--baselines", "asked,p_true") == 2
         assert "which a server does not give" in capsys.readouterr().err
-        assert evaluate(server, "--dry_run", "--price_in", "1", "--price_out", "2") == 0
+        assert evaluate(server, "--dry_run", "--input_price", "1", "--output_price", "2") == 0
         shown = capsys.readouterr().out
         assert f"[system] {INSTRUCTION}" in shown and "at the prices given" in shown
         assert not server.asked
@@ -134,7 +134,7 @@ def test_what_a_server_cannot_give_is_refused(
     words = ["evaluate", "--base_url", "https://models.example", "--questions", "asked.jsonl"]
     assert main(words) == 2
     assert "--model NAME" in capsys.readouterr().err
-    assert main([*words, "--model", "m", "--key_env", "SOME_KEY"]) == 2
+    assert main([*words, "--model", "m", "--api_key_env", "SOME_KEY"]) == 2
     assert "SOME_KEY: not set" in capsys.readouterr().err
     assert not Path("out").exists() and not Path("runs").exists()
 
@@ -220,7 +220,7 @@ def test_a2_odd_usage_costs_no_run(usage: str, asked: Path) -> None:
     body = json.dumps(completion(REPLY.format(3)))
     body = body.replace(json.dumps(completion("")["usage"]), usage)
     with serving(say_of_one(body)) as server:
-        assert evaluate(server, "--price_in", "1", "--price_out", "2") == 0
+        assert evaluate(server, "--input_price", "1", "--output_price", "2") == 0
     assert grades()[RIGHT] == 1
 
 
@@ -253,19 +253,19 @@ def test_e5_only_the_default_temperature(asked: Path, capsys: pytest.CaptureFixt
         return await knows_three(request, sent, n)
 
     with serving(handler) as server:
-        assert evaluate(server, "--extra", "{temperature: null, top_k: 3}") == 0
+        assert evaluate(server, "--extra_body", "{temperature: null, top_k: 3}") == 0
         assert len(server.asked) == 4 and {sent["top_k"] for sent in server.asked} == {3}
         assert "temperature" not in capsys.readouterr().err
         words = ["evaluate", "--base_url", server.url, "--model", "served", "--quiet"]
         assert main([*words, "--questions", "asked.jsonl", "--output_dir", "out2"]) == 0
         assert "does not take temperature" in capsys.readouterr().err
         words += ["--questions", "asked.jsonl", "--output_dir", "out"]
-        assert main([*words, "--extra", "{top_k: 4}", "--resume"]) == 2
+        assert main([*words, "--extra_body", "{top_k: 4}", "--resume"]) == 2
         assert "another extra.top_k" in capsys.readouterr().err
-    assert main(["evaluate", "--extra", "{top_k: 4}", "--output_dir", "out3"]) == 2
-    assert "--extra: only a server takes more keys" in capsys.readouterr().err
+    assert main(["evaluate", "--extra_body", "{top_k: 4}", "--output_dir", "out3"]) == 2
+    assert "--extra_body: only a server takes more keys" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main([*words, "--extra", "top_k"])
+        main([*words, "--extra_body", "top_k"])
 
 
 def test_e6_a_refusal_is_kept_and_counted(asked: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from attacks import ATTACKS
 from chat_server import ok, serving
 
+from metaconf.config.blocks import Client
 from metaconf.config.blocks import Judge as Settings
 from metaconf.errors import UserError
 from metaconf.judging import Judge, Judged, judge_of
@@ -51,7 +52,9 @@ def judged_by(say: Say, replies: list[Judged], **settings: Any) -> tuple[list[Gr
         return ok(said if isinstance(said, str) else json.dumps(said))
 
     with serving(handler) as server:
-        chosen = Settings(server.url, kind="llm", price_in=1.0, price_out=10.0, **settings)
+        chosen = Settings(
+            "llm", client=Client(server.url, input_price=1.0, output_price=10.0), **settings
+        )
         judge = judge_of(chosen, {}, None)
         assert judge is not None
         return judge(replies), judge, server
@@ -203,7 +206,7 @@ def test_an_attack_neither_leaves_its_slot_nor_wins_by_an_echo(name: str, slot: 
 
     with serving(handler) as server:
         for _ in range(len([text for text in echoes(second_sent) if text.strip()])):
-            judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+            judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
             assert judge is not None
             (found,) = judge([attack])
             assert (found.quality, judge.failed) == (None, 1), last[-1][:200]
@@ -225,7 +228,7 @@ def test_a_judge_needs_an_address_and_is_off_by_default(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="DEEPSEEK_BASE_URL: not set"):
         judge_of(Settings(kind="llm"), {}, None)
     with pytest.raises(UserError, match="DEEPSEEK_API_KEY: not set"):
-        judge_of(Settings("https://api.deepseek.com", kind="llm"), {}, None)
+        judge_of(Settings("llm", client=Client("https://api.deepseek.com")), {}, None)
 
 
 def test_e2_a_judge_that_takes_no_response_format_is_asked_without() -> None:
@@ -236,7 +239,7 @@ def test_e2_a_judge_that_takes_no_response_format_is_asked_without() -> None:
         return ok(json.dumps(points(2, 2, 2)(sent)))
 
     with serving(handler) as server:
-        judge = judge_of(Settings(server.url, kind="llm", concurrency=1), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url, concurrency=1)), {}, None)
         assert judge is not None
         for _ in range(2):
             grades = judge([reply(f"I know {i}.") for i in range(3)])
@@ -259,11 +262,11 @@ def test_a1_e6_a_judge_that_says_nothing_fails_once_and_is_told(choice: Any, kin
         return web.json_response({"choices": [choice]})
 
     with serving(handler) as server:
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         assert judge is not None
         assert [g.quality for g in judge([reply(f"I know {i}.") for i in range(2)])] == [1.0, None]
         assert judge.why == {kind: 1} and len(server.asked) == 2 and judge.silent == ""
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         assert judge is not None
         judge([reply("I know 1.")])
         assert f"not one of 1 verdicts could be used (1 {kind}: " in judge.silent
@@ -284,11 +287,11 @@ def test_answers_without_one_verdict_are_refused() -> None:
         return ok("?")
 
     with serving(handler) as server:
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         assert judge is not None
         with pytest.raises(UserError, match="not one of 1 verdicts"):
             judge.answers([reply(task="long")])
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         assert judge is not None and judge.answers([reply()])  # nothing to be asked
 
 
@@ -297,7 +300,7 @@ def test_verdicts_are_paid_for_once(tmp_path: Path) -> None:
         return ok(json.dumps(points(2, 2, 2)(sent)))
 
     with serving(handler) as server:
-        settings = Settings(server.url, kind="llm")
+        settings = Settings("llm", client=Client(server.url))
         for _ in range(2):
             judge = judge_of(settings, {}, tmp_path / "judge.sqlite")
             assert judge and [g.quality for g in judge([reply()])] == [1.0]

@@ -11,7 +11,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from metaconf.cli import main
-from metaconf.config.blocks import Config, Judge, Questions, Teacher
+from metaconf.config.blocks import Client, Config, Judge, Questions, Teacher
 from metaconf.errors import UserError
 from metaconf.report import write_report
 from metaconf.report.card import code, fenced, write_card
@@ -60,11 +60,13 @@ def test_a_card_tells_both_stages_and_no_path_or_secret(tmp_path: Path) -> None:
 
 def test_a_card_names_the_models_that_taught_and_judged(tmp_path: Path) -> None:
     prepared = tmp_path / "prepared"
-    write_set(prepared, [], Teacher("http://10.1.2.3/v1", model="t`|x", kind="llm"))
+    write_set(prepared, [], Teacher("llm", client=Client("http://10.1.2.3/v1", model="t`|x")))
     one = tmp_path / "one"
     one.mkdir()
     note(one, Config("sft", {}, "embedded"), str(prepared / "sft.jsonl"), 24)
-    two = trained(tmp_path / "two", str(one), judge=Judge("http://10.4.5.6/v1", kind="llm"))
+    two = trained(
+        tmp_path / "two", str(one), judge=Judge("llm", client=Client("http://10.4.5.6/v1"))
+    )
     text = write_card(two).read_text()
     assert "Teacher of the reflections: the model `t'|x`." in text
     assert "Judge of the reflections: the model `deepseek-chat`." in text

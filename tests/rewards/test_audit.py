@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metaconf.cli import main
-from metaconf.config.blocks import Confidence, Config, Reward
+from metaconf.config.blocks import Config, Reward
 from metaconf.rewards.audit import audit, payoffs
-from metaconf.rewards.recipe import CONFIDENCE, WHOLE, Recipe, RolloutBatch
+from metaconf.rewards.recipe import CONFIDENCE, OFF, WHOLE, ExpectedScore, Recipe, RolloutBatch
 from metaconf.rewards.recipes import PUBLISHED, recipe_of
 from metaconf.rewards.targets import Array
 
@@ -81,9 +82,10 @@ def test_a_sound_reward_has_none() -> None:
     assert found(recipe()) == set()
 
 
-@pytest.mark.parametrize("exact", [1.0, 0.0])
-def test_ours_has_none(exact: float) -> None:
-    ours = recipe_of(Config("grpo", {}, confidence=Confidence(exact=exact)))
+@pytest.mark.parametrize("score", [None, OFF])
+def test_ours_has_none(score: ExpectedScore | None) -> None:
+    ours = recipe_of(Config("grpo", {}))
+    ours = replace(ours, expected_score=score or ours.expected_score)
     assert found(ours) == set()
     assert found(ours, fatal=False) == set()
 

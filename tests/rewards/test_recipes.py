@@ -239,9 +239,7 @@ def test_an_unknown_recipe_is_refused_with_its_nearest_name(tmp_path: Path) -> N
 def test_settings_that_a_published_recipe_would_not_use_are_refused() -> None:
     with pytest.raises(UserError, match=r"reward\.accuracy: the recipe rlcr has its own"):
         recipe("rlcr", reward=Reward(accuracy=2.0))
-    with pytest.raises(UserError, match=r"confidence\.exact, confidence\.step"):
-        recipe("dcpo", confidence=Confidence(exact=0.0, step=0.5))
-    recipe("rlcr", confidence=Confidence(weight=3.0))  # of stage 1
+    recipe("rlcr", confidence=Confidence(confidence_loss_weight=3.0))  # of stage 1
 
 
 def test_they_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_quick_run_and_its_figures(
     fitted, made = probe.fit, prepare.prepare
 
     def prepare_rows(config: Any, *args: Any) -> Any:
-        labelled.append(config.confidence.labels)
+        labelled.append(config.confidence.num_labeled)
         assert config.confidence.answers_of == tiny
         return made(config, *args)
 
@@ -190,7 +190,7 @@ def test_each_change_to_ours_trains_on_as_many_replies(
         replies = (piece.folder(tmp_path / "run") / "replies.jsonl").read_text().splitlines()
         assert len(replies) == 64, name
     longer = bench.config(bench.Piece("start", "rlcr-longer", 0), plan)
-    assert (longer.recipe, longer.trainer["max_steps"], longer.curve.every) == ("rlcr", 40, 20)
+    assert (longer.recipe, longer.trainer["max_steps"], longer.eval_steps) == ("rlcr", 40, 20)
     names = ["metaconf", *bench.ABLATIONS]
     configs = [repr(bench.config(bench.Piece("start", n, 0), plan)) for n in names]
     assert len(set(configs)) == len(names)  # no two are the same run

@@ -33,7 +33,7 @@ def test_answers_alone_come_first_then_whole_replies_evenly_by_cause() -> None:
 
 
 def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
-    made = curriculum(ROWS, Confidence(alone=1.0, whole=0.4), 7)
+    made = curriculum(ROWS, Confidence(confidence_only_fraction=1.0, full_reply_fraction=0.4), 7)
     assert len(made) == 14
     assert [one["id"] for one in made[:10]] == [one["id"] for one in shuffled(ROWS, 7)]
     assert {one["system"] for one in made[:10]} == {DIRECT}
@@ -49,11 +49,16 @@ def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
 def test_an_answer_of_several_lines_keeps_them() -> None:
     long = row(1)
     long["conversations"][1]["value"] = "Answer: one\ntwo\nSelf-reflection: So.\nConfidence: 3"
-    (made,) = curriculum([long], Confidence(whole=0.0), 0)
+    (made,) = curriculum([long], Confidence(full_reply_fraction=0.0), 0)
     assert made["conversations"][1]["value"] == "Answer: one\ntwo\nConfidence: 3"
 
 
 def test_prepare_writes_both(tmp_path: Path) -> None:
-    write_set(tmp_path, ROWS, how=Confidence(alone=0.0, whole=1.0), seed=3)
+    write_set(
+        tmp_path,
+        ROWS,
+        how=Confidence(confidence_only_fraction=0.0, full_reply_fraction=1.0),
+        seed=3,
+    )
     assert [one for _, one in read_jsonl(tmp_path / "sft.jsonl")] == ROWS
     assert [one for _, one in read_jsonl(tmp_path / "curriculum.jsonl")] == shuffled(ROWS, 3)

@@ -75,8 +75,8 @@ def test_targets() -> None:
     ungraded = Question("u", "Where?", (Target(("",)),))
     rows = [row("Ecuador", "Ecuador", "Peru"), row("Peru", "Peru", "Ecuador", "Chad", "Mali")]
     rows.append(row("Peru", "Peru", question=ungraded))
-    assert targets(rows, "share")[:2] == pytest.approx([0.5, 0.25])
-    assert targets(rows, "share")[2] == 1.0  # needs no grade
+    assert targets(rows, "self_consistency")[:2] == pytest.approx([0.5, 0.25])
+    assert targets(rows, "self_consistency")[2] == 1.0  # needs no grade
     with pytest.raises(ValueError, match="hidden states"):
         targets(rows, "probe")
 

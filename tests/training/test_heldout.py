@@ -12,7 +12,6 @@ import pytest
 import torch
 from training import QUESTIONS, config_of
 
-from metaconf.config.blocks import Curve, Lora
 from metaconf.errors import UserError
 from metaconf.generation.local import load_local
 from metaconf.records import Parsed, Question, Target
@@ -33,8 +32,11 @@ def test_curves_are_measured_and_the_best_model_is_kept(
     for every in (0, 2):
         config = config_of(
             trainer={"max_steps": 5},
-            curve=Curve(every=every, questions=2, path=str(path)),
-            lora=Lora(r=4),
+            eval_steps=every,
+            eval_questions=2,
+            eval_path=str(path),
+            use_peft=True,
+            lora_r=4,
         )
         local = load_local(str(tmp_path / "start"), torch.float32)
         trained[every] = stage2.train(local, ask, config, tmp_path / str(every))
@@ -81,8 +83,8 @@ def test_a_resumed_run_goes_on_with_its_curve(taught: Callable[[], Any], tmp_pat
 
     def go(steps: int, **more: Any) -> list[dict[str, float]]:
         settings = {"max_steps": steps, "save_strategy": "steps", "save_steps": 2, **more}
-        curve = Curve(every=2, questions=2, path=str(path))
-        config = config_of(trainer=settings, curve=curve, lora=Lora(r=4))
+        measured = {"eval_steps": 2, "eval_questions": 2, "eval_path": str(path)}
+        config = config_of(trainer=settings, use_peft=True, lora_r=4, **measured)
         stage2.train(load_local(str(tmp_path / "start"), torch.float32), asked, config, out)
         rows = json.loads((out / "curve.json").read_text())
         return [row for row in rows if "heldout_n" in row]
@@ -99,14 +101,14 @@ def test_questions_to_measure_on_are_not_trained_on(tmp_path: Path) -> None:
     asked = [Question(str(i), f"What is {i}?", (Target((str(i),)),)) for i in range(10)]
     off = config_of()
     assert set_aside(asked, off) == (asked, [])
-    own = replace(off, curve=Curve(every=1, questions=4))
+    own = replace(off, eval_steps=1, eval_questions=4, eval_path="")
     named = replace(own, questions=replace(own.questions, path="mine.jsonl"))
     kept, held = set_aside(asked, named)
     assert len(held) == 4 and len(kept) == 6 and not {q.id for q in kept} & {q.id for q in held}
     embedded = set_aside(asked, own)
     assert embedded[0] == asked and {q.split for q in embedded[1]} == {"calibration"}
-    few = replace(named, curve=Curve(every=1, questions=10))
-    with pytest.raises(UserError, match=r"curve\.questions 10 of 10"):
+    few = replace(named, eval_steps=1, eval_questions=10, eval_path="")
+    with pytest.raises(UserError, match=r"eval_questions 10 of 10"):
         set_aside(asked, few)
 
 

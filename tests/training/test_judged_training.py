@@ -14,7 +14,7 @@ from test_stage2 import command
 from tiny import tiny_model
 
 from metaconf.cli import main
-from metaconf.config.blocks import Config
+from metaconf.config.blocks import Client, Config
 from metaconf.config.blocks import Judge as Settings
 from metaconf.judging import judge_of
 from metaconf.records import Question, Target, read_jsonl
@@ -44,7 +44,7 @@ def test_the_judge_pays_and_a_failed_verdict_is_left_out_of_that_part_alone(
     tmp_path: Path,
 ) -> None:
     with serving(judging) as server:
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         recipe = recipe_of(Config("grpo", {}))
         rewards = RewardComputer(recipe, tmp_path / "replies.jsonl", judge=judge)
         signal = rewards([ASKED] * 4, TEXTS)
@@ -63,7 +63,7 @@ def test_a_group_without_any_verdict_learns_from_its_other_parts(tmp_path: Path)
         return ok("I like it.")
 
     with serving(silent) as server:
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         recipe = recipe_of(Config("grpo", {}))
         rewards = RewardComputer(recipe, tmp_path / "r.jsonl", judge=judge)
         signal = rewards([ASKED] * 4, TEXTS)
@@ -82,7 +82,7 @@ def test_a_key_that_is_refused_stops_the_run_and_not_the_process(tmp_path: Path)
         return web.Response(status=401, text="no such key")
 
     with serving(refusing) as server:
-        judge = judge_of(Settings(server.url, kind="llm"), {}, None)
+        judge = judge_of(Settings("llm", client=Client(server.url)), {}, None)
         rewards = RewardComputer(recipe_of(Config("grpo", {})), tmp_path / "r.jsonl", judge=judge)
         signal = rewards([ASKED] * 4, TEXTS)
     assert "401" in rewards.stop_reason
@@ -101,7 +101,7 @@ def test_a_run_whose_judge_fails_stops_with_its_state_saved_and_can_go_on(
         return web.Response(status=401, text="no such key")
 
     def run(url: str, *more: str) -> int:
-        told = ["--judge.kind", "llm", "--judge.base_url", url, "--max_steps", "3"]
+        told = ["--judge.kind", "llm", "--client.base_url", url, "--max_steps", "3"]
         return main(command(out, model, questions, *told, *more))
 
     with serving(refusing):

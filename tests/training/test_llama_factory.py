@@ -164,8 +164,8 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
     assert train_file(keys) == prepared / "curriculum.jsonl"
     # It lays the rows out by itself.
     assert config.train_file == str(prepared / "sft.jsonl")
-    assert (config.lora.r, config.lora.alpha) == (64, 128)
-    assert config.lora.target_modules == ("q_proj", "v_proj")
+    assert (config.lora_r, config.lora_alpha) == (64, 128)
+    assert config.lora_target_modules == ("q_proj", "v_proj")
     wanted = {"learning_rate": 4e-4, "max_length": 512, "lr_scheduler_kwargs": {"power": 0.5}}
     assert {name: config.trainer[name] for name in wanted} == wanted
     assert set(unused) == {
@@ -173,7 +173,7 @@ def test_the_trl_engine_reads_the_same_keys(prepared: Path, tmp_path: Path) -> N
         "disable_gradient_checkpointing", "disable_shuffling", "preprocessing_num_workers",
     }  # fmt: skip
     full, _ = as_overrides({**keys, "finetuning_type": "full"})
-    assert load_config(Path(os.devnull), "sft", full).lora.r == 0
+    assert load_config(Path(os.devnull), "sft", full).use_peft is False
 
 
 def test_the_known_example_is_read_whole(prepared: Path) -> None:

@@ -34,7 +34,7 @@ def taught(body: Any, folder: Path, *names: str) -> TeacherOutput:
         for n in names
     ]
     with serving(handler) as server:
-        limits = Client(server.url, price_in=1.0, price_out=10.0, attempts=1)
+        limits = Client(server.url, input_price=1.0, output_price=10.0, max_retries=1)
         where = Endpoint(f"{server.url}/v1/chat/completions", "m", None, limits)
         return write_reflections(rows, where, folder / "t.sqlite")
 

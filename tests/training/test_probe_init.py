@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from metaconf.config.blocks import Confidence, Config, Lora
+from metaconf.config.blocks import Confidence, Config
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
@@ -124,9 +124,9 @@ def test_stage_1_trains_what_was_written(
     local_of: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local = deepcopy(local_of())
-    how = Confidence(written=True, text="held", whole=0.0)
+    how = Confidence(init_probe_neuron=True, text_loss="kl", full_reply_fraction=0.0)
     once = {"max_steps": 1, "logging_steps": 1}
-    config = Config("sft", once, confidence=how, lora=Lora(r=4, from_depth=0.5))
+    config = Config("sft", once, confidence=how, lora_r=4, lora_layers_from=0.5)
     made = train(local, prepared(), config, tmp_path)
     assert "probe written; confidence from its targets, mean square: 0.0" in capsys.readouterr().err
     now, never = (m.model.model.layers[0].mlp.gate_proj.weight for m in (made, local_of()))

@@ -58,7 +58,16 @@ def run(processes: int, words: list[str]) -> None:
 def in_one_and_two(model: Path, folder: Path, rows: int, words: list[str]) -> tuple[Path, Path]:
     """Two steps of `rows` rows each by plain descent, in one process and in two: their folders."""
     words = [*words, "--model", str(model), "--max_steps", "2", "--save_strategy", "no"]
-    words += ["--lora.r", "0", "--warmup_steps", "0", "--optim", "sgd", "--max_grad_norm", "1e6"]
+    words += [
+        "--use_peft",
+        "false",
+        "--warmup_steps",
+        "0",
+        "--optim",
+        "sgd",
+        "--max_grad_norm",
+        "1e6",
+    ]
     one, two = folder / "1", folder / "2"
     for processes, out in ((1, one), (2, two)):
         size = ["--per_device_train_batch_size", str(rows // processes)]

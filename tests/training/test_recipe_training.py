@@ -15,7 +15,6 @@ from training import QUESTIONS, config_of, drawn, trainer_of
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
-from metaconf.config.blocks import Confidence, Lora
 from metaconf.errors import UserError
 from metaconf.rewards.parts import four_parts
 from metaconf.rewards.recipe import WHOLE, ExpectedScore, Recipe, Where
@@ -87,13 +86,12 @@ def _items(batch: dict[str, Any]) -> torch.Tensor:
     return batch["completion_mask"].sum()
 
 
-@pytest.mark.parametrize("exact", [1.0, 0.0])
 def test_the_default_recipe_teaches_what_it_always_did(
-    taught: Callable[[], Any], tmp_path: Path, exact: float
+    taught: Callable[[], Any], tmp_path: Path
 ) -> None:
     """Written out once more from its definition: pay less the group's mean, to every token but the
     number's, and the exact term; so that no change of the recipes moves the default."""
-    made = trainer_of(taught(), config_of(confidence=Confidence(exact=exact)), tmp_path)
+    made = trainer_of(taught(), config_of(), tmp_path)
     batch, tokens, parsed = drawn(made)
     stored = [json.loads(line) for line in (tmp_path / "replies.jsonl").read_text().splitlines()]
     pay = []
@@ -108,15 +106,11 @@ def test_the_default_recipe_teaches_what_it_always_did(
     for row, reply in enumerate(tokens):
         wanted[row] = whole[row]
         at = int(batch["level_at"][row])
-        if exact and at >= 0:
+        if at >= 0:
             length = len(locate(made.processing_class, reply).spans["confidence"])
             wanted[row, at : at + length - 1] = 0
-    advantages = batch["advantages"]
-    if not exact:
-        assert advantages.shape == (8,)
-        advantages = advantages[:, None].expand_as(wanted)
-    assert torch.allclose(advantages, wanted, atol=1e-6)
-    same_loss(made, batch, reference(made, batch, wanted, 0.2 if exact else 0.0))
+    assert torch.allclose(batch["advantages"], wanted, atol=1e-6)
+    same_loss(made, batch, reference(made, batch, wanted, 0.2))
 
 
 def test_segments_reach_the_loss_apart(taught: Callable[[], Any], tmp_path: Path) -> None:
@@ -197,7 +191,7 @@ def _all_levels(made: Any, batch: dict[str, Any], tokens: list[list[int]]) -> An
 def test_every_recipe_trains(taught: Callable[[], Any], tmp_path: Path, name: str) -> None:
     local = taught()
     before = [p.clone() for p in local.model.parameters()]
-    config = config_of(name, lora=Lora(r=4))
+    config = config_of(name, use_peft=True, lora_r=4)
     after = stage2.train(local, QUESTIONS, config, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "replies.jsonl").read_text().splitlines()]
     assert len(rows) == 8

@@ -27,7 +27,7 @@ from metaconf.training.sft import (
 )
 
 NAMES = ("loss_text", "loss_confidence", "loss_direct")
-HOW = Confidence(weight=0.5, direct=0.25)
+HOW = Confidence(confidence_loss_weight=0.5, confidence_only_loss_weight=0.25)
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
 
 
@@ -248,23 +248,25 @@ def test_held_text_stays_as_it_was_while_the_confidence_is_learnt(
 ) -> None:
     """Given answers are learnt; held ones cost nothing at first, and move far less."""
     moved: dict[str, float] = {}
-    for text in ("given", "held"):
+    for text in ("nll", "kl"):
         local = fresh_local()
         adapter = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
-        how = Confidence(weight=0.5, direct=0.25, text=text)
+        how = Confidence(
+            confidence_loss_weight=0.5, confidence_only_loss_weight=0.25, text_loss=text
+        )
         made = trainer(local, tmp_path, adapter, how, short, max_steps=40, learning_rate=3e-3)
         batch = batch_of(local, short(rows(local)))
         before = _said_in_places(made, batch)
         made.train()
         moved[text] = float((_said_in_places(made, batch) - before).abs().sum(-1).mean())
         logs = [log for log in made.state.log_history if "loss_text" in log]
-        assert (logs[0]["loss_text"] < 1e-6) == (text == "held")
+        assert (logs[0]["loss_text"] < 1e-6) == (text == "kl")
         assert logs[-1]["loss_direct"] < 0.5 * logs[0]["loss_direct"]
         assert logs[-1]["loss_text"] > 0.005  # it has moved, and that is measured
         with torch.no_grad():  # in a whole reply the words are taught either way
             made.compute_loss(made.model, batch_of(local, rows(local)))
         assert made._metrics["train"]["loss_text"][-1] > 1
-    assert moved["held"] < 0.5 * moved["given"]
+    assert moved["kl"] < 0.5 * moved["nll"]
 
 
 def _said_in_places(made: ConfidenceSFTTrainer, batch: dict[str, torch.Tensor]) -> torch.Tensor:

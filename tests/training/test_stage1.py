@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from metaconf.config.blocks import Config, Lora
+from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
@@ -72,16 +72,16 @@ def test_an_adapter_from_a_depth_on(
     local_of: Callable[..., Any], chosen: Any, names: set[str]
 ) -> None:
     model, last = local_of().model, len(local_of().model.model.layers) - 1
-    deep = Config("sft", {}, lora=Lora(target_modules=chosen, from_depth=last / (last + 1)))
+    deep = Config("sft", {}, lora_target_modules=chosen, lora_layers_from=last / (last + 1))
     made = lora(deep, model)
     assert made is not None and made.target_modules is not None
     assert {name.rpartition(".")[2] for name in made.target_modules} == names
     assert all(name.startswith(f"model.layers.{last}.") for name in made.target_modules)
     assert len(made.target_modules) == len(names)
-    whole = lora(Config("sft", {}, lora=Lora(target_modules=chosen)), model)
+    whole = lora(Config("sft", {}, lora_target_modules=chosen), model)
     assert whole is not None and isinstance(whole.target_modules, str | set)
-    none = Config("sft", {}, lora=Lora(target_modules=("lm_head",), from_depth=0.5))
-    with pytest.raises(UserError, match=r"lora.from_depth 0.5.*, as there is model.layers"):
+    none = Config("sft", {}, lora_target_modules=("lm_head",), lora_layers_from=0.5)
+    with pytest.raises(UserError, match=r"lora_layers_from 0.5.*, as there is model.layers"):
         lora(none, model)
 
 

@@ -48,7 +48,7 @@ def written_by(say: Any, names: str, tmp_path: Path, most: float = 1.0) -> Any:
 
     with serving(handler) as server:
         rows = [answer(name) for name in names]
-        where = endpoint(server.url, price_in=1.0, price_out=10.0)
+        where = endpoint(server.url, input_price=1.0, output_price=10.0)
         return write_reflections(rows, where, tmp_path / "t.sqlite", most), server
 
 
@@ -95,9 +95,10 @@ def test_prepare_with_a_served_teacher_and_judge(
 
     out, config = tmp_path / "set", tmp_path / "c.yaml"
     with serving(handler) as server:
-        block = {"kind": "llm", "base_url": server.url}
-        target = {"target": "share"}
-        config.write_text(yaml.safe_dump({"judge": block, "teacher": block, "confidence": target}))
+        block = {"kind": "llm"}
+        keys = {"judge": block, "teacher": block, "client": {"base_url": server.url}}
+        keys["confidence"] = {"target": "self_consistency"}
+        config.write_text(yaml.safe_dump(keys))
         model = tiny_model(tmp_path / "llama")
         told = ["--model", str(model), "--questions", str(questions), "--output_dir", str(out)]
         assert main(["prepare", "--config", str(config), *told]) == 0
@@ -130,8 +131,8 @@ def test_prepare_of_a_model_that_has_been_taught_already(
     questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
     before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
     told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
-    told += ["--confidence.target", "share", "--confidence.answers_of", since]
-    assert main([*told, "--confidence.stretch", "2"]) == 0
+    told += ["--confidence.target", "self_consistency", "--confidence.answer_model", since]
+    assert main([*told, "--confidence.target_logit_scale", "2"]) == 0
     own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
     assert len(own) == 12 and len(sampled) == 9 * 12
     made = [row for _, row in read_jsonl(out / "sft.jsonl")]
@@ -155,7 +156,7 @@ def test_a_taught_model_that_cannot_be_loaded_is_found_out_before_anything_is_sa
     questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
     questions.write_text(json.dumps({"question": "Where is Q?", "answer": "Mali"}) + "\n")
     told = ["prepare", "--model", str(tiny_model(tmp_path / "llama")), "--output_dir", str(out)]
-    told += ["--questions", str(questions), "--confidence.answers_of", str(since)]
+    told += ["--questions", str(questions), "--confidence.answer_model", str(since)]
     assert main(told) == 2
     assert f"{since}: cannot be loaded" in capsys.readouterr().err
     assert not (out / "answers.jsonl").exists()
@@ -185,9 +186,10 @@ def test_a_judge_grades_no_more_answers_than_labels_are_wanted(tmp_path: Path) -
 
     out, config = tmp_path / "set", tmp_path / "c.yaml"
     with serving(handler) as server:
-        block = {"kind": "llm", "base_url": server.url}
-        how = {"target": "probe", "labels": 8}
-        config.write_text(yaml.safe_dump({"judge": block, "confidence": how}))
+        how = {"target": "probe", "num_labeled": 8}
+        client = {"base_url": server.url}
+        keys = {"judge": {"kind": "llm"}, "client": client, "confidence": how}
+        config.write_text(yaml.safe_dump(keys))
         model = tiny_model(tmp_path / "llama")
         told = ["--model", str(model), "--questions", str(questions), "--output_dir", str(out)]
         assert main(["prepare", "--config", str(config), *told]) == 0
@@ -198,6 +200,6 @@ def test_a_judge_grades_no_more_answers_than_labels_are_wanted(tmp_path: Path) -
 
 
 def test_labels_without_a_probe_are_refused(tmp_path: Path) -> None:
-    words = ["--confidence.labels", "8", "--confidence.target", "share"]
+    words = ["--confidence.num_labeled", "8", "--confidence.target", "self_consistency"]
     with pytest.raises(UserError, match=r"confidence\.labels 8: .*confidence\.target is share"):
         prepare_config(None, [*words, "--output_dir", str(tmp_path / "out")])

@@ -64,7 +64,7 @@ def test_steps_that_teach_nothing_are_told_each_time(caplog: pytest.LogCaptureFi
 
 
 def test_a_run_that_is_to_stop_stops_with_a_checkpoint_where_it_can_go_on() -> None:
-    watch, rewards = watching(stop=True, commonest=0.6)
+    watch, rewards = watching(stop=True, max_mode_fraction=0.6)
     args = SimpleNamespace(steps_per_generation=2, num_iterations=1, gradient_accumulation_steps=1)
     stop = StopOnRequest(rewards, args)
     logged(watch, 3, confidence__commonest=0.7)

@@ -11,7 +11,7 @@ from datasets import Dataset
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
-from metaconf.config.blocks import Config, Lora
+from metaconf.config.blocks import Config
 from metaconf.prompts.chat import messages
 from metaconf.records import Question, Target
 from metaconf.reply import parse_reply
@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
 
 
 def config_of(name: str = OURS, trainer: dict[str, Any] | None = None, **blocks: Any) -> Config:
-    blocks.setdefault("lora", Lora(r=0))
+    blocks.setdefault("use_peft", False)
     return Config("grpo", {**SMALL, **(trainer or {})}, recipe=name, **blocks)  # pyright: ignore
 
 

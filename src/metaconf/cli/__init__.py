@@ -34,7 +34,7 @@ QUIET = {
 ASKING = (
     *("model", "questions", "map", "columns", "name"),
     *("limit", "resume", "baselines", "calibration", "base_url", "engine", "judge", "dry_run"),
-    *("price_in", "price_out", "extra"),
+    *("input_price", "output_price", "extra_body"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -139,19 +139,21 @@ def _evaluate(args: argparse.Namespace) -> None:
 def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     """The server that --base_url names, if any."""
     if args.base_url is None:
-        if args.price_in is not None or args.price_out is not None:
-            raise UserError("--price_in, --price_out: only a server has prices; give --base_url")
-        if args.extra is not None:
-            raise UserError("--extra: only a server takes more keys; give --base_url too")
+        if args.input_price is not None or args.output_price is not None:
+            raise UserError(
+                "--input_price, --output_price: only a server has prices; give --base_url"
+            )
+        if args.extra_body is not None:
+            raise UserError("--extra_body: only a server takes more keys; give --base_url too")
         return None
     from metaconf.clients.endpoint import endpoint_of
     from metaconf.config.blocks import Client
 
     if args.model is None:
         raise UserError("--base_url: give the server's name of the model as well: --model NAME")
-    prices = {"price_in": args.price_in, "price_out": args.price_out}
-    more = {"model": args.model, "extra": args.extra, **prices}
-    client = Client(args.base_url, key_env=args.key_env, **more)
+    prices = {"input_price": args.input_price, "output_price": args.output_price}
+    more = {"model": args.model, "extra_body": args.extra_body, **prices}
+    client = Client(args.base_url, api_key_env=args.api_key_env, **more)
     return endpoint_of(client, os.environ)
 
 

@@ -158,19 +158,19 @@ def _add_evaluate(commands: Any) -> None:
         "--base_url", metavar="URL", help="ask this OpenAI-compatible server; --model is its name"
     )
     one.add_argument(
-        "--key_env",
+        "--api_key_env",
         metavar="NAME",
         default="DEEPSEEK_API_KEY",
         help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
     )
     one.add_argument(
-        "--extra",
+        "--extra_body",
         type=_mapping,
         metavar="KEYS",
         help="more keys of the requests to the server, as YAML; null leaves one of ours out:"
         " '{temperature: null}'",
     )
-    for price, what in (("--price_in", "read"), ("--price_out", "written")):
+    for price, what in (("--input_price", "read"), ("--output_price", "written")):
         one.add_argument(
             price, type=_price, metavar="X", help=f"what a million tokens {what} cost at the server"
         )

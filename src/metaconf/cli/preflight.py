@@ -63,23 +63,23 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
 
 
 def _check_labels(how: Confidence) -> None:
-    if how.labels and how.target != "probe":
+    if how.num_labeled and how.target != "probe":
         raise UserError(
-            f"confidence.labels {how.labels}: only a probe teaches answers whose grade it does not"
-            f" know, and confidence.target is {how.target}; leave the key out, or choose probe"
+            f"confidence.num_labeled {how.num_labeled}: only a probe needs no grade of an"
+            f" answer, and confidence.target is {how.target}; leave the key out, or choose probe"
         )
 
 
 def _check_answers(how: Confidence) -> None:
-    if how.answers_of:
-        check_model(how.answers_of)
+    if how.answer_model:
+        check_model(how.answer_model)
 
 
 def _check_held(config: Config) -> None:
-    if config.confidence.text == "held" and config.lora.r == 0:
+    if config.confidence.text_loss == "kl" and not config.use_peft:
         raise UserError(
-            "confidence.text held, lora.r 0: what the model said before is read from it without its"
-            " adapter; choose lora.r 64, or confidence.text given"
+            "confidence.text_loss kl, use_peft false: the model before training is the one without"
+            " its adapter; set use_peft: true, or confidence.text_loss: nll"
         )
 
 
@@ -99,7 +99,7 @@ def stage_config(
             " give --resume"
         )
     model, run = config.model_name_or_path, Path(config.output_dir)
-    refuse_together(stage, config.trainer, config.lora.r > 0)
+    refuse_together(stage, config.trainer, config.use_peft)
     check_model(model)
     check_output_dir(run, resume)
     if stage == "sft":
@@ -109,8 +109,8 @@ def stage_config(
         recipe_of(config)
         check_served(config.judge)
         check_learnable(config.questions, config.judge)
-        if config.curve.path:
-            load_questions(config.curve.path)
+        if config.eval_path:
+            load_questions(config.eval_path)
     check_same_settings(config, resume)
     checkpoint = {RESUME_KEY: str(newest_checkpoint(run))} if resume else {}
     check_embedded(model)
@@ -165,7 +165,7 @@ def judge_config(path: Path) -> Judge:
     if judge.kind == "offline":
         raise UserError(
             f"{path}: judge.kind is 'offline', which reads no replies here; set kind: llm, and"
-            " base_url, model and key_env where they are not DeepSeek's"
+            " a block `client` (base_url, model, api_key_env) where they are not DeepSeek's"
         )
     check_served(judge)
     return judge
@@ -183,7 +183,7 @@ def check_engine(kind: str) -> None:
 def check_served(one: Judge | Teacher) -> None:
     """Refuse a judge or teacher behind a server without an address or key. Raises UserError."""
     if one.kind == "llm":
-        endpoint_of(one, os.environ)
+        endpoint_of(one.client, os.environ)
 
 
 def check_learnable(asked: Questions, judge: Judge) -> None:

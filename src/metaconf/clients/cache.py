@@ -1,7 +1,7 @@
 """Completions that were paid for, in one sqlite file: a killed run pays for nothing twice.
 
 JSON values under a hash of all that decides the answer; neither the key nor a time limit is among
-it. Blank or cut replies are not kept; a refusal is, which the model would give again.
+it. Blank or cut replies are not kept; what was refused for its content is, as it would be again.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from metaconf.clients.endpoint import Endpoint
-from metaconf.clients.types import Completion, Failure, Outcome, Request
+from metaconf.clients.types import Completion, Failure, Kind, Outcome, Request
 from metaconf.errors import UserError
 from metaconf.safe_text import loads_bounded
 
 TABLE = "CREATE TABLE IF NOT EXISTS completions (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
 _AT_ONCE = 500
-REFUSAL = "refusal"
+REFUSALS: tuple[Kind, ...] = ("refusal", "moderated")
 
 
 def key_of(request: Request, endpoint: Endpoint) -> str:
@@ -70,9 +70,9 @@ class Cache:
     def put(self, key: str, outcome: Outcome) -> None:
         """Keep it; when this returns, a kill of the process does not lose it."""
         if isinstance(outcome, Failure):
-            if outcome.kind != "refusal":
+            if outcome.kind not in REFUSALS:
                 return
-            value: dict[str, Any] = {REFUSAL: outcome.detail}
+            value: dict[str, Any] = {outcome.kind: outcome.detail}
         elif not outcome.text.strip() or outcome.finish_reason == "length":
             return
         else:
@@ -82,8 +82,28 @@ class Cache:
                 "INSERT OR REPLACE INTO completions VALUES (?, ?)", (key, json.dumps(value))
             )
 
+    def answered(self, endpoint: Endpoint) -> bool:
+        """Whether this server has ever answered for this model."""
+        with self._working():
+            found = self.file.execute(
+                "SELECT 1 FROM completions WHERE key = ?", (_mark_of(endpoint),)
+            ).fetchone()
+        return found is not None
+
+    def mark_answered(self, endpoint: Endpoint) -> None:
+        with self._working():
+            self.file.execute(
+                "INSERT OR IGNORE INTO completions VALUES (?, ?)", (_mark_of(endpoint), "{}")
+            )
+
     def close(self) -> None:
         self.file.close()
+
+
+def _mark_of(endpoint: Endpoint) -> str:
+    """A key that no request has; an address may hold what must not be written down."""
+    where = f"{endpoint.url}\n{endpoint.model}".encode()
+    return f"answered {hashlib.sha256(where).hexdigest()}"
 
 
 def _kept(value: str) -> Outcome | None:
@@ -91,8 +111,9 @@ def _kept(value: str) -> Outcome | None:
     for what no version writes, which is asked for again."""
     try:
         row = loads_bounded(value)
-        if REFUSAL in row:
-            return Failure("refusal", str(row[REFUSAL]))
+        for kind in REFUSALS:
+            if kind in row:
+                return Failure(kind, str(row[kind]))
         free = {"cached": True, "cost": 0.0, "wasted_tokens": 0, "wasted_cost": 0.0}
         return Completion(**{**row, **free}) if isinstance(row["text"], str) else None
     except (ValueError, TypeError, KeyError):

@@ -12,6 +12,10 @@ from metaconf.config.blocks import Client
 from metaconf.errors import UserError
 
 _VERSION = re.compile(r"v\d+\w*")
+BASE_URL = "DEEPSEEK_BASE_URL"
+"""The environment variable that holds the address of the server."""
+WORD, SECRET = 4, 8
+"""Characters of a key that is hidden as a word, and of one that is hidden wherever it stands."""
 NO_THINKING = {"thinking": {"type": "disabled"}}
 """DeepSeek thinks by default, and then ignores the temperature."""
 
@@ -34,12 +38,13 @@ class Learnt:
     """What was found out about a server while it was asked, and what was told of it."""
 
     shape: Shape = Shape()
+    answered: bool = False
     told: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server and how to treat it; see `config_blocks.Client` for the limits. `key` is in no
+    """A server and how to treat it; see `config.blocks.Client` for the limits. `key` is in no
     repr, and must reach no log, cache or message."""
 
     url: str
@@ -50,8 +55,13 @@ class Endpoint:
     learnt: Learnt = field(default_factory=Learnt, repr=False, compare=False)
 
     def hide(self, text: str) -> str:
-        """The text without the key, which servers like to quote in their errors."""
-        return text.replace(self.key, "***") if self.key else text
+        """The text without the key, which servers like to quote in their errors. A short one, as
+        local servers are given, is hidden as a word, and one of a few letters is no secret."""
+        if self.key is None or len(self.key) < WORD:
+            return text
+        if len(self.key) >= SECRET:
+            return text.replace(self.key, "***")
+        return re.sub(rf"(?<!\w){re.escape(self.key)}(?!\w)", "***", text)
 
 
 def endpoint_of(client: Client, environ: Mapping[str, str]) -> Endpoint:
@@ -59,23 +69,23 @@ def endpoint_of(client: Client, environ: Mapping[str, str]) -> Endpoint:
 
     Raises UserError where no address, or for a server that is not on this machine no key, is given.
     """
-    base = client.base_url or environ.get(client.url_env, "").strip()
+    base = client.base_url or environ.get(BASE_URL, "").strip()
     if not base:
         raise UserError(
-            f"{client.url_env}: not set; set it to the server's address, or give base_url"
+            f"{BASE_URL}: not set; set it to the server's address, or give base_url"
         )
-    key = environ.get(client.key_env, "").strip() or None
-    if client.budget is not None and None in (client.price_in, client.price_out):
+    key = environ.get(client.api_key_env, "").strip() or None
+    if client.budget is not None and None in (client.input_price, client.output_price):
         raise UserError(
-            f"budget {client.budget:g}: needs price_in and price_out, the"
+            f"budget {client.budget:g}: needs input_price and output_price, the"
             " prices of a million tokens"
         )
     url = completions_url(base)
     host = urlsplit(url).hostname or ""
     if key is None and not _local(host):
-        raise UserError(f"{client.key_env}: not set; {host} asks for a key: export it")
+        raise UserError(f"{client.api_key_env}: not set; {host} asks for a key: export it")
     deepseek = host == "deepseek.com" or host.endswith(".deepseek.com")
-    extra = client.extra if client.extra is not None else NO_THINKING if deepseek else {}
+    extra = client.extra_body if client.extra_body is not None else NO_THINKING if deepseek else {}
     return Endpoint(url, client.model, key, client, extra)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 MOST_TOKENS = 10**12
 """Larger counts are no counts: what they cost could not be written down."""
 CUT = ("length", "max_tokens", "max_output_tokens", "model_length")
-FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content")
+FILTERED = ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "refusal")
 BROKEN = ("error", "insufficient_system_resource", "network_error", "abort")
 """Reasons to finish, in the words of several servers; the last: the reply is not whole."""
 _TEXT = ("text", "output_text", "refusal")
@@ -26,7 +26,7 @@ _DEPTH = 4
 @dataclass(frozen=True, slots=True)
 class Written:
     """The first choice. `content` "" where it is blank or missing; `strange`: what stands in its
-    place is no text; `refusal` None where there is none."""
+    place is no text; `parts`: it is a list or an object; `refusal` None where there is none."""
 
     content: str
     reasoning: str | None
@@ -34,12 +34,15 @@ class Written:
     finish: str | None
     tools: bool
     strange: bool
+    parts: bool
     logprobs: Any
 
 
 def written(value: Any) -> Written | None:
     """What a body's first choice says; None where there is none to be read."""
-    choice = _first(value.get("choices")) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    choice = _first(value.get("choices")) or _bare(value)
     if choice is None:
         return None
     message = choice.get("message")
@@ -61,12 +64,13 @@ def written(value: Any) -> Written | None:
         finish,
         any(message.get(name) for name in ("tool_calls", "function_call")),
         not (content is None or isinstance(content, str | list) or _is_part(content)),
+        isinstance(content, list | dict) and bool(content),
         _logprobs(choice.get("logprobs")),
     )
 
 
-def used(value: Any) -> tuple[int | None, int | None]:
-    """Tokens (read, written) that a body says were used, whatever became of the call.
+def used(value: Any) -> tuple[int | None, int | None, int | None]:
+    """Tokens (read, written, all) that a body says were used, whatever became of the call.
 
     What a total holds beside both was written too: servers leave thinking out of the second.
     """
@@ -74,7 +78,7 @@ def used(value: Any) -> tuple[int | None, int | None]:
     if isinstance(usage, list) and usage:
         usage = usage[0]
     if not isinstance(usage, dict):
-        return None, None
+        return None, None, None
     read = _known(usage, "prompt_tokens", "input_tokens")
     wrote = _known(usage, "completion_tokens", "output_tokens")
     total = count_of(usage.get("total_tokens"))
@@ -82,7 +86,9 @@ def used(value: Any) -> tuple[int | None, int | None]:
         wrote = max(wrote or 0, total - read)
     elif total is not None and wrote is not None:
         read = max(total - wrote, 0)
-    return read, wrote
+    if read is None and wrote is None:
+        return None, None, total
+    return read, wrote, (read or 0) + (wrote or 0)
 
 
 def count_of(value: Any) -> int | None:
@@ -113,6 +119,13 @@ def _first(choices: Any) -> dict[str, Any] | None:
     """One choice is asked for: the first that is one."""
     found = choices if isinstance(choices, list) else []
     return next((choice for choice in found if isinstance(choice, dict)), None)
+
+
+def _bare(value: dict[str, Any]) -> dict[str, Any] | None:
+    """A message without choices, as Anthropic's servers write it."""
+    if value.get("type") != "message" or not isinstance(value.get("content"), list | str):
+        return None
+    return {"message": value, "finish_reason": value.get("stop_reason")}
 
 
 def _finish(reason: Any) -> str | None:

@@ -23,7 +23,11 @@ BACK_OFF, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second try, doubled for each further one; and the longest of all waits."""
 UNREADABLE_TRIES = 2
 """A completion that cannot be read is paid for: once more, and no further."""
+FEW = 3
+"""Calls that are denied, while none was ever answered, before it is clear that all would be."""
 Readable = Callable[[Request, str], bool]
+MAX_CONSECUTIVE_FAILURES = 20
+"""After so many failed calls in a row the run gives up."""
 NO_REPLY = Failure("timeout", "no reply")
 REFUSED_WAIT = 1.5
 """A server that says "too many" is well: waiting much longer only leaves stragglers at the end."""
@@ -43,7 +47,8 @@ def complete_all(
     A completion that is not `readable` (request, text) is asked for once more, and is then a
     failure "unreadable". Completions are kept in `cache` as they come. Raises UserError, after what
     is in flight has been kept, where no further call makes sense: a wrong key, a spent quota, an
-    unknown model, or `stop_after` failures in a row.
+    unknown model, or MAX_CONSECUTIVE_FAILURES in a row. A call that is denied while others are
+    answered is a failure of its own.
     """
     keys = [key_of(request, endpoint) for request in requests]
     store = Cache(cache)
@@ -111,10 +116,14 @@ class _Work:
     """What the calls in flight may cost at most."""
     in_a_row: int = 0
     stopped: str = ""
+    total: int = 0
+    in_flight: int = 0
+    denied: int = 0
 
     async def all(self, todo: dict[str, Request]) -> dict[str, Outcome]:
         import aiohttp
 
+        self.total = len(todo)
         key = self.endpoint.key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         pace = Pace(self.endpoint.limits.concurrency)
@@ -139,7 +148,9 @@ class _Work:
                 outcome: Outcome = self._no_money()
             else:
                 self.promised += call.most
+                self.in_flight += 1
                 outcome = call.ended(await self._tried(session, pace, round_, call))
+                self.in_flight -= 1
                 self.promised -= call.most
         self._note(call, outcome)
         return outcome
@@ -156,23 +167,24 @@ class _Work:
         """Try until it works, the tries are used up, or the call's time or the money is."""
         limits = self.endpoint.limits
         try:
-            async with asyncio.timeout(limits.deadline):
-                for tries in range(limits.attempts):
+            async with asyncio.timeout(limits.timeout):
+                for tries in range(1 + limits.max_retries):
                     if tries and self._too_dear(0.0):  # its own next try is promised already
                         return self._no_money(call.last.detail)
                     read = await self._sent(session, call)
                     if read.billed:
+                        self._answered()
                         await pace.answered(round_)
                     if (ended := self._ended(call, read)) is not None:
                         return ended
-                    if self.stopped or tries + 1 == limits.attempts:
+                    if self.stopped or tries == limits.max_retries:
                         break
                     if isinstance(read.verdict, wire.Again):
                         if read.verdict.kind == "rate":
                             pace.refused(time.monotonic())
                         await asyncio.sleep(_wait(read.verdict, tries))
         except TimeoutError:
-            return Failure("timeout", f"in {limits.deadline:g} s; last: {call.last.detail}")
+            return Failure("timeout", f"in {limits.timeout:g} s; last: {call.last.detail}")
         return call.last
 
     def _ended(self, call: _Call, read: wire.Read) -> Outcome | None:
@@ -183,24 +195,46 @@ class _Work:
         self._waste(call, read)
         if isinstance(verdict, wire.Again):
             call.last = Failure(verdict.kind, verdict.detail)
-            return None
+            return self._paid_in_vain(call) if verdict.odd and read.tokens else None
         if isinstance(verdict, Completion):
             return self._unread(call, verdict)
         if isinstance(verdict, wire.Stop):
             self._stop(f"{verdict.detail}; put that right, then run the same command again")
             return Failure("stopped", verdict.detail)
+        if isinstance(verdict, wire.Denied):
+            return self._denied(verdict)
         return verdict if isinstance(verdict, Failure) else Failure("refused", verdict.detail)
+
+    def _answered(self) -> None:
+        """The server takes this key and knows this model, as also later runs should know."""
+        if not self.endpoint.learnt.answered:
+            self.endpoint.learnt.answered = True
+            self.store.mark_answered(self.endpoint)
+
+    def _denied(self, verdict: wire.Denied) -> Failure:
+        """The end of the run where no call was ever answered and none is in flight that might be;
+        else the end of this call. A key may have become wrong since an earlier run."""
+        self.denied += 1
+        if not self.endpoint.learnt.answered:
+            clear = self.in_flight == 1 and self.denied >= min(FEW, self.total)
+            if verdict.status == 401 or (clear and not self.store.answered(self.endpoint)):
+                self._stop(f"{verdict.detail}; put that right, then run the same command again")
+                return Failure("stopped", verdict.detail)
+        return Failure("refused", verdict.detail)
 
     def _usable(self, call: _Call, completion: Completion) -> bool:
         return self.readable is None or self.readable(call.request, completion.text)
 
     def _unread(self, call: _Call, completion: Completion) -> Failure | None:
         """A completion that says nothing that can be used: one that was cut would be cut again."""
-        call.unread += 1
         shown = self.endpoint.hide(" ".join(completion.text.split()))[:200]
         call.last = Failure("unreadable", shown)
-        done = call.unread == UNREADABLE_TRIES or completion.finish_reason == "length"
-        return call.last if done else None
+        ended = self._paid_in_vain(call)
+        return call.last if completion.finish_reason == "length" else ended
+
+    def _paid_in_vain(self, call: _Call) -> Failure | None:
+        call.unread += 1
+        return call.last if call.unread >= UNREADABLE_TRIES else None
 
     def _waste(self, call: _Call, read: wire.Read) -> None:
         """Count what a try used that gave no completion; an unknown price counts against the budget
@@ -266,9 +300,9 @@ class _Work:
             self.spent += call.most if outcome.cost is None else outcome.cost
         elif outcome.kind == "refusal":
             self.in_a_row = 0
-        elif outcome.kind not in ("budget", "stopped", "unreadable"):
+        elif outcome.kind not in ("budget", "stopped", "unreadable", "moderated"):
             self.in_a_row += 1
-            if self.in_a_row >= self.endpoint.limits.stop_after:
+            if self.in_a_row >= MAX_CONSECUTIVE_FAILURES:
                 last = f"{outcome.kind} ({outcome.detail})"
                 self._stop(f"{self.in_a_row} calls failed one after the other; last: {last}")
         if isinstance(outcome, Failure) and outcome.kind == "cut":

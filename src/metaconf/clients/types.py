@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 Kind = Literal[
     "blank", "cut", "filtered", "refusal", "rate", "server", "connection", "malformed",
-    "unreadable", "timeout", "refused", "budget", "stopped",
+    "unreadable", "timeout", "refused", "moderated", "budget", "stopped",
 ]  # fmt: skip
-"""refusal: the model declined, in the field that servers have for it. refused: the server did."""
+"""refusal: the model declined, in the field that servers have for it. refused: the server did;
+moderated: because of what the prompt says."""
 
 
 @dataclass(frozen=True, slots=True)

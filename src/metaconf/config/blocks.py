@@ -52,11 +52,6 @@ AS_IS = Questions()
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a reply looks like."""
-
-
-@dataclass(frozen=True, slots=True)
 class Reward:
     """What a reply is paid: the weights of the four named parts."""
 
@@ -67,52 +62,33 @@ class Reward:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """What stage 2 measures while it trains, on questions that it is not trained on."""
-
-    every: int = option(0, "measure after so many steps, keep the best model; 0: not at all", low=0)
-    questions: int = option(200, "so many questions", low=1)
-    path: str = option(
-        "",
-        "JSONL file of them (default: the embedded ones for calibration, or some set aside)",
-        path=True,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Watch:
-    """Signs of a policy that plays the reward, which stage 2 warns of once each."""
+    """What stage 2 does when confidences or lengths collapse (see `training.watch`)."""
 
-    stop: bool = option(False, "stop with a checkpoint instead of only warning")
-    commonest: float = option(
-        0.9, "a larger share of replies states the same confidence", low=0, high=1
-    )
-    right_at_0: float = option(
-        0.5, "replies that state 0 are right more often than this", low=0, high=1
-    )
-    length: float = option(2.0, "replies are so many times longer or shorter than at first", low=1)
+    stop: bool = option(False, "stop with a checkpoint at the first warning, instead of going on")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """How an OpenAI-compatible server is asked. Keys stay in the environment."""
+    """How an OpenAI-compatible server is asked; teacher and judge share it. Keys stay in the
+    environment."""
 
-    base_url: str = option("", "address of the server (default: what `url_env` holds)")
-    url_env: str = option("DEEPSEEK_BASE_URL", "environment variable that holds the address")
-    key_env: str = option("DEEPSEEK_API_KEY", "environment variable that holds the key")
+    base_url: str = option("", "address of the server (default: what DEEPSEEK_BASE_URL holds)")
+    api_key_env: str = option("DEEPSEEK_API_KEY", "environment variable that holds the key")
     model: str = option("deepseek-chat", "the server's name of the model")
-    concurrency: int = option(500, "calls in flight at most; how many is found out", low=1)
-    attempts: int = option(6, "tries of one call", low=1)
-    deadline: float = option(180.0, "seconds for one call, all its tries together", low=0.1)
-    stop_after: int = option(20, "give up after so many failed calls in a row", low=1)
-    price_in: float | None = option(None, "price of a million tokens read", low=0)
-    price_out: float | None = option(None, "price of a million tokens written", low=0)
+    concurrency: int = option(500, "most calls in flight; fewer where the server slows down", low=1)
+    max_retries: int = option(5, "most repetitions of a failed call", low=0)
+    timeout: float = option(180.0, "seconds for one call with its repetitions", low=0.1)
+    input_price: float | None = option(None, "price of a million input tokens", low=0)
+    output_price: float | None = option(None, "price of a million output tokens", low=0)
     budget: float | None = option(None, "spend no more than this; needs both prices", low=0)
-    extra: dict | None = option(None, "more keys of the request (default: DeepSeek's thinking off)")
+    extra_body: dict | None = option(
+        None, "more keys of the request (default: DeepSeek's thinking off)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Judge(Client):
+class Judge:
     """Who judges reflections, and answers that no rule can grade."""
 
     kind: Literal["offline", "llm"] = option(
@@ -122,10 +98,12 @@ class Judge(Client):
     max_failed: float = option(
         0.2, "llm: a larger share of failed verdicts stops the run", low=0, high=1
     )
+    client: Client = field(default_factory=Client)
+    """The server of `kind: llm`; not a key, set from the block `client`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Teacher(Client):
+class Teacher:
     """Who writes the reflections of stage 1."""
 
     kind: Literal["offline", "llm"] = option(
@@ -134,6 +112,8 @@ class Teacher(Client):
     max_dropped: float = option(
         0.5, "llm: refuse to write a set where more than this share was dropped", low=0, high=1
     )
+    client: Client = field(default_factory=Client)
+    """The server of `kind: llm`; not a key, set from the block `client`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,91 +127,68 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
-    """Low-rank adaptation, in both stages."""
-
-    r: int = option(64, "rank; 0 trains all weights", low=0)
-    alpha: float = option(128, "scale: updates are multiplied by alpha / r", low=0)
-    dropout: float = option(0.0, "dropout before the adapter", low=0, high=1)
-    target_modules: str | tuple[str, ...] = option("all-linear", "module names, or `all-linear`")
-    from_depth: float = option(
-        0.0,
-        "adapt only the layers from this share of the depth on, and leave those below as they are: "
-        "what a model knows of its answer is settled there, and is to be said above",
-        low=0,
-        high=0.99,
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Confidence:
     """How the confidence is taught."""
 
-    target: Literal["probe", "share"] = option(
+    target: Literal["probe", "self_consistency"] = option(
         "probe",
         "stage 1: what a probe on hidden state and samples predicts (needs graded answers), or the "
         "share of samples that agree (for models whose hidden states cannot be read)",
     )
-    labels: int = option(
+    num_labeled: int = option(
         0,
         "stage 1: fit the probe on the first so many graded answers, and use its predictions for "
         "all; 0: on all graded answers",
         low=0,
     )
-    answers_of: str = option(
+    answer_model: str = option(
         "",
         "prepare: a trained model, whose greedy answers are the answers of the set; the samples of "
         "model_name_or_path, the model before training, give their confidence",
         path=True,
     )
-    stretch: float = option(
+    target_logit_scale: float = option(
         1.0,
         "prepare: factor on the log-odds of the targets, whose mean is kept: after one epoch the "
         "predicted confidences are under-dispersed",
         low=0.1,
         high=10,
     )
-    blur: float = option(
+    certainty_noise_std: float = option(
         0.15,
         "stage 1: standard deviation of the noise on the certainty that chooses the offline "
         "teacher's wording",
         low=0,
     )
-    written: bool = option(
+    init_probe_neuron: bool = option(
         False,
         "stage 1: before training, write a linear probe of the targets into one MLP neuron, which "
-        "moves the model's confidence towards them (needs a gated MLP; with `lora.from_depth "
+        "moves the model's confidence towards them (needs a gated MLP; with `lora_layers_from "
         "0.47` the adapter leaves the neuron unchanged)",
     )
-    text: Literal["given", "held"] = option(
-        "given",
+    text_loss: Literal["nll", "kl"] = option(
+        "nll",
         "stage 1: text loss in rows of answer and confidence alone: cross-entropy, or the KL "
         "divergence from the model before training (needs an adapter)",
     )
-    weight: float = option(
+    confidence_loss_weight: float = option(
         1.0, "stage 1: weight of the confidence losses in batches with whole replies", low=0
     )
-    direct: float = option(2.0, "stage 1: the same in batches of answers alone", low=0)
-    alone: float = option(
+    confidence_only_loss_weight: float = option(
+        2.0, "stage 1: the same in batches of answers alone", low=0
+    )
+    confidence_only_fraction: float = option(
         1.0,
         "stage 1: share of the rows trained first on answer and confidence alone",
         low=0,
         high=1,
     )
-    whole: float = option(
+    full_reply_fraction: float = option(
         0.45,
         "stage 1: share of the rows trained then on whole replies, balanced by cause",
         low=0,
         high=1,
     )
-    sharp: float = option(
-        0.2,
-        "stage 1: share of the target in the goal at the end; 1 keeps the distribution broad",
-        low=0.01,
-        high=1,
-    )
-    exact: float = option(1.0, "stage 2: weight of the exact score; 0 pays sampled numbers", low=0)
-    step: float = option(0.2, "stage 2: how far a target goes to the outcome", low=0.01, high=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,13 +208,35 @@ class Config:
     )
     max_prompt_length: int = option(256, "longer prompts (tokens) are left out and counted", low=1)
     seed: int = option(42, "seed of everything random", low=0)
+    use_peft: bool = option(True, "train a LoRA adapter; false trains all weights")
+    lora_r: int = option(64, "rank of the adapter", low=1)
+    lora_alpha: float = option(128, "scale: updates are multiplied by alpha / r", low=0)
+    lora_dropout: float = option(0.0, "dropout before the adapter", low=0, high=1)
+    lora_target_modules: str | tuple[str, ...] = option(
+        "all-linear", "module names, or `all-linear`"
+    )
+    lora_layers_from: float = option(
+        0.0,
+        "adapt only the layers from this fraction of the depth on: what a model knows of its "
+        "answer is settled below, and is to be stated above",
+        low=0,
+        high=0.99,
+    )
+    eval_steps: int = option(
+        0, "stage 2: measure after so many steps and keep the best model; 0: never", low=0
+    )
+    eval_questions: int = option(200, "stage 2: number of questions for it", low=1)
+    eval_path: str = option(
+        "",
+        "stage 2: JSONL file of them (default: the embedded ones for calibration, or some of the "
+        "training questions, which are then not trained on)",
+        path=True,
+    )
     questions: Questions = field(default_factory=Questions)
-    reply: Reply = field(default_factory=Reply)
     reward: Reward = field(default_factory=Reward)
-    curve: Curve = field(default_factory=Curve)
     watch: Watch = field(default_factory=Watch)
+    client: Client = field(default_factory=Client)
     judge: Judge = field(default_factory=Judge)
     teacher: Teacher = field(default_factory=Teacher)
     engine: Engine = field(default_factory=Engine)
-    lora: Lora = field(default_factory=Lora)
     confidence: Confidence = field(default_factory=Confidence)

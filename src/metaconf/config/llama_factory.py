@@ -25,10 +25,8 @@ INFO = "dataset_info.json"
 ROWS_SET, CURRICULUM_SET = "metaconf_sft", "metaconf_curriculum"
 """What `prepare` calls its rows, and the same laid out for a trainer that learns text alone."""
 RENAMED = {
-    "lora_rank": "lora.r",
-    "lora_alpha": "lora.alpha",
-    "lora_dropout": "lora.dropout",
-    "lora_target": "lora.target_modules",
+    "lora_rank": "lora_r",
+    "lora_target": "lora_target_modules",
     "cutoff_len": "max_length",
     "warmup_ratio": "warmup_steps",  # where a number below 1 is a share
 }
@@ -129,7 +127,7 @@ def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
         else:
             unused[key] = WHY.get(key, "has no equivalent")
     if keys.get("finetuning_type", "lora") == "full":
-        ours["lora.r"] = 0
+        ours["use_peft"] = False
     return [f"--{name}={json.dumps(value)}" for name, value in ours.items()], unused
 
 

@@ -28,6 +28,8 @@ from metaconf.errors import UserError
 RUNS = "runs"
 TRAINER_PATHS = frozenset({"accelerator_config", "deepspeed", "fsdp_config"})
 """Keys of TRL's that may name a file."""
+STAGE2_ONLY = frozenset({"eval_steps", "eval_questions", "eval_path"})
+"""Keys of ours that stage 1, whose YAML `prepare` shares, would ignore."""
 SECRETS = frozenset({"hub_token"})
 """Keys that are used but never written to a run directory."""
 
@@ -52,8 +54,14 @@ def load_config(path: Path, stage: Stage, overrides: Sequence[str] = ()) -> Conf
     output_dir = values.pop("output_dir", "") or f"{RUNS}/{stage}"
     own = {name: _frozen(value) for name, value in values.items() if name in _own_keys()}
     config = Config(stage, {}, output_dir=output_dir, **_nested(own))
-    trainer = {name: value for name, value in values.items() if name in _train_keys()[stage]}
-    return replace(config, trainer=trainer | {"output_dir": output_dir, "seed": config.seed})
+    theirs = _train_keys()[stage].keys() - own.keys()
+    trainer = {name: value for name, value in values.items() if name in theirs}
+    return replace(
+        config,
+        trainer=trainer | {"output_dir": output_dir, "seed": config.seed},
+        judge=replace(config.judge, client=config.client),
+        teacher=replace(config.teacher, client=config.client),
+    )
 
 
 def known_keys(stage: Stage) -> dict[str, Kind]:
@@ -70,6 +78,8 @@ def resolved(config: Config) -> dict[str, Any]:
     """The configuration as a mapping that `load_config` reads back to the same; without secrets."""
     rows: dict[str, Any] = {k: v for k, v in config.trainer.items() if k not in SECRETS}
     for name, _ in _own():
+        if name in STAGE2_ONLY and config.stage == "sft":
+            continue
         block, _, key = name.rpartition(".")
         value = getattr(getattr(config, block) if block else config, key)
         target = rows.setdefault(block, {}) if block else rows
@@ -111,7 +121,8 @@ def _own() -> Iterator[tuple[str, Any]]:
     """(key, dataclass field) of every setting of ours, those in blocks as "block.key"."""
     for item in fields(Config):
         if item.name in _blocks():
-            yield from ((f"{item.name}.{sub.name}", sub) for sub in fields(_blocks()[item.name]))
+            inner = (sub for sub in fields(_blocks()[item.name]) if "help" in sub.metadata)
+            yield from ((f"{item.name}.{sub.name}", sub) for sub in inner)
         elif "help" in item.metadata:
             yield item.name, item
 
@@ -196,7 +207,9 @@ def _checked(name: str, given: Given, stage: Stage, known: dict[str, Kind]) -> A
         value = convert(given.text, known[name], where)  # `--run_name 2024` means the text
     if name in _path_keys() and isinstance(value, str):
         value = _at_home(value, _path_keys()[name], where)
-    if name in _train_table()[stage]:
+    if name in STAGE2_ONLY and stage == "sft":
+        raise UserError(f"{where}: is a key of stage 2 (grpo), not of {stage}; remove it")
+    if name in _train_table()[stage] and name not in _own_keys():
         refuse(stage, name, value, _train_table()[stage][name][2], where)
     return value
 

@@ -13,14 +13,14 @@ from typing import Any
 from metaconf.errors import UserError
 
 _LAID_OUT = "rows come laid out from `prepare`, a reply each, and are taught whole"
-_ORDERED = "rows are taught in the order that confidence.alone and confidence.whole give"
+_ORDERED = "rows are taught in the order that confidence_only_fraction and full_reply_fraction give"
 _LOSS = "the losses are ours; `confidence` has their weights"
 _TOKENIZER = "the tokenizer is used as it is; save one with it beside the model"
 _LOADED = "the model is loaded by ourselves"
 _PASS = "our forward passes would not follow it"
 _SHARDED = "our forward passes need the whole model in each process; torchrun spreads the rows"
 _AVERAGED = "gradients are averaged by ourselves"
-_EVAL = "there is no evaluation during training but that of stage 2's curve block"
+_EVAL = "there is no evaluation during training but that of eval_steps in stage 2"
 _COMMAND = "the command says it"
 _COUNT = "a prompt that rows share is run once, so the count would be wrong"
 _LAUNCHER = "the launcher says it"
@@ -38,7 +38,7 @@ _BOTH = (
     | dict.fromkeys(("ddp_broadcast_buffers", "ddp_bucket_cap_mb"), _AVERAGED)
     | dict.fromkeys(("ddp_find_unused_parameters", "ddp_static_graph"), _AVERAGED)
     | {"average_tokens_across_devices": _AVERAGED}
-    | dict.fromkeys(("eval_strategy", "eval_steps", "eval_delay", "eval_on_start"), _EVAL)
+    | dict.fromkeys(("eval_strategy", "eval_delay", "eval_on_start"), _EVAL)
     | dict.fromkeys(("eval_accumulation_steps", "eval_do_concat_batches"), _EVAL)
     | dict.fromkeys(("eval_use_gather_object", "per_device_eval_batch_size"), _EVAL)
     | dict.fromkeys(("batch_eval_metrics", "include_for_metrics", "label_names"), _EVAL)
@@ -83,12 +83,47 @@ REFUSED: dict[str, dict[str, str]] = {
 }
 """Key → why, for each stage. What is in neither list works: it is TRL's or Transformers' own."""
 _OF_RECIPE = "the recipe chooses the loss and the target of the confidence; remove the key"
+_CONFIDENCE = {
+    "labels": "num_labeled", "answers_of": "answer_model", "stretch": "target_logit_scale",
+    "blur": "certainty_noise_std", "written": "init_probe_neuron", "text": "text_loss",
+    "weight": "confidence_loss_weight", "direct": "confidence_only_loss_weight",
+    "alone": "confidence_only_fraction", "whole": "full_reply_fraction",
+}  # fmt: skip
+_CLIENT = {
+    "base_url": "base_url", "key_env": "api_key_env", "model": "model",
+    "concurrency": "concurrency", "attempts": "max_retries", "deadline": "timeout",
+    "price_in": "input_price", "price_out": "output_price", "budget": "budget",
+    "extra": "extra_body",
+}  # fmt: skip
+RENAMED = (
+    {f"confidence.{old}": f"confidence.{new}" for old, new in _CONFIDENCE.items()}
+    | {
+        f"{who}.{old}": f"client.{new}"
+        for who in ("judge", "teacher")
+        for old, new in _CLIENT.items()
+    }
+    | {f"lora.{key}": f"lora_{key}" for key in ("r", "alpha", "dropout", "target_modules")}
+    | {"lora.from_depth": "lora_layers_from", "curve.every": "eval_steps"}
+    | {"curve.questions": "eval_questions", "curve.path": "eval_path"}
+)
+"""Old key of ours → its name now. Nothing was released with the old ones, so they are refused."""
+_CONSTANT = "its default was the only value that we recommend; remove the key"
 REMOVED = {
+    **{old: f"it is called {new} now" for old, new in RENAMED.items()},
     "credit": "each recipe says itself which segments it credits; remove the block",
+    "lora": "its keys stand at the top level now: use_peft, lora_r, lora_alpha, …",
+    "curve": "its keys stand at the top level now: eval_steps, eval_questions, eval_path",
     **dict.fromkeys((f"confidence.{name}" for name in ("score", "rule", "goal")), _OF_RECIPE),
     "confidence.prior": _OF_RECIPE,
     "confidence.answers": "the greedy answer is the one that is taught; remove the key",
     "confidence.families": "the probe does not read the question's family; remove the key",
+    **dict.fromkeys((f"confidence.{name}" for name in ("sharp", "exact", "step")), _CONSTANT),
+    **dict.fromkeys((f"watch.{name}" for name in ("commonest", "right_at_0", "length")), _CONSTANT),
+    **dict.fromkeys((f"{who}.stop_after" for who in ("judge", "teacher")), _CONSTANT),
+    **dict.fromkeys(
+        (f"{who}.url_env" for who in ("judge", "teacher")),
+        "set client.base_url, or the environment variable DEEPSEEK_BASE_URL",
+    ),
     "judge.pays": "a judge gives points; without one the reflection is scored by rule; remove it",
 }
 """Key or block of ours that is no more → what to do."""
@@ -163,7 +198,9 @@ def refuse_together(stage: str, trainer: Mapping[str, Any], adapter: bool) -> No
         if not trainer.get("beta"):
             raise UserError("sync_ref_model: needs beta above 0, for else nothing is compared to")
         if adapter:
-            raise UserError("sync_ref_model: needs lora.r 0; the reference is the model without it")
+            raise UserError(
+                "sync_ref_model: needs use_peft: false; the reference is the model without it"
+            )
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -65,11 +65,13 @@ def _cost(questions: Sequence[Question], methods: Sequence[str], endpoint: Endpo
     asked = sum(len(conversation(question.prompt)) for question in questions) / LETTERS
     read = asked * replies_each(methods)
     write = len(questions) * sum(n * _longest(file) for file, n in _drawn(methods).items())
-    told = f"about {read:,.0f} tokens read and at most {write:,} written"
-    if limits.price_in is None or limits.price_out is None:
-        return f"{told}; with --price_in and --price_out of a million tokens it is worked out"
-    most = (read * limits.price_in + write * limits.price_out) / 1e6
-    return f"{told}, that is at most {most:,.2f} at the prices given"
+    tokens = f"about {read:,.0f} tokens read and at most {write:,} written"
+    if limits.input_price is None or limits.output_price is None:
+        return (
+            f"{tokens}; with --input_price and --output_price of a million tokens it is worked out"
+        )
+    most = (read * limits.input_price + write * limits.output_price) / 1e6
+    return f"{tokens}, that is at most {most:,.2f} at the prices given"
 
 
 def _longest(file: str) -> int:
@@ -101,8 +103,8 @@ def _graded(question: Question, other: Question) -> str:
             continue
         text = source.targets[0].texts[0]
         grade, why = grade_answer(question, text)
-        told = "not graded" if grade is None else f"{grade:g}"
-        lines.append(f"   graded ({question.task}): {what} {printable(text)!r} → {told} ({why})")
+        shown = "not graded" if grade is None else f"{grade:g}"
+        lines.append(f"   graded ({question.task}): {what} {printable(text)!r} → {shown} ({why})")
     return "\n".join(lines)
 
 

@@ -87,8 +87,10 @@ def run(
         "calibration": _digest(fitted_on),
         "server": endpoint.url if endpoint else None,
         "engine": engine,
-        "judge": [judge.model, judge.steps] if judge else None,
-        **({"extra": endpoint.limits.extra} if endpoint and endpoint.limits.extra else {}),
+        "judge": [judge.client.model, judge.steps] if judge else None,
+        **(
+            {"extra": endpoint.limits.extra_body} if endpoint and endpoint.limits.extra_body else {}
+        ),
     }
     mark_run(output_dir, asked, resume)
     methods = _methods(baselines, fitted_on)

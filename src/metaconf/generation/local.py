@@ -13,6 +13,7 @@ import torch
 
 from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
+from metaconf.generation.decoding import reply_text
 from metaconf.generation.prefill import prefilled
 from metaconf.generation.sampler import Draw, Drawn, Sampling, draw
 from metaconf.prompts.chat import ANSWER_ONLY, INSTRUCTION, answer_turns, messages, render
@@ -67,7 +68,7 @@ class LocalModel:
         return tuple(render(self.tokenizer, messages(question, INSTRUCTION, turns)))
 
     def decode(self, tokens: Sequence[int]) -> str:
-        return self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return reply_text(self.tokenizer, tokens)
 
 
 def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalModel:

@@ -183,7 +183,7 @@ def judge_of(settings: Settings, environ: Mapping[str, str], cache: Path | None)
     """
     if settings.kind == "offline":
         return None
-    return Judge(endpoint_of(settings, environ), settings, cache)
+    return Judge(endpoint_of(settings.client, environ), settings, cache)
 
 
 def unjudged(grade: Grade) -> Grade:

@@ -17,17 +17,16 @@ from metaconf.runs import is_main_process
 
 def lora(config: Config, model: Any) -> LoraConfig | None:
     """The adapter of `model` that the configuration asks for; None trains all weights."""
-    block = config.lora
-    if block.r == 0:
+    if not config.use_peft:
         return None
-    chosen = block.target_modules
+    chosen = config.lora_target_modules
     modules: Any = chosen if isinstance(chosen, str) else list(chosen)
-    if block.from_depth:
-        modules = _upper(model, block.from_depth, modules)
+    if config.lora_layers_from:
+        modules = _upper(model, config.lora_layers_from, modules)
     return LoraConfig(
-        r=block.r,
-        lora_alpha=block.alpha,  # pyright: ignore[reportArgumentType]
-        lora_dropout=block.dropout,
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,  # pyright: ignore[reportArgumentType]
+        lora_dropout=config.lora_dropout,
         target_modules=modules,
         task_type="CAUSAL_LM",
     )
@@ -48,8 +47,8 @@ def _upper(model: Any, depth: float, chosen: str | list[str]) -> list[str]:
         found = [n for n in linear if any(n == end or n.endswith(f".{end}") for end in chosen)]
     if not found:
         raise UserError(
-            f"lora.target_modules {chosen}: no linear layer of that name from layer {first} on "
-            f"(lora.from_depth {depth:g}), as there is {linear[0]}"
+            f"lora_target_modules {chosen}: no linear layer of that name from layer {first} on "
+            f"(lora_layers_from {depth:g}), as there is {linear[0]}"
         )
     return found
 

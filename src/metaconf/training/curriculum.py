@@ -36,7 +36,9 @@ def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
 def curriculum(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Rows:
     """Both parts as one list of rows for a trainer on text. The first are replies without a
     reflection and have an instruction of their own, because the format is another."""
-    alone, whole = ordered(shuffled(rows, seed), how.alone, how.whole)
+    alone, whole = ordered(
+        shuffled(rows, seed), how.confidence_only_fraction, how.full_reply_fraction
+    )
     return [*map(_direct, alone), *whole]
 
 

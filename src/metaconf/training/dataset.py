@@ -43,10 +43,13 @@ def build_rows(
     those without one of the given `reflections` (by question id). None: the offline teacher writes
     them, from the target."""
     states = _states(local, answers) if how.target == "probe" else None
-    goals = stretched(targets(answers, how.target, states, how.labels), how.stretch)
+    goals = stretched(targets(answers, how.target, states, how.num_labeled), how.target_logit_scale)
     known = [(a, goal) for a, goal in zip(answers, goals, strict=True) if not np.isnan(goal)]
     if reflections is None:
-        return [_row(a, goal, reflection_for(a, goal, seed, how.blur), seed) for a, goal in known]
+        return [
+            _row(a, goal, reflection_for(a, goal, seed, how.certainty_noise_std), seed)
+            for a, goal in known
+        ]
     texts = [(a, goal, reflections.get(a.question.id)) for a, goal in known]
     return [_row(a, goal, text, seed) for a, goal, text in texts if text is not None]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from metaconf.generation.decoding import in_text, reply_text
 from metaconf.records import Parsed, Span
 from metaconf.reply import parse_reply, token_spans
 
@@ -24,7 +25,7 @@ class Encoded:
 
 
 class Decoded(NamedTuple):
-    """The text of some tokens, without special tokens, and the characters (start, end) of each."""
+    """The text of some tokens, by `reply_text`, and the characters (start, end) of each."""
 
     text: str
     offsets: list[Span]
@@ -62,20 +63,21 @@ def decode(tokenizer: Any, tokens: list[int]) -> Decoded:
     Each token is decoded after the few before it, since decoders look back (a blank before a word,
     a character of several tokens). A token that ends inside a character reaches into it.
     """
-    text: str = tokenizer.decode(tokens, skip_special_tokens=True)
-    part = lambda some: tokenizer.backend_tokenizer.decode(some, skip_special_tokens=True)  # noqa: E731
+    text, kept = reply_text(tokenizer, tokens), in_text(tokenizer, tokens)
+    part = lambda some: tokenizer.backend_tokenizer.decode(some, skip_special_tokens=False)  # noqa: E731
     before, waiting = list[int](), list[int]()  # tokens of the last whole text, and those since
     known, found, offsets, start = "", "", list[Span](), 0
-    for token in tokens:
-        new = part([*before, *waiting, token])[len(known) :]
+    for token, seen in zip(tokens, kept, strict=True):
+        more = [token] if seen else []
+        new = part([*before, *waiting, *more])[len(known) :]
         end = len(found) + len(new.rstrip(BROKEN))
         broken = new.endswith(BROKEN)
         offsets.append((start, end + broken))
         start = end
         if broken:
-            waiting.append(token)
-        elif new:  # a special token has no text
-            before, waiting = [*waiting, token], []
+            waiting += more
+        elif new:  # an end token has no text
+            before, waiting = [*waiting, *more], []
             known, found = part(before), found + new
     if text.rstrip(BROKEN) == found.rstrip(BROKEN):
         return Decoded(text, offsets)
@@ -85,8 +87,10 @@ def decode(tokenizer: Any, tokens: list[int]) -> Decoded:
 def _offsets_by_prefixes(tokenizer: Any, tokens: list[int]) -> list[Span]:
     """The same offsets from the text of each prefix, for tokenizers that change the text before
     (cleaning up of spaces); quadratic."""
+    kept = in_text(tokenizer, tokens)
     prefixes = [
-        tokenizer.decode(tokens[:i], skip_special_tokens=True) for i in range(len(tokens) + 1)
+        tokenizer.decode([t for t, seen in zip(tokens[:i], kept, strict=False) if seen])
+        for i in range(len(tokens) + 1)
     ]
     whole = [len(prefix.rstrip(BROKEN)) for prefix in prefixes]
     ends = [end + (end < len(prefix)) for end, prefix in zip(whole, prefixes, strict=True)]

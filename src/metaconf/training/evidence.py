@@ -113,13 +113,13 @@ def targets(
 ) -> np.ndarray:
     """The confidence target (n,) of each answer, in [0, 1]; NaN where there is none.
 
-    "share": the share of samples that agree with the answer; needs no label. "probe": a linear
-    probe on `features` with the hidden states (n, D), whose label is the answer's correctness.
-    Graded answers get their cross-fitted prediction, the others NaN. With `labels` the probe is
+    "self_consistency": the share of samples that agree with the answer; needs no label.
+    "probe": a linear probe on `features` with the hidden states (n, D), whose label is the
+    answer's correctness. Graded answers get their cross-fitted prediction, the others NaN. With `labels` the probe is
     fitted on the first so many graded answers only, and all other answers get its prediction.
     Raises ValueError for "probe" without states.
     """
-    if kind == "share":
+    if kind == "self_consistency":
         return np.array([r.agreement for r in rows])
     if states is None:
         raise ValueError(f"the target {kind!r} needs hidden states")

@@ -51,7 +51,7 @@ def decoder_of(model: Any) -> tuple[Any, Any]:
         raise UserError(
             f"{causal.config.model_type}: its logits are not hidden state × output matrix "
             f"({', '.join(reshaped) or 'a bias or an adapter on the output layer'}), which "
-            "training needs; choose another model, or another lora.target_modules"
+            "training needs; choose another model, or another lora_target_modules"
         )
     return causal.get_decoder(), head.weight
 

@@ -35,23 +35,24 @@ Split = tuple[list[Question], list[Question]]
 
 
 def set_aside(questions: Sequence[Question], config: Config) -> Split:
-    """(questions to train on, questions to measure on) by the block `curve`; nothing to measure on
+    """(questions to train on, questions to measure on) by `eval_steps`; nothing to measure on
     where it is off. Raises UserError where nothing would be left to train on."""
-    block = config.curve
-    if not block.every:
+    if not config.eval_steps:
         return list(questions), []
-    if block.path or config.questions.path == EMBEDDED:
-        held = pick(load_questions(block.path or "embedded:calibration"), block.questions, 0)
+    if config.eval_path or config.questions.path == EMBEDDED:
+        held = pick(
+            load_questions(config.eval_path or "embedded:calibration"), config.eval_questions, 0
+        )
         measured = {question.id for question in held}
         return [q for q in questions if q.id not in measured], held
-    if len(questions) <= block.questions:
+    if len(questions) <= config.eval_questions:
         raise UserError(
-            f"curve.questions {block.questions} of {len(questions)} questions would be set aside to"
-            " measure on; lower it, or name a file of others: curve.path"
+            f"eval_questions {config.eval_questions} of {len(questions)} questions would be set"
+            " aside to measure on; lower it, or name a file of others: eval_path"
         )
     ordered = pick(questions, None, config.seed)
-    held = {question.id for question in ordered[-block.questions :]}
-    return [q for q in questions if q.id not in held], ordered[-block.questions :]
+    held = {question.id for question in ordered[-config.eval_questions :]}
+    return [q for q in questions if q.id not in held], ordered[-config.eval_questions :]
 
 
 def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> dict[str, float]:

@@ -77,7 +77,7 @@ def prepare(
         local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
     answers = collect(questions, replies, samples, how, judge, own)
-    usable = [row for row in answers if how.labels or row.right is not None]
+    usable = [row for row in answers if how.num_labeled or row.right is not None]
     output = _ask_teacher(config, usable, out)
     reflections = output.reflections if output else None
     rows = build_rows(local, answers, how, config.seed, reflections)
@@ -88,8 +88,8 @@ def prepare(
         asked=len(questions),
         samples=samples,
         target=_target(how),
-        answers=f"the likeliest ones of {shown(how.answers_of)}" if own else "greedy",
-        teacher=f"by {config.teacher.model}" if output else "written by the offline teacher",
+        answers=f"the likeliest ones of {shown(how.answer_model)}" if own else "greedy",
+        teacher=f"by {config.teacher.client.model}" if output else "written by the offline teacher",
         seconds=time.monotonic() - start,
         usable=len(answers),
         ungraded=len(answers) - len(usable),
@@ -101,8 +101,8 @@ def prepare(
 
 def _target(how: Confidence) -> str:
     """The confidence target in words."""
-    fitted = f", fitted on {how.labels} graded answers" if how.labels else ""
-    scaled = f", log-odds times {how.stretch:g}" if how.stretch != 1 else ""
+    fitted = f", fitted on {how.num_labeled} graded answers" if how.num_labeled else ""
+    scaled = f", log-odds times {how.target_logit_scale:g}" if how.target_logit_scale != 1 else ""
     return f"{how.target}{fitted}{scaled}"
 
 
@@ -131,9 +131,9 @@ def student_answers(
 ) -> dict[Key, Reply] | None:
     """The greedy answers of the trained model `how.answers_of`, stored in `folder`; None without
     one."""
-    if not how.answers_of:
+    if not how.answer_model:
         return None
-    student = load_local(how.answers_of)
+    student = load_local(how.answer_model)
     return sample(student, questions, folder / "own.jsonl", 0, seed, trained=True)
 
 
@@ -163,7 +163,7 @@ def collect(
     usable = [row for row in rows if row.answer and speakable(row.answer)]
     if judge is None:
         return usable
-    asked = len(usable) if how.labels == 0 else how.labels
+    asked = len(usable) if how.num_labeled == 0 else how.num_labeled
     return [*_judged(judge, usable[:asked]), *usable[asked:]]
 
 
@@ -181,6 +181,6 @@ def _ask_teacher(config: Config, rows: Sequence[Answered], out: Path) -> Teacher
     """The reflections of an LLM teacher; None for the offline one."""
     if config.teacher.kind == "offline":
         return None
-    endpoint = endpoint_of(config.teacher, os.environ)
+    endpoint = endpoint_of(config.teacher.client, os.environ)
     most = config.teacher.max_dropped
     return write_reflections(rows, endpoint, out / "teacher.sqlite", most)

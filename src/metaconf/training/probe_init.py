@@ -124,8 +124,8 @@ def write_probe(local: LocalModel, rows: Sequence[Row]) -> Written:
 def _gated(mlp: Any, kind: str) -> Any:
     if not all(hasattr(mlp, name) for name in (*(f"{kind}_proj" for kind in WEIGHTS), "act_fn")):
         raise UserError(
-            f"confidence.written: the MLPs of {kind} have no gate_proj, up_proj and down_proj, into"
-            " which a probe could be written; leave it out"
+            f"confidence.init_probe_neuron: the MLPs of {kind} have no gate_proj, up_proj and"
+            " down_proj, into which a probe could be written; leave it out"
         )
     return mlp
 

@@ -5,7 +5,7 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 
 1. loss = L_text + w·L_after_reflection + v·L_after_answer. Each is a mean over its own tokens: in
    one common mean the confidence, one token in forty, has no effect.
-2. L_text is the cross-entropy of the reply's tokens, without the level. With `text: held`, in
+2. L_text is the cross-entropy of the reply's tokens, without the level. With `text_loss: kl`, in
    batches of answers alone, it is KL(p_before ‖ p_now) in their positions.
 3. A confidence's loss is −Σ_k q_k(t)·log p_k. q(t) lies on the two levels nearest to 10·t and has
    the mean t; p_k is the exact probability of level k over the whole vocabulary, "10" included.
@@ -45,6 +45,10 @@ PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
 """The tensors of a batch that `forward_packed` takes, in its order."""
 
 
+FINAL_TARGET_MIX = 0.2
+"""Share of the target in the goal at the end (see `target_mix_schedule`)."""
+
+
 class ConfidenceSFTTrainer(SFTTrainer):
     """SFTTrainer with the losses above, on batches of `rows.collate`.
 
@@ -81,7 +85,7 @@ class ConfidenceSFTTrainer(SFTTrainer):
         packed = [inputs[name] for name in PACKED]
         answers_alone = bool(inputs["without_reflection"].all())
         before = None
-        if self.how.text == "held" and answers_alone:
+        if self.how.text_loss == "kl" and answers_alone:
             with torch.no_grad(), unwrapped.disable_adapter(), self.probe_disabled():
                 before = forward_packed(decoder, *packed)
         hidden = forward_packed(decoder, *packed)  # (B, T, D)
@@ -102,7 +106,7 @@ class ConfidenceSFTTrainer(SFTTrainer):
         after_answer = inputs["without_reflection"]  # (M,)
         targets = inputs["targets"].to(levels)  # (M,)
         expected = expectation(torch.softmax(levels.detach(), -1))  # (M,)
-        mix = target_mix_schedule(self._done(), self.how.sharp)
+        mix = target_mix_schedule(self._done(), FINAL_TARGET_MIX)
         row = inputs["level_positions"][:, 0]
         goals = {
             "loss_confidence": self_distillation_target(expected, row, targets, after_answer),
@@ -116,7 +120,11 @@ class ConfidenceSFTTrainer(SFTTrainer):
         }
 
     def _weight(self, name: str, answers_alone: bool) -> float:
-        return self.how.direct if answers_alone and name == "loss_direct" else self.how.weight
+        return (
+            self.how.confidence_only_loss_weight
+            if answers_alone and name == "loss_direct"
+            else self.how.confidence_loss_weight
+        )
 
     def _done(self) -> float:
         """The fraction of the training steps that are done."""

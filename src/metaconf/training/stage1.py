@@ -59,10 +59,12 @@ def train(
 ) -> LocalModel:
     """Train `local` on prepared `rows`, save the merged model under `out`, and return it."""
     how = config.confidence
-    encoded = train_rows(local, shuffled(rows, config.seed), how.alone, how.whole)
+    encoded = train_rows(
+        local, shuffled(rows, config.seed), how.confidence_only_fraction, how.full_reply_fraction
+    )
     tokens = within(encoded, config.trainer.get("max_length"))
     adapter = lora(config, local.model)
-    probe_disabled = _initialise_probe(local, tokens) if how.written else nullcontext
+    probe_disabled = _initialise_probe(local, tokens) if how.init_probe_neuron else nullcontext
     settings = _settings(config, len(tokens), out)
     checkpoint = settings.pop("resume_from_checkpoint", None)
     # On a CPU, eager attention trains 1.6 times as fast as sdpa at these lengths.

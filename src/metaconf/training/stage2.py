@@ -153,7 +153,7 @@ def train(
         compute_rewards=rewards,
     )
     if held:
-        every = config.curve.every
+        every = config.eval_steps
         replies = lambda: rewards.count() * args.world_size  # noqa: E731
         trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies))
     show(trainer, "stage 2")

@@ -13,6 +13,12 @@ from metaconf.training.processes import any_rank
 from metaconf.training.reward_computer import RewardComputer
 
 log = logging.getLogger("metaconf")
+MAX_MODE_FRACTION = 0.9
+"""A larger share of replies that state the same confidence is a sign of collapse."""
+MAX_ACCURACY_AT_ZERO = 0.5
+"""Replies that state 0 and are right more often than this: the number ignores the answer."""
+MAX_LENGTH_RATIO = 2.0
+"""Replies that are so many times longer or shorter than at first."""
 FIRST = 5
 """Logged steps whose mean length later ones are compared with."""
 
@@ -38,7 +44,7 @@ class Watch(TrainerCallback):
                     self.rewards.stop_reason = self.rewards.stop_reason or sentence
 
     def _signs(self, logs: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-        yield from signs(logs, self.limits)
+        yield from signs(logs)
         length = logs.get("completions/mean_length")
         if length is None:
             return
@@ -46,7 +52,7 @@ class Watch(TrainerCallback):
             self.lengths.append(length)
             return
         first = max(sum(self.lengths) / FIRST, 1.0)
-        if not 1 / self.limits.length <= length / first <= self.limits.length:
+        if not 1 / MAX_LENGTH_RATIO <= length / first <= MAX_LENGTH_RATIO:
             yield "length", f"replies have {length:.0f} tokens, {first:.0f} at first: read some"
 
 
@@ -64,10 +70,10 @@ def teaches_nothing(logs: Mapping[str, float]) -> Iterator[str]:
         )
 
 
-def signs(logs: Mapping[str, float], limits: config_blocks.Watch) -> Iterator[tuple[str, str]]:
+def signs(logs: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     """(sign, sentence) for each limit that the confidences of a logged step are beyond."""
     common = logs.get("confidence/commonest", 0.0)
-    if common > limits.commonest:
+    if common > MAX_MODE_FRACTION:
         levels = logs.get("confidence/levels", 1.0)
         yield (
             "commonest",
@@ -75,7 +81,7 @@ def signs(logs: Mapping[str, float], limits: config_blocks.Watch) -> Iterator[tu
             " it has collapsed, or never was learnt",
         )
     right = logs.get("confidence/right_at_0", 0.0)
-    if right > limits.right_at_0:
+    if right > MAX_ACCURACY_AT_ZERO:
         yield (
             "right_at_0",
             f"{right:.0%} of the replies that state 0 are right: the confidence does not speak of"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from metaconf.config.blocks import Confidence, Config, Reward
+from metaconf.config.blocks import Config, Reward
 from metaconf.errors import UserError
 from metaconf.rewards.recipe import Recipe
 from metaconf.rewards.recipes import (
@@ -29,7 +29,6 @@ PUBLISHED: dict[str, Recipe] = {
     for one in (rlvr, sayself, rlcr, rewarding_doubt, dcpo, coca, credo, conftuner, metaconf_seed)
 }
 OURS = "metaconf"
-STAGE2_CONFIDENCE = ("exact", "step")
 
 
 def recipe_of(config: Config) -> Recipe:
@@ -46,7 +45,6 @@ def recipe_of(config: Config) -> Recipe:
 def _refuse_unused(config: Config) -> None:
     """A published recipe has its own weights: settings that would change nothing are refused."""
     given = [f"reward.{f.name}" for f in fields(Reward) if _other(config.reward, f.name)]
-    given += [f"confidence.{n}" for n in STAGE2_CONFIDENCE if _other(config.confidence, n)]
     if given:
         raise UserError(
             f"{', '.join(given)}: the recipe {config.recipe} has its own; leave the key out, or"
@@ -54,5 +52,5 @@ def _refuse_unused(config: Config) -> None:
         )
 
 
-def _other(block: Reward | Confidence, name: str) -> bool:
+def _other(block: Reward, name: str) -> bool:
     return getattr(block, name) != getattr(type(block)(), name)

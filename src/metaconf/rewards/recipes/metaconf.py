@@ -1,8 +1,7 @@
 """Ours, the default: four weighted parts for the whole reply, and an expected score of the
 confidence towards the reply's own correctness.
 
-The weights are those of the block `reward`; coefficient and step are those of the block
-`confidence`.
+The weights are those of the block `reward`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,12 @@ from metaconf.config.blocks import Config
 from metaconf.rewards.parts import four_parts
 from metaconf.rewards.recipe import WHOLE, ExpectedScore, Recipe
 
+EXPECTED_SCORE = ExpectedScore(1.0, "tilted", step=0.2)
+"""With a weight of 1, a fifth of the way to the outcome at a time."""
+
 
 def recipe(config: Config) -> Recipe:
-    """The recipe with the weights and the expected score of `config`."""
-    score = ExpectedScore(config.confidence.exact, "tilted", step=config.confidence.step)
-    return Recipe("metaconf", four_parts, {WHOLE: asdict(config.reward)}, expected_score=score)
+    """The recipe with the weights of `config`."""
+    return Recipe(
+        "metaconf", four_parts, {WHOLE: asdict(config.reward)}, expected_score=EXPECTED_SCORE
+    )
