@@ -20,7 +20,7 @@ from metaconf.clients.reply import count_of
 from metaconf.config.blocks import Client
 from metaconf.errors import UserError
 
-PRICES: Any = {"price_in": 1.0, "price_out": 10.0}
+PRICES: Any = {"input_price": 1.0, "output_price": 10.0}
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_a1_a_reply_without_text_is_one_failed_call(body: Any, kind: str) -> Non
     def say(sent: Any) -> Any:
         return body if sent["messages"][0]["content"] == "odd" else completion("fine")
 
-    (odd, good), _ = answered(say, asked("odd"), asked("even"), attempts=2)
+    (odd, good), _ = answered(say, asked("odd"), asked("even"), max_retries=1)
     assert (odd.kind, good.text) == (kind, "fine")
 
 
@@ -169,7 +169,6 @@ def test_a3_half_a_surrogate_pair_can_be_written(tmp_path: Path) -> None:
     [
         "[" * 100_000,
         '{"a":' * 100_000,
-        '{"choices": [{"message": {"content": "x"}, "logprobs": ' + "[" * 300 + "]" * 300 + "}]}",
         '{"choices": ' + "9" * 5000 + "}",
         "\x00",
         "",
@@ -178,7 +177,7 @@ def test_a3_half_a_surrogate_pair_can_be_written(tmp_path: Path) -> None:
     ids=lambda text: text[:12],
 )
 def test_a5_a_body_that_is_no_value_is_one_failed_call(text: str) -> None:
-    (found,), _ = answered(lambda _: web.Response(text=text), attempts=2)
+    (found,), _ = answered(lambda _: web.Response(text=text), max_retries=1)
     assert (found.kind, len(found.detail) < 300) == ("malformed", True)
 
 
@@ -194,10 +193,10 @@ def test_a_body_is_utf_8_whatever_a_header_says(content_type: str) -> None:
 
 def test_a_body_that_is_not_what_its_header_says_is_a_failed_call() -> None:
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    (found,), _ = answered(lambda _: web.Response(body=b"no gzip", headers=headers), attempts=2)
+    (found,), _ = answered(lambda _: web.Response(body=b"no gzip", headers=headers), max_retries=1)
     assert found.kind == "connection"
     (found,), _ = answered(
-        lambda _: web.Response(status=302, headers={"Location": "http://[no"}), attempts=2
+        lambda _: web.Response(status=302, headers={"Location": "http://[no"}), max_retries=1
     )
     assert isinstance(found, Failure)
 
@@ -216,7 +215,7 @@ def test_e1_a_reply_cut_before_its_text_is_not_repeated_and_counts(
 ) -> None:
     usage = {"prompt_tokens": 0, "completion_tokens": 300}
     body = whole({"content": "", "reasoning_content": "hm"}, "length", usage)
-    prices: Any = {"price_in": 0.0, "price_out": 1000.0}  # 300 tokens: 0.3
+    prices: Any = {"input_price": 0.0, "output_price": 1000.0}  # 300 tokens: 0.3
     requests = [asked(str(i), max_tokens=300) for i in range(15)]
     found, server = answered(lambda _: body, *requests, budget=1.0, **prices)
     assert len(server.asked) == 3
@@ -244,7 +243,7 @@ def test_e1_a_cut_by_another_name(finish: str) -> None:
 @pytest.mark.parametrize("good", [True, False], ids=["then good", "never good"])
 def test_e1_every_try_counts(body: Any, good: bool) -> None:
     tries = iter([body, body, completion("fine") if good else body])
-    (found,), _ = answered(lambda _: next(tries), attempts=3, budget=1.0, **PRICES)
+    (found,), _ = answered(lambda _: next(tries), max_retries=2, budget=1.0, **PRICES)
     wasted = 2 if good else 3
     assert found.wasted_tokens == wasted * 110
     assert found.wasted_cost == pytest.approx(wasted * 200 / 1e6)
@@ -253,7 +252,7 @@ def test_e1_every_try_counts(body: Any, good: bool) -> None:
 
 def test_e1_a_budget_ends_the_tries_of_a_call_too() -> None:
     body = whole({"content": ""}, "stop", {"prompt_tokens": 0, "completion_tokens": 10})
-    prices: Any = {"price_in": 0.0, "price_out": 100_000.0}  # 10 tokens written: 1
+    prices: Any = {"input_price": 0.0, "output_price": 100_000.0}  # 10 tokens written: 1
     (found,), server = answered(lambda _: body, asked(max_tokens=10), budget=2.5, **prices)
     assert (found.kind, len(server.asked)) == ("budget", 2)
     assert found.wasted_cost == pytest.approx(2.0)
@@ -402,12 +401,12 @@ def test_e2_an_error_that_only_quotes_such_a_word_changes_nothing() -> None:
 
     hot = asked("Must the temperature be supported?")
     (bad, good), _ = answered(say, hot, asked("Who?"), concurrency=1)
-    assert bad.kind == "refused" and good.text == "0.0"
+    assert bad.kind == "moderated" and good.text == "0.0"
 
 
 def test_e5_a_setting_wins_over_what_we_send() -> None:
     extra = {"temperature": None, "response_format": {"type": "text"}, "max_completion_tokens": 99}
-    (_,), server = answered(lambda _: completion("fine"), asked(json=True), extra=extra)
+    (_,), server = answered(lambda _: completion("fine"), asked(json=True), extra_body=extra)
     (sent,) = server.asked
     assert "temperature" not in sent and "max_tokens" not in sent
     assert sent["response_format"] == {"type": "text"} and sent["max_completion_tokens"] == 99
@@ -479,7 +478,7 @@ def test_e6_text_beside_an_empty_refusal_is_a_reply_and_refusals_do_not_stop_a_r
         (found,), _ = answered(lambda _, e=empty: whole({"content": "fine", "refusal": e}))
         assert found.text == "fine"
     requests = [asked(str(i)) for i in range(30)]
-    found, _ = answered(lambda _: whole({"refusal": "no"}), *requests, stop_after=3)
+    found, _ = answered(lambda _: whole({"refusal": "no"}), *requests)
     assert {one.kind for one in found} == {"refusal"}
 
 
@@ -576,5 +575,5 @@ def test_a_servers_no(status: int, body: Any, kind: str, tries: int) -> None:
         text = body if isinstance(body, str) else json.dumps(body)
         return web.Response(status=status, text=text)
 
-    (found,), server = answered(say, attempts=2)
+    (found,), server = answered(say, max_retries=1)
     assert (found.kind, len(server.asked)) == (kind, tries)

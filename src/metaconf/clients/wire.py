@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metaconf.clients.body import parsed
 from metaconf.clients.endpoint import Endpoint, Shape
 from metaconf.clients.reply import Written, count_of, used, written
 from metaconf.clients.types import Completion, Failure, Kind, Request
 from metaconf.prompts.slots import clean
-from metaconf.safe_text import loads_bounded
 
 SPENT = (
     *("insufficient_quota", "insufficient_balance", "billing_hard_limit", "billing_not_active"),
@@ -27,8 +27,16 @@ SPENT = (
 )
 """Codes and types of an error that says that nothing is left to pay with. Texts say the same words
 also where they quote a prompt."""
-NO_USE = (401, 402, 403, 404)
-"""Statuses that every further call would get as well."""
+NO_MONEY = 402
+"""The status that every further call would get as well."""
+DENIED = (401, 403, 404)
+"""Statuses that a wrong key, address or model gets, and at some servers a single prompt."""
+MODERATED = ("content_filter", "content_policy_violation", "moderation_blocked")
+"""Codes and types of an error that is about what the prompt says."""
+_MODERATED = re.compile(
+    r"\bmoderat(?:ion|ed)|\bflagged\b|\bcontent[ _-](?:filter|polic|management)|\bguardrail", re.I
+)
+_ACCOUNT = re.compile(r"\b(?:account|api[ _-]?key|organi[sz]ation|subscription|billing)\b", re.I)
 AGAIN = (408, 409, 425)
 NEVER = (501, 505)
 """Statuses of what this server does not do at all."""
@@ -47,6 +55,7 @@ _COMPLAINT = re.compile(
     r"|not available|deprecated|cannot",
     re.I,
 )
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][0-9]+)?")
 _SHOWN, _READ = 200, 4000
 """Characters of a server's text that are shown, and that are looked at."""
 
@@ -58,6 +67,8 @@ class Again:
     kind: Kind
     detail: str
     wait: float | None = None
+    odd: bool = False
+    """An answer in a form that the next one is likely to have as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,14 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Denied:
+    """No further call makes sense, unless others are answered."""
+
+    detail: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reshape:
     """The server refuses the form of the request, and may take it in this one."""
 
@@ -75,7 +94,7 @@ class Reshape:
     detail: str
 
 
-Verdict = Completion | Failure | Again | Stop | Reshape
+Verdict = Completion | Failure | Again | Stop | Denied | Reshape
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,34 +141,56 @@ def read(
     value = _object(text)
     good = 200 <= status < 300
     error = _has_error(value)
-    tokens = used(value)
+    taken, wrote, total = used(value)
+    tokens = taken, wrote
     price = cost(*tokens, endpoint)
+    if price is None and tokens == (None, None) and total is not None:
+        # What was read and what was written is not known: all of it at the dearer price.
+        price = max((cost(*each, endpoint) for each in ((total, 0), (0, total))), key=_price)
     if good and not error:
         verdict = _completion(value, text, tokens, price, endpoint)
     else:
-        shown = _shown(value, text, endpoint)
-        said = Error(_status(value) if good else status, _words(value), shown)
+        named = _status(value) if good else status
+        told = _told(value, text)
+        said = Error(named, _words(value), told, endpoint.hide(told)[:_SHOWN])
         verdict = _refused(said, value, headers, shape or endpoint.learnt.shape)
-    return Read(verdict, (tokens[0] or 0) + (tokens[1] or 0), price, good and not error)
+    return Read(verdict, total or 0, price, good and not error)
+
+
+def _price(price: float | None) -> float:
+    return price or 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A server's no: its HTTP status (None: it names none), its codes and types, and its text."""
+    """A server's no: its HTTP status (None: it names none), its codes and types, its text as it
+    is, with the key if it quotes that, and as it may be shown."""
 
     status: int | None
     words: frozenset[str]
     text: str
+    shown: str
 
     def __str__(self) -> str:
-        told = self.text[:_SHOWN]
-        return f"{self.status}: {told}" if self.status else told
+        return f"{self.status}: {self.shown}" if self.status else self.shown
+
+    def moderated(self) -> bool:
+        """Whether it is about what the prompt says. Texts tell it only where the status does not
+        speak of the request's form: such errors quote the prompt."""
+        if self.words & set(MODERATED):
+            return True
+        said = self.status in (403, 404, 451) and _MODERATED.search(self.text) is not None
+        return said and not _ACCOUNT.search(self.text)
 
 
 def _refused(error: Error, value: Any, headers: Mapping[str, str], shape: Shape) -> Verdict:
     status = error.status
-    if status in NO_USE or error.words & set(SPENT):
+    if status == NO_MONEY or error.words & set(SPENT):
         return Stop(str(error))
+    if (status is None or 400 <= status < 500) and status not in AGAIN and error.moderated():
+        return Failure("moderated", str(error))
+    if status in DENIED:
+        return Denied(str(error), status)
     if status in (400, 422) and (other := _reshaped(value, error.text, shape)):
         return Reshape(other, str(error))
     if status == 429:
@@ -193,7 +234,8 @@ def _completion(
 ) -> Verdict:
     said = written(value)
     if said is None:
-        return Again("malformed", f"no choices in {_shown(value, text, endpoint)[:_SHOWN]!r}")
+        shown = endpoint.hide(_told(value, text))[:_SHOWN]
+        return Again("malformed", f"no choices in {shown!r}", odd=True)
     if said.finish == "error":
         return Again("server", "the reply was broken off")
     if not said.content:
@@ -215,12 +257,12 @@ def _nothing(said: Written, endpoint: Endpoint) -> Verdict:
         what = "a call of a tool" if said.tools else "no text"
         return Failure("malformed", f"{what} in the place of the reply's text")
     # Text in the reasoning field alone is no reply: what it says there may be a draft.
-    return Again("blank", f"finish_reason {said.finish}")
+    return Again("blank", f"finish_reason {said.finish}", odd=said.parts)
 
 
 def cost(tokens_in: int | None, tokens_out: int | None, endpoint: Endpoint) -> float | None:
     """Price of a call; None where a price or a number of tokens is not known."""
-    read, written = endpoint.limits.price_in, endpoint.limits.price_out
+    read, written = endpoint.limits.input_price, endpoint.limits.output_price
     if tokens_in is None or tokens_out is None or read is None or written is None:
         return None
     return (tokens_in * read + tokens_out * written) / 1e6
@@ -240,10 +282,7 @@ def _limit_of(endpoint: Endpoint) -> int | None:
 
 def _object(text: str) -> Any:
     """The object of a body, also where it stands in a list, as Google writes errors."""
-    try:
-        value = loads_bounded(text)
-    except ValueError:
-        return None
+    value = parsed(text)
     return value[0] if isinstance(value, list) and value else value
 
 
@@ -263,9 +302,9 @@ def _error(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _shown(value: Any, text: str, endpoint: Endpoint) -> str:
-    """What a server says, fit to be shown: on one line, without the key and without controls."""
-    return endpoint.hide(" ".join(clean(_said(value, text)[:_READ]).split()))
+def _told(value: Any, text: str) -> str:
+    """What a server says, on one line and without controls; the key may be in it."""
+    return " ".join(clean(_said(value, text)[:_READ]).split())
 
 
 def _said(value: Any, text: str) -> str:
@@ -301,10 +340,7 @@ def _status(value: Any) -> int | None:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds of a Retry-After in seconds or as a date; None where there is none to be read."""
     given = headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = _until(given)
+    seconds = float(given) if _SECONDS.fullmatch(given) else _until(given)
     return seconds if seconds is not None and 0 <= seconds < math.inf else None
 
 
