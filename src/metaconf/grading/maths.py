@@ -26,6 +26,7 @@ from metaconf.grading.carriers import carried
 from metaconf.grading.claims import affirmed, altered, computed, hedged, offers_two
 from metaconf.grading.measures import (
     Value,
+    bare_amount,
     equal_values,
     in_one_currency,
     other_currency,
@@ -36,7 +37,7 @@ from metaconf.grading.measures import (
 from metaconf.grading.numbers import NUMBER, join_groups, plain_numbers
 from metaconf.grading.short import answer_key
 from metaconf.grading.text import visible
-from metaconf.grading.units import stated_unit
+from metaconf.grading.units import stated_unit, unit_name
 from metaconf.records import Question
 
 SECONDS = 5.0
@@ -62,6 +63,7 @@ _GLUED_BEFORE = re.compile(
 _GLUED_AFTER = re.compile(
     r"[\w({^_!√π]|\s*[-+*/^]\s*(?:[\d\\(]|[a-zA-Z]\b)|\s*\\(?!text|mathrm|mbox)[a-zA-Z({]|\s[b-zB-Z]\b"
 )
+_ONE_LETTER = re.compile(rf"(-?(?:{NUMBER}))\s*([A-Za-z])")
 _SIGN_FIRST = re.compile(r"^(?:%\s?(\d+(?:\.\d+)?)$|[–—⁻]\s?(?=\d))")
 _SCALE_BEHIND = re.compile(r"[\s$)\\]*[^\W\d_]+")
 _SEGMENT = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
@@ -121,10 +123,17 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
         return False
     if gold == answer or _list_form(gold) == _list_form(answer):
         return True
+    gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
     if other_currency(gold, answer):
         return False
-    gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
+    (gold, money), (answer, paid) = bare_amount(gold), bare_amount(answer)
     number, unit = with_unit(gold)
+    if (
+        number is not None
+        and {money, paid} == {True, False}
+        and unit_name(unit if paid else with_unit(answer)[1])
+    ):
+        return False  # an amount of money is no quantity
     if number is None and _SPELLED.fullmatch(gold):
         number = read_value(answer_key(gold))
     if number is not None:
@@ -145,6 +154,11 @@ def _compare_number(number: Value, unit: str, answer: str, bare_percent: bool) -
     found, found_unit = with_unit(answer)
     if found_unit and (altered("", f" {found_unit}") or not affirmed(answer)):
         return False
+    letter = _ONE_LETTER.fullmatch(answer) if found is None else None
+    if letter and not unit:
+        return False
+    if letter:  # beside a unit, "5 t" is 5 tonnes
+        found, found_unit = read_value(letter[1]), letter[2]
     if found is None and _is_expression(answer) and hedged(answer):
         return False
     if found is None and not _is_expression(answer):
@@ -193,7 +207,7 @@ def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
 def _clean(text: str) -> str:
     """Drop wrappers (box, dollars, bold stars around all, spacing commands, a final stop), and
     write numbers in plain ASCII."""
-    text = visible(last_box(text) or text)
+    text = visible(last_box(text) or text).replace("º", "°")
     if _WRAPPED.search(text):
         text = _unwrap(join_groups(text))
     if not text.isascii():

@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 
 from metaconf.grading.numbers import NUMBER
-from metaconf.grading.units import same_quantity, unit_name
+from metaconf.grading.units import LETTER, same_quantity, times_smaller, unit_name
 
 Value = tuple[Fraction, bool]
 """A number and whether a percent sign followed it (the number is not divided by 100)."""
@@ -19,14 +19,88 @@ _NUMBER_ALONE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PERCENT = re.compile(r"\s*(?:\\?%|per\s?cent\b|percent\b)\s*$", re.IGNORECASE)
 _UNIT = re.compile(
     r"\s*(?:\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}|((?:°|º|\^?\{?\\circ\b\}?|\\degree\b)\s*[A-Za-z]?"
-    r"|[^\W\d_](?:[^\W\d_]|[ ./^²³·*](?=[^\W\d_]|$)|(?<=\^)-?[23]|(?<=[^\W\d_])[23]|\^)*\.?))\s*$"
+    rf"|{LETTER}(?:{LETTER}|[ ./^²³·*](?=[^\W\d_]|$)|(?<=[^\W\d_]{{3}})-(?=[^\W\d_]{{3}})"
+    r"|(?<=\^)-?[23]|(?<=[^\W\d_])[23]|\^)*\.?))\s*$"
 )
-_CURRENCY = re.compile(r"[$€£¥₹]|\b(?:dollars?|euros?|pounds?|yen|rupees?|USD|EUR|GBP|JPY|INR)\b")
-_CURRENCIES = {"dollar": "$", "euro": "€", "pound": "£", "yen": "¥", "rupee": "₹"}
-_CURRENCIES |= {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹"}
-_ONE_LETTER = frozenset("mgshlLVAWNJKCFTΩ\u2126°円元원")
+_LATEX_UNIT = re.compile(r"\s*\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}(?:\^\{?(-?[123])\}?)?\s*$")
+_PRIMES = re.compile(r"(\d)\s*(['’′]|[\"”″]|''|′′)\s*$")
+_COMPOUND = re.compile(
+    rf"\s*({NUMBER})\s*([^\W\d_]{{1,16}}|['’′])\.?\s*,?\s*(?:and\s+|&\s*|und\s+|y\s+|et\s+)?"
+    rf"({NUMBER})\s*([^\W\d_]{{1,16}}|[\"”″]|''|’’|′′)?\.?\s*$"
+)
+_MARKS = {"'": "foot", "’": "foot", "′": "foot"}
+_WITHOUT = {"foot": "inch", "hour": "minute"}
+"""What the second number counts where no unit stands behind it: "5 foot 10"."""
+_CURRENCY_WORDS = {
+    "$": "$ US$ USD dollar dollars dólar dólares dollaro dollari доллар доллара долларов 美元 美金"
+    " ドル 달러 دولار",
+    "AUD": "A$ AU$ AUD Australian_dollar Australian_dollars",
+    "CAD": "C$ CA$ CAD Canadian_dollar Canadian_dollars",
+    "HKD": "HK$ HKD Hong_Kong_dollar Hong_Kong_dollars 港币 港元",
+    "NZD": "NZ$ NZD New_Zealand_dollar New_Zealand_dollars",
+    "SGD": "S$ SGD Singapore_dollar Singapore_dollars",
+    "TWD": "NT$ TWD",
+    "BRL": "R$ BRL reais",
+    "€": "€ EUR euro euros евро 欧元 歐元 ユーロ 유로 يورو",
+    "£": "£ GBP pound pounds фунт фунта фунтов 英镑 ポンド 파운드",
+    "¥": "¥ ￥",
+    "JPY": "JPY yen 円 日元 иен 엔",
+    "CNY": "CNY RMB yuan renminbi 元 人民币 юаней",
+    "₹": "₹ INR rupee rupees рупий",
+    "₽": "₽ RUB ruble rubles rouble roubles рубль рубля рублей руб",
+    "₩": "₩ KRW won 원",
+    "₪": "₪ ILS shekel shekels",
+    "₺": "₺ lira liras",
+    "PLN": "zł PLN zloty zlotys złotych",
+    "CHF": "CHF franc francs Franken",
+    "kr": "krona kronor krone kroner SEK NOK DKK",
+    "peso": "peso pesos MXN",
+    "THB": "฿ THB baht",
+    "₿": "₿ BTC bitcoin bitcoins",
+    "VND": "₫ VND đồng dong",
+    "₴": "₴ UAH",
+    "₦": "₦ NGN naira",
+    "HUF": "HUF forint",
+    "ZAR": "ZAR rand",
+    "IDR": "IDR rupiah",
+    "¢": "¢ cent cents pence penny",
+}
+_CURRENCIES = {
+    word.replace("_", " ").lower(): sign
+    for sign, words in _CURRENCY_WORDS.items()
+    for word in words.split()
+}
+
+
+def _said(words: list[str]) -> str:
+    """A pattern for currencies; codes only in capitals, names in any case."""
+    patterns: list[str] = []
+    for word in sorted(words, key=len, reverse=True):
+        text = re.escape(word.replace("_", " "))
+        if word.isupper() and word.isascii() and word.isalpha():
+            patterns.append(rf"(?<![^\W\d_]){text}(?![^\W\d_])")
+        elif word[0].isalpha() and word[-1].isalpha() and word[0] < "\u3000":
+            patterns.append(rf"(?<![^\W\d_])(?i:{text})(?![^\W\d_])")
+        elif word[0].isalpha() and word[0] < "\u3000":
+            patterns.append(rf"(?<![^\W\d_]){text}")
+        else:
+            patterns.append(text)
+    return "|".join(patterns)
+
+
+_CURRENCY = re.compile(_said([w for words in _CURRENCY_WORDS.values() for w in words.split()]))
+_KEPT = frozenset(["$", "pound", "pounds", "¢", "cent", "cents", "pence", "penny"])
+_DROPPED = re.compile(
+    _said([w for words in _CURRENCY_WORDS.values() for w in words.split() if w not in _KEPT])
+)
+_EITHER = {"¥": {"JPY", "CNY"}}
+"""Signs of more than one currency."""
+_DECIMAL_COMMA = re.compile(r"\s*(-?\d{1,3}),(\d{2})\s*")
+_ONE_LETTER = frozenset(
+    "mgshlLVAWNJKCFTΩ\u2126Å°円元원年分時时秒日天月週周度米克升吨년분초일월주도мгсчл個个人名位只本冊册枚件条台次回歳岁개명번살세"
+)
 """Of one letter, only these are units behind a number: 5x, 5i and 5π are other values."""
-_CENTS = re.compile(rf"({NUMBER})\s*(?:cents?\b|¢|pence\b)", re.IGNORECASE)
+_CENTS = re.compile(rf"({NUMBER})\s*(?:cents?\b|¢|pence\b|(?P<p>p\b))", re.IGNORECASE)
 
 
 def read_value(text: str) -> Value | None:
@@ -54,7 +128,11 @@ def with_unit(text: str) -> tuple[Value | None, str]:
     """The number that a text is and the unit behind it, "" for none; (None, "") for others."""
     if not _NUMBER_FIRST.match(text):
         return None, ""
+    text = _spelled(text)
     value = read_value(text)
+    compound = _compound(text) if value is None else None
+    if compound is not None:
+        return compound
     match = _UNIT.search(text) if value is None else None
     if match is None or not match.start():
         return value, ""
@@ -62,6 +140,32 @@ def with_unit(text: str) -> tuple[Value | None, str]:
     if len(unit) == 1 and match[2] and unit not in _ONE_LETTER:
         return None, ""
     return read_value(text[: match.start()]), unit
+
+
+def _spelled(text: str) -> str:
+    """Units in LaTeX and feet and inches in their signs as words: "5\\,\\Omega", "5'"."""
+    if "\\" in text:
+        text = re.sub(r"\\[ ,;:](?=\s*\\(?:mu|Omega|text|mathrm)\b)", " ", text)
+        text = re.sub(r"\\Omega\b", "Ω", re.sub(r"\\mu\b\s*", "μ", text))
+        text = re.sub(r"μ\s*\\(?:text|mathrm)\s*\{\s*", r"\\text{μ", text)
+        text = _LATEX_UNIT.sub(lambda m: f" {m[1].strip()}" + (f"^{m[2]}" if m[2] else ""), text)
+    return _PRIMES.sub(lambda m: f"{m[1]} {_MARKS.get(m[2], 'inch')}", text)
+
+
+def _compound(text: str) -> tuple[Value, str] | None:
+    """A quantity in two units, in the smaller: "5 ft 10 in", "2 h 30 min"."""
+    match = _COMPOUND.match(text)
+    if match is None or len(text) > 60:
+        return None
+    first = unit_name(_MARKS.get(match[2], match[2])) or ""
+    second = "inch" if match[4] and not match[4].isalpha() else match[4]
+    second = _WITHOUT.get(first, "") if second is None else second
+    smaller = "minute" if first == "hour" and second == "m" else unit_name(second)
+    factor = times_smaller(first, smaller) if first and smaller else None
+    if factor is None:
+        return None
+    whole, rest = (Fraction(match[i].replace(",", "")) for i in (1, 3))
+    return ((whole * factor + rest, False), str(smaller)) if rest < factor else None
 
 
 def same_measure(
@@ -104,13 +208,29 @@ def other_currency(gold: str, answer: str) -> bool:
 
 def in_one_currency(text: str, other: str) -> str:
     """ "50 cents" as 0.50 beside an amount with a currency sign; any other text as it is."""
-    match = _CENTS.search(text) if _currencies(other) and not _currencies(text) else None
-    if match is None:
+    beside = _currencies(other) - {"¢"}
+    match = _CENTS.search(text) if beside and _currencies(text) <= {"¢"} else None
+    if match is None or (match["p"] and "£" not in beside):
         return text
     value = Fraction(match[1].replace(",", "")) / 100
     return text[: match.start()] + f"{float(value):.6f}".rstrip("0").rstrip(".")
 
 
+def bare_amount(text: str) -> tuple[str, bool | None]:
+    """A text without the names and signs of currencies but "$", and whether it names one.
+
+    "pounds" stays, which may be a weight: None.
+    """
+    if text.isdigit() or not _CURRENCY.search(text):
+        return text, False
+    bare = _DROPPED.sub("", text)
+    amount = _DECIMAL_COMMA.fullmatch(bare)
+    bare = f"{amount[1]}.{amount[2]}" if amount else bare
+    money = bare != text or text.count("$") == 1
+    return bare.strip(), money or (None if "$" not in text else False)
+
+
 def _currencies(text: str) -> set[str]:
     found: list[str] = [] if text.isdigit() else _CURRENCY.findall(text)
-    return {_CURRENCIES.get(word.lower().removesuffix("s"), word) for word in found}
+    said = {_CURRENCIES[word.lower()] for word in found}
+    return said.union(*(_EITHER.get(sign, ()) for sign in said))

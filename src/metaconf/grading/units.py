@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pint import UnitRegistry
 
-_SHAPE = re.compile(r"[^\W\d_]{1,24}(?:[ _][^\W\d_]{1,24}){0,3}(?:\^?-?[23])?", re.UNICODE)
-_PARTED = re.compile(r"\s*(?:/|·|⋅|\*|\bper\b)\s*")
+LETTER = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u0e3e\u0e40-\u0e4e])"
+"""A letter or a vowel sign of the scripts that write vowels as signs."""
+_SHAPE = re.compile(rf"{LETTER}{{1,24}}(?:[ _-]{LETTER}{{1,24}}){{0,3}}(?:\^?-?[123])?")
+_PARTED = re.compile(r"\s*(/|·|⋅|\*|\bper\b|(?<=\s)an?(?=\s))\s*")
 # Habits of writers that pint reads otherwise or not at all.
 _HABITS = {
     **dict.fromkeys(("celsius", "degc", "degree c", "degree celsius", "centigrade"), "degC"),
@@ -38,20 +40,68 @@ _HABITS = {
     **{"分钟": "minute", "小时": "hour", "時間": "hour", "メートル": "m", "キロ": "kg"},
     **{"كم": "km", "كغ": "kg", "متر": "m", "किमी": "km", "किग्रा": "kg", "मीटर": "m"},
 }
+_HABITS |= {
+    name: unit
+    for unit, names in {
+        "year": "jahr jahre jahren año años ans année années anno anni ano anos год года лет рік"
+        " роки років 年 년 سنة سنوات عام أعوام साल वर्ष yıl rok lata lat år jaar năm tahun ปี"
+        " vuotta",
+        "month": "monat monate monaten mes meses mois mese mesi mês месяц месяца месяцев 个月 個月"
+        " ヶ月 か月 개월 شهر أشهر महीने महीना",
+        "week": "woche wochen semana semanas semaine semaines settimana settimane неделя недели"
+        " недель 周 週 週間 주 أسبوع हफ़्ते hafta",
+        "day": "tag tage tagen día días jour jours giorno giorni dia dias день дня дней 天 日 일"
+        " يوم أيام दिन gün dni dag dagar dage dagen ngày hari วัน",
+        "hour": "stunde stunden hora horas heure heures ora ore 小時 小时 시간 ساعة ساعات घंटे घंटा"
+        " saat godzin godziny uur timmar timer giờ jam ชั่วโมง",
+        "minute": "minuten minuto minutos minuti минут минуты минута 分 分鐘 分钟 분 دقيقة دقائق"
+        " मिनट dakika minut minuty minuter phút menit นาที",
+        "second": "sekunde sekunden segundo segundos seconde secondes secondo secondi секунд"
+        " секунды секунда 초 ثانية ثوان सेकंड saniye sekund sekundy sekunder giây detik วินาที",
+        "km": "kilometr kilometry kilometrów kilometri kilometro kilómetro quilômetro chilometro"
+        " キロメートル 킬로미터 كيلومتر كيلومترات किलोमीटर กม กิโลเมตร",
+        "m": "metro metros metri mètre mètres 미터 أمتار เมตร метры",
+        "kg": "kilogramm kilogramme kilogrammes kilo kilos kilogramo kilogramos quilogramas quilos"
+        " quilo chilogrammi chili キログラム 킬로그램 كيلوغرام كيلوجرام किलोग्राम किलो กก กิโลกรัม"
+        " килограммы",
+        "gram": "gramm gramme grammes gramos gramas grammi グラム 그램 غرام ग्राम กรัม грамм грамма"
+        " граммов",
+        "liter": "升 л литр литра литров litro litros litri リットル 리터 لتر लीटर ลิตร",
+        "tonne": "тонна тонны тонн 吨 噸 トン 톤 tonelada toneladas",
+        "degree": "grad grado grados grau graus gradi degré degrés градус градуса градусов 도",
+        "degC": "摄氏度 攝氏度",
+        "m**2": "sqm 平方米 quadratmeter 平方メートル 제곱미터 m²",
+        "km**2": "sqkm 平方公里 quadratkilometer",
+        "foot**2": "sqft",
+        "m**3": "立方米 kubikmeter 立方メートル",
+        "ampere": "amp amps",
+        "angstrom": "å",
+        "light_year": "light-year light-years lightyear lightyears lichtjahr lichtjahre 光年",
+    }.items()
+    for name in names.split()
+}
+_HABITS |= {
+    f"{degree} {of}": unit
+    for degree in ("grad", "grados", "graus", "gradi", "degrés", "градус", "градуса", "градусов")
+    for of, unit in (("celsius", "degC"), ("цельсия", "degC"), ("fahrenheit", "degF"))
+}
 _BITS = {"kb": "kilobit", "Mb": "megabit", "Gb": "gigabit", "Tb": "terabit"}
 _TEMPERATURES = {"coulomb": "degree_Celsius", "farad": "degree_Fahrenheit"}
 """What "20 C" and "20 F" mean beside a temperature."""
+_RAISED = {"squared": 2, "cubed": 3}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _CASED = re.compile(
     r"(?<=\d)\s*(?:(?:°|º|\bdeg(?:rees?)?\.?|\\circ|\^\\circ|\^\{\\circ\}|\\degree)\s*([CF])\b|([℃℉])"
-    r"|([kmMGTµμ]?(?:Ω|\u2126)|[mM](?:m|Wh?|VA?|A|Hz|Pa|J|N|eV|bar|mol|cal|g|L|l|s)"
+    r"|([pnµμ](?:A|F|V|W|C|H)|[Åå]|[kmMGTµμ]?(?:Ω|\u2126)|[mM](?:m|Wh?|VA?|A|Hz|Pa|J|N|eV|bar|mol|cal|g|L|l|s)"
     r"|[kKMGT](?:B|b|bps|bit))(?![\w²³]))"
 )
+_FEET = re.compile(r"(?<![\w.])(\d{1,2})\s?['’′]\s?(\d{1,2})\s?(?:[\"”″]|''|’’|′′)")
 _NEVER_IN_PROSE = frozenset(("in", "a", "at", "as", "are", "on", "d", "t", "s", "m", "bar", "an"))
 
 
 def spell_cased_units(text: str) -> str:
     """Behind a number, units in which a capital tells values apart as words: "5 MW", "20 °F"."""
+    text = _FEET.sub(r"\1 foot \2 inch", text)
     return _CASED.sub(_spelled, text) if _CASED.search(text) else text
 
 
@@ -68,7 +118,8 @@ def stated_unit(text: str) -> str:
     One-letter units and words such as "in" count only where nothing but punctuation follows.
     """
     match = re.match(
-        r"\s*(?:°|º|\^?\\circ)?\s*[^\W\d_]+(?:(?:\s*/\s*|\s+per\s+)[^\W\d_]+)?[²³]?", text
+        r"\s*(?:°|º|\^?\\circ)?\s*[^\W\d_]+(?:-[^\W\d_]+)?(?:(?:\s*/\s*|\s+per\s+)[^\W\d_]+)?[²³]?",
+        text,
     )
     if match is None:
         return ""
@@ -83,14 +134,17 @@ def unit_name(raw: str) -> str | None:
     """The one name of a unit in any of its spellings ("km", "Kilometres"), None if unknown."""
     text = raw.replace("µ", "μ").replace("\u2126", "Ω").replace("²", "2").replace("³", "3")
     text = re.sub(r"°|º|\^?\{?\\circ\}?|\\degree|\bdeg(?:rees?)?\b\.?", "degree ", text).strip()
-    text = " ".join(text.replace("\\", " ").rstrip(".").split())
-    parts = _PARTED.split(text)
+    text = " ".join(text.replace("\\", " ").rstrip(".").split()).removesuffix(" old")
+    parts, joints = _PARTED.split(text)[::2], _PARTED.findall(text)
     if not text or len(parts) > 4 or not all(_SHAPE.fullmatch(part) for part in parts):
         return None
     units = [_one_unit(part) for part in parts]
     if any(unit is None for unit in units):
         return None
-    return str(reduce(lambda above, below: above / below, units))
+    product = units[0]
+    for joint, unit in zip(joints, units[1:], strict=True):
+        product = product * unit if joint in "·⋅*" else product / unit
+    return str(product)
 
 
 def _one_unit(part: str) -> Any:
@@ -98,8 +152,10 @@ def _one_unit(part: str) -> Any:
     words, power = part.split(" "), 1
     if words[0].lower() in _POWERS and len(words) > 1:
         power, words = _POWERS[words[0].lower()], words[1:]
+    if words[-1].lower() in _RAISED and len(words) > 1:
+        power, words = _RAISED[words[-1].lower()], words[:-1]
     name = " ".join(words)
-    if exponent := re.search(r"\^?(-?[23])$", name):
+    if exponent := re.search(r"\^?(-?[123])$", name):
         power, name = int(exponent[1]), name[: exponent.start()]
     unit = _known(_BITS.get(name, name)) if name not in _HABITS else None
     unit = unit or _known(_HABITS.get(name.lower(), name.lower()))
@@ -124,6 +180,17 @@ def _registry() -> UnitRegistry:
     from pint import UnitRegistry
 
     return UnitRegistry()
+
+
+def times_smaller(larger: str, smaller: str) -> Fraction | None:
+    """How many of the smaller unit are one of the larger (names of `unit_name`); None if not."""
+    from pint.errors import PintError
+
+    try:
+        factor = _registry().Quantity(1.0, larger).to(smaller).magnitude
+    except (PintError, OverflowError):
+        return None
+    return Fraction(factor).limit_denominator(10**6) if factor > 1 else None
 
 
 def same_quantity(gold: Fraction, gold_unit: str, answer: Fraction, answer_unit: str) -> bool:
