@@ -47,7 +47,8 @@ def answered(
 
     with serving(handler) as server:
         where = endpoint_of(Client(server.url, **limits), {"DEEPSEEK_API_KEY": key})
-        found = complete_all([asked(t) for t in texts or ["Who?"]], where, cache=cache)
+        requests = [asked(t) for t in texts or ["Who?"]]
+        found = complete_all(requests, where, cache=cache, progress=False)
     return found, server
 
 
