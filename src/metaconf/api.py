@@ -153,7 +153,7 @@ def _with_card(run: Path) -> Path:
 
 
 def _words(keys: Mapping[str, Any]) -> list[str]:
-    """Keyword arguments as the words of a command line: {"reward": {"format": 1}} → --reward.format=1."""
+    """Keyword arguments as command-line words: {"reward": {"format": 1}} → --reward.format=1."""
     return [f"--{name}={_text(value)}" for name, value in _leaves(keys)]
 
 

@@ -142,7 +142,8 @@ def note(out: Path, config: Config, data: str, count: int) -> None:
     settings = resolved(config)
     settings["questions"] = {**settings["questions"], "path": shown(config.questions.path)}
     settings["judge"] = who(config.judge)
-    del settings["teacher"]  # it taught the rows, whatever this stage was told
+    # The teacher taught the rows, whatever this stage was told; the server is nobody's business.
+    del settings["teacher"], settings["client"]
     note_stage(out, config.stage, config.model_name_or_path, data, count, settings)
 
 

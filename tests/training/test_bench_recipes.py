@@ -66,7 +66,7 @@ def test_a_quick_run_and_its_figures(
 
     def prepare_rows(config: Any, *args: Any) -> Any:
         labelled.append(config.confidence.num_labeled)
-        assert config.confidence.answers_of == tiny
+        assert config.confidence.answer_model == tiny
         return made(config, *args)
 
     def fit(states: Any, labels: Any) -> Any:

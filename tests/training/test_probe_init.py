@@ -116,7 +116,7 @@ def test_an_mlp_without_a_gate_is_refused(local_of: Callable[..., Any]) -> None:
     rows = rows_of(local)
     for layer in local.model.model.layers:
         layer.mlp = torch.nn.Identity()
-    with pytest.raises(UserError, match=r"confidence\.written: the MLPs of llama have no gate"):
+    with pytest.raises(UserError, match=r"init_probe_neuron: the MLPs of llama have no gate"):
         write_probe(local, rows)
 
 

@@ -145,7 +145,7 @@ def test_prepare_of_a_model_that_has_been_taught_already(
         assert reply.answer == own[name, -1].text != sampled[name, -1].text
     card = (out / "README.md").read_text()
     assert "Answers taught: the likeliest ones of" in card and str(tmp_path) not in card
-    assert "share, log-odds times 2" in card
+    assert "self_consistency, log-odds times 2" in card
 
 
 def test_a_taught_model_that_cannot_be_loaded_is_found_out_before_anything_is_sampled(
@@ -201,5 +201,5 @@ def test_a_judge_grades_no_more_answers_than_labels_are_wanted(tmp_path: Path) -
 
 def test_labels_without_a_probe_are_refused(tmp_path: Path) -> None:
     words = ["--confidence.num_labeled", "8", "--confidence.target", "self_consistency"]
-    with pytest.raises(UserError, match=r"confidence\.labels 8: .*confidence\.target is share"):
+    with pytest.raises(UserError, match=r"num_labeled 8: .*target is self_consistency"):
         prepare_config(None, [*words, "--output_dir", str(tmp_path / "out")])

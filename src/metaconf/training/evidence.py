@@ -115,8 +115,9 @@ def targets(
 
     "self_consistency": the share of samples that agree with the answer; needs no label.
     "probe": a linear probe on `features` with the hidden states (n, D), whose label is the
-    answer's correctness. Graded answers get their cross-fitted prediction, the others NaN. With `labels` the probe is
-    fitted on the first so many graded answers only, and all other answers get its prediction.
+    answer's correctness. Graded answers get their cross-fitted prediction, the others NaN. With
+    `labels` the probe is fitted on the first so many graded answers only, and all other answers
+    get its prediction.
     Raises ValueError for "probe" without states.
     """
     if kind == "self_consistency":

@@ -129,7 +129,7 @@ def sample(
 def student_answers(
     how: Confidence, questions: Sequence[Question], folder: Path, seed: int
 ) -> dict[Key, Reply] | None:
-    """The greedy answers of the trained model `how.answers_of`, stored in `folder`; None without
+    """The greedy answers of the trained model `how.answer_model`, stored in `folder`; None without
     one."""
     if not how.answer_model:
         return None
