@@ -25,6 +25,7 @@ from metaconf.generation.local import LocalModel, sample_answers, sample_replies
 from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.generation.vllm import load_vllm
 from metaconf.records import Question, Reply, Target
+from metaconf.training.prepare import SAMPLES
 
 QUESTIONS = [Question(f"q{i}", f"What is {i} + 1?", (Target((str(i + 1),)),)) for i in range(3)]
 HOW = Sampling(6, seed=1, rows=8)
@@ -143,15 +144,14 @@ def test_safe_by_default_and_with_options(model: str) -> None:
 def test_prepare_draws_with_it_and_reads_states_with_transformers(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("ANSWER_TOKENS", "SAMPLES"):
-        monkeypatch.setattr(f"metaconf.training.prepare.{name}", 2)
+    monkeypatch.setattr("metaconf.training.prepare.ANSWER_TOKENS", 2)
     questions = tmp_path / "questions.jsonl"
     rows = [{"question": q.prompt, "answer": q.targets[0].texts[0]} for q in QUESTIONS * 8]
     rows = [{**row, "question": f"{i}. {row['question']}"} for i, row in enumerate(rows)]
     questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["prepare", "--model", model, "--questions", str(questions), "--engine.kind", "vllm"]
     assert main([*words, "--output_dir", str(tmp_path / "set")]) == 0
-    assert len(LLM.made) == 1 and len(LLM.made[0].asked) == 24 * 3
+    assert len(LLM.made) == 1 and len(LLM.made[0].asked) == 24 * (1 + SAMPLES)
     assert (tmp_path / "set" / "sft.jsonl").is_file()
 
 
