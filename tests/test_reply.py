@@ -175,6 +175,20 @@ CONVENTIONS = [  # what opens thinking, and what closes it: as chat templates in
     ("<chain_of_thought>", "</chain_of_thought>"),
     ('<details type="reasoning">', "</details>"),
     ("<思考>", "</思考>"),
+    ("【思考】\n", "【/思考】"),
+    ("<denken>", "</denken>"),
+    ("<pensée>", "</pensée>"),
+    ("‹pensée›\n", "‹/pensée›"),
+    ("<rationale>", "</rationale>"),
+    ("<Contemplation>", "</Contemplation>"),
+    ("<|introspection|>", "<|/introspection|>"),
+    ("[analyze]", "[/analyze]"),
+    ("◁ponder▷", "◁/ponder▷"),
+    ("<|begin_of_cot|>", "<|end_of_cot|>"),
+    ("<|cot_start|>", "<|cot_end|>"),
+    ("Thinking...\n", "\n...done thinking.\n\n"),
+    ("Thought:\n", "\nFinal:\n"),
+    ("<think>", "</think><|begin_of_box|>"),
     ("&lt;think&gt;", "&lt;/think&gt;"),
     ("\\<think\\>", "\\</think\\>"),
     ("＜think＞", "＜/think＞"),
@@ -257,6 +271,8 @@ def test_d1_answer_and_confidence_come_from_one_block(opening: str, closing: str
         HARMONY + GOOD,
         f"<answer>\n{GOOD}\n</answer>",
         GOOD.replace("Quito", "<answer>Quito</answer>"),
+        f"<|begin_of_box|>{GOOD}<|end_of_box|>",
+        GOOD.replace("Quito", "<|begin_of_box|>Quito<|end_of_box|>"),
         f"<think>hm</think>{GOOD}</s>",
     ],
 )
@@ -277,6 +293,9 @@ def test_wrappers_and_ends_of_a_message_are_passed_over(text: str) -> None:
         "Here is my reasoning: I know it",
         "analysis of thought, assistant",
         "so:\n## Reasoning\nI know it",
+        "so:\nThought:\nI know it\nThinking...\n...done thinking.\nFinal:\nyes",
+        "【思考】 and 【1】 and ‹pensée›, [analyze] and <rationale>",
+        "as a list:\n- Answer: Lima\n> Self-reflection: hm\n## Confidence: 3",
     ],
 )
 def test_mark_up_and_turns_of_phrase_stay_in_the_reflection(words: str) -> None:
@@ -292,6 +311,38 @@ def test_d2_labels_with_any_dash_and_colon(dash: str, colon: str) -> None:
     parsed = check(text)
     assert (parsed.answer, parsed.reflection, parsed.confidence) == ("Quito", "hm", 0.8)
     assert parsed.well_formed
+
+
+@pytest.mark.parametrize("opening", ["```thinking\n", "```think\n```json\n{}\n```\n"])
+def test_d1_a_fenced_draft_is_never_taken(opening: str) -> None:
+    fenced = f"{opening}{DRAFT}```\n"
+    for text in (fenced + GOOD, GOOD + "\n" + fenced, GOOD + "\n" + opening + DRAFT):
+        parsed = check(text)
+        assert (parsed.answer, parsed.confidence) == ("Quito", 0.8), text
+    for text in (fenced, opening + DRAFT, fenced + "hm"):
+        parsed = check(text)
+        assert (parsed.answer, parsed.confidence) == (None, None), text
+    assert check(f"```\n{GOOD}\n```").answer == "Quito"
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["- **{}:**", "* {}:", "• {}:", "### {}:", "## **{}:**", "> {}:", "1. {}:", "__{}:__", "*{}:*",
+     "***{}:***", "_{}_:"],
+)  # fmt: skip
+def test_d2_labels_as_items_headings_and_quotations(label: str) -> None:
+    values = (("Answer", "Quito"), ("Self-reflection", "I doubt it."), ("Confidence", "8"))
+    parsed = check("\n".join(f"{label.format(name)} {value}" for name, value in values))
+    assert parsed.well_formed, parsed.problems
+    assert (parsed.answer, parsed.reflection, parsed.confidence) == ("Quito", "I doubt it.", 0.8)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("head", ["", "<think>\né</think>\n", f"<think>\n{DRAFT}</think>\n"])
+def test_d2_any_line_end(end: str, head: str) -> None:
+    parsed = check((head + GOOD).replace("\n", end))
+    assert parsed.well_formed, parsed.problems
+    assert (parsed.answer, parsed.reflection, parsed.confidence) == ("Quito", "I doubt it.", 0.8)
 
 
 @pytest.mark.parametrize("mark", "\u200b\u200e\u2066\u2069\ufeff\u00ad\u2060\u061c\ufe0f\U000e0041")
@@ -388,7 +439,7 @@ LINES = st.text(st.characters(exclude_categories=["Cs"])) | st.lists(
 def test_format_then_parse_gives_the_same(
     answer: str, reflection: str, c: float, thinking: str | None
 ) -> None:
-    answer = answer.replace("\n", " ")
+    answer = re.sub("[\n\r\x85\u2028\u2029]", " ", answer)
     try:
         text = format_reply(answer, reflection, c, thinking)
     except ValueError:

@@ -25,10 +25,14 @@ from metaconf.thinking import Drafts, find_drafts
 
 _OPEN, _CLOSE = "<think>", "</think>"
 _NAME = r"(answer|self[ \t_-]{0,3}reflection|confidence)"
-_LABEL = re.compile(
-    # Possessive quantifiers keep a line of a million blanks linear.
-    rf"^[ \t]*+(?:\*\*(?:{_NAME}[ \t]*+\*\*[ \t]*+:|{_NAME}[ \t]*+:\*\*)"
-    rf"|(\*\*)?{_NAME}[ \t]*+:)",
+_DRESSED_NAME = (
+    rf"(?:(\*{{1,3}}|__?){_NAME}[ \t]*+(?:\1[ \t]*+:|:\1)|(?P<bold>\*\*)?{_NAME}[ \t]*+:)"
+)
+_LABEL = re.compile(  # possessive quantifiers keep a line of a million blanks linear
+    rf"^[ \t]*+(?=[*_asc]){_DRESSED_NAME}", re.IGNORECASE | re.MULTILINE | re.ASCII
+)
+_ITEM = re.compile(  # a label as an item of a list, a heading or a quotation
+    r"^[ \t]*+(?:(?:[-+*]|\u2022|\d\d?[.)])[ \t]++|>[ \t]*+|\#{1,6}[ \t]*+){1,3}" + _DRESSED_NAME,
     re.IGNORECASE | re.MULTILINE | re.ASCII,
 )
 _NUMBER = re.compile(r"(\d{1,2}(?:\.\d*)?|\.\d+)(?: *+(?:/|out of) *+10\.?)?", re.ASCII)
@@ -59,7 +63,7 @@ def format_reply(
     convention) inside a value, a confidence off [0, 1].
     """
     answer, reflection = _bare(answer), _bare(_without_labels(reflection.strip()))
-    if not answer or "\n" in answer:
+    if not answer or "\n" in as_seen(answer)[0]:
         raise ValueError(f"answer {answer[:40]!r}: must be one line that is not empty")
     if not reflection:
         raise ValueError("the reflection is empty; write at least one word")
@@ -88,7 +92,9 @@ def parse_reply(text: str) -> Parsed:
       gives an answer or a confidence, and never ends without its own closing tag. One block of
       thinking before the answer is well formed; any further tag is a problem.
     - Labels stand at the start of a line or right after thinking, in any case, bold or not
-      (`**Answer:** x`, `**Answer**: x`, `**Answer: x**`); a bold value is unwrapped. Any dash, and
+      (`**Answer:** x`, `**Answer**: x`, `**Answer: x**`); a bold value is unwrapped. Where all
+      are items of a list, headings or quotations ("- **Answer:** x"), these count; elsewhere such
+      lines are prose. Any line end does. Any dash, and
       a full-width colon or letter, does; what is invisible is passed over. In the middle of a line
       they are prose. A value reaches to the next label; answer and reflection may span lines and
       hold blank lines.
@@ -249,16 +255,16 @@ def _on_scale(confidence: float) -> str:
 
 
 def _segments(text: str, start: int, end: int) -> list[_Segment]:
-    matches = list(_LABEL.finditer(text, start, end))
+    matches = list(_LABEL.finditer(text, start, end)) or list(_ITEM.finditer(text, start, end))
     ends = [match.start() for match in matches[1:]] + [end]
     # Without labels `ends` still holds the end of the text.
     return [_segment(text, match, end) for match, end in zip(matches, ends, strict=False)]
 
 
 def _segment(text: str, match: re.Match[str], end: int) -> _Segment:
-    name = (match[1] or match[2] or match[4])[-10:].lower()
+    name = (match[2] or match[4])[-10:].lower()
     start, end = _strip(text, match.end(), end)
-    if match[3] and end - start >= 2 and text.endswith("**", start, end):
+    if match["bold"] and end - start >= 2 and text.endswith("**", start, end):
         start, end = _strip(text, start, end - 2)
     return _Segment(name, match.start(), start, end)
 

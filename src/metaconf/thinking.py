@@ -16,8 +16,8 @@ from typing import NamedTuple
 from metaconf.thinking_marks import Mark, closing_of, marks
 
 Span = tuple[int, int]
-_LABEL = re.compile(r"(?:answer|reflection|confidence)[ \t*]*+:", re.IGNORECASE)
-_ANSWER = re.compile(r"answer[ \t*]*+:", re.IGNORECASE)
+_LABEL = re.compile(r"(?:answer|reflection|confidence)[ \t*_]*+:", re.IGNORECASE)
+_ANSWER = re.compile(r"answer[ \t*_]*+:", re.IGNORECASE)
 _VISIBLE = re.compile(r"\S")
 
 
@@ -118,7 +118,8 @@ class _Scan:
             self.message_end(mark)
 
     def open(self, mark: Mark) -> None:
-        if mark.key == "process" and self.labels and self.labels[0] < mark.start:
+        since = self.regions[-1].end if self.regions else 0
+        if mark.key == "process" and self.labelled(since, mark.start):
             return  # a turn of phrase in a reflection
         if self.stack and self.stack[-1].key == mark.key:
             if mark.key == "channel":

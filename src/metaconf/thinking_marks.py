@@ -34,11 +34,12 @@ _AT_BRACKET = re.compile(  # bounded repeats keep a text of brackets linear
     |(?P<end>(?P<part><\|(?:end|eom|end_message)\|>)|<\|(?:eot|return|call|stop|end_of_msg|im_end
         |eot_id|end_?of_?turn|end_?of_?text)\|>|<end_of_turn>|<turn\|>|</s>|<eos>
         |<\|end▁of▁sentence\|>|<\|close\|>\w{{1,20}}<\|sep\|>|\[END[ ]FINAL[ ]RESPONSE\])
-    |(?P<tag>(?:<|&lt;|\[|◁)[ \t\r\n/|\\]{{0,4}}(?P<name>[^\W\d_][\w:.|▁-]{{0,60}}+)(?P<rest>
-        (?:[ \t\r\n/\\][^<>\[\]◁▷&]{{0,200}})?)(?:>|&gt;|\]|▷))""",
+    |(?P<tag>(?:<|&lt;|[\[◁【‹])[ \t\r\n/|\\]{{0,4}}(?P<name>[^\W\d_][\w:.|▁-]{{0,60}}+)(?P<rest>
+        (?:[ \t\r\n/\\][^<>\[\]◁▷【】‹›&]{{0,200}})?)(?:>|&gt;|[\]▷】›]))""",
     re.IGNORECASE | re.VERBOSE,
 )
-_BRACKET = re.compile(r"[<\[◁&]")
+_BRACKET = re.compile(r"[<\[◁&【‹]")
+_ASCII_BRACKET = re.compile(r"[<\[&]")
 _SENTENCE = re.compile(
     r"""\A\s*+(?:(?P<channel>(?-i:thought)(?=[ \t]*+\n)|(?-i:analysis|commentary)(?=[A-Z]|[ \t]*+\n)
             |to=(?!user)[\w.-]{1,60}[ ]?<\|message\|>)|(?P<slash>/think(?=[ \t]*+\n)))
@@ -46,6 +47,10 @@ _SENTENCE = re.compile(
         |thinking(?:[ ]process)?|thoughts|reasoning(?:[ ](?:steps|process))?)[ \t]*+:)
     |^[ \t]*+(?P<head>(?:\#{1,6}[ ]*+|\*\*)(?:thought(?:s|[ ]process)?|thinking(?:[ ]process)?
         |reasoning))[ \t:*]*+$
+    |^[ \t]*+(?:\*\*)?(?P<muses>thinking\.\.\.|thoughts?[ \t]*+:)[ \t*]*+$
+    |^[ \t]*+(?P<mused>\.\.\.done[ ]thinking\.?)
+    |^[ \t]*+(?:\*\*)?(?P<told>final(?:[ ]answer)?:[ \t*]*+)
+        (?=\s++\**+answer[ \t*]*+:)
     |^[ \t]*+(?P<answered>(?:\#{1,6}[ ]*+|\*\*)(?:final[ ]answer|(?:final[ ])?(?:response|reply)))
         [ \t:*]*+$
     |^[ \t]*+(?:\*\*)?(?P<response>here(?:['’]s|[ ]is)[ ](?:my|the)[ ](?:final[ ])?(?:response
@@ -53,14 +58,20 @@ _SENTENCE = re.compile(
     |(?P<bare>(?-i:assistant[ ]?final)(?=\W|[A-Z]|\Z))""",
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
-_HINTS = ("here", "assistant", "#", "**thought", "**think", "**reason", "**final", "**resp")
-_STARTS = ("thought", "/think", "analysis", "commentary", "to=")
+_HINTS = (
+    *("here", "assistant", "#", "**thought", "**think", "**reason", "**final", "**resp"),
+    *("thought:", "thoughts:", "thinking..", "done thinking", "final:", "final answer:"),
+)
+_FENCE = re.compile(r"^[ \t]*+```[ \t]*+([\w-]{0,30})[ \t]*+$", re.MULTILINE)
+_STARTS = re.compile(r"\s*+(?:thought|/think|analysis|commentary|to=)")
 _THINKS = re.compile(
-    r"think|thought|reason|scratch_?pad|monologue|deliberat|\bcot\b|inner_(?:pre|suf)fix"
-    r"|思考|思维|推理"
+    r"think|thought|reason|scratch_?pad|monologue|deliberat|(?<![a-z])cot(?![a-z])"
+    r"|inner_(?:pre|suf)fix|contemplat|introspect|ponder|musing|思考|思维|思維|推理|推論|考え|생각|추론"
+    r"|(?<![a-z])(?:denk|nachdenk|überleg|pens[eéa]|pensier|razon|racioc|raison|ragion|düşün)"
+    r"|размышл|мысл|рассужд|تفكير"
 )
 _MAY_THINK = re.compile(
-    r"analys|reflect|critique|plan|draft|brainstorm|verif|review|notes|details|internal"
+    r"analy[sz]|rational|reflect|critique|plan|draft|brainstorm|verif|review|notes|details|internal"
 )
 _FINAL = re.compile(r"answer|response|final|solution|output|reply")
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
@@ -91,9 +102,12 @@ def marks(text: str) -> Iterator[Mark]:
     found: list[Mark] = []
     if _may_hold_sentence(text):
         found += [_sentence(match) for match in _SENTENCE.finditer(text)]
+    if "```" in text:
+        found += _fences(text)
+    brackets = _ASCII_BRACKET if text.isascii() else _BRACKET
     found += [
         mark
-        for at in _BRACKET.finditer(text)
+        for at in brackets.finditer(text)
         if (match := _AT_BRACKET.match(text, at.start())) and (mark := _bracket(match))
     ]
     end = 0
@@ -143,7 +157,26 @@ def _turned(word: re.Match[str]) -> str:
 
 def _may_hold_sentence(text: str) -> bool:
     low = text.lower()
-    return any(hint in low for hint in _HINTS) or low.lstrip().startswith(_STARTS)
+    for hint in _HINTS:
+        if hint in low:
+            return True
+    return bool(_STARTS.match(low))
+
+
+def _fences(text: str) -> list[Mark]:
+    """The marks of ```thinking and of the line that closes it, other fences within it aside."""
+    found: list[Mark] = []
+    depth = 0
+    for fence in _FENCE.finditer(text):
+        if depth and not fence[1]:
+            depth -= 1
+            if not depth:
+                found.append(Mark("close", "fence", *fence.span()))
+        elif depth or _THINKS.search(fence[1].lower()):
+            depth += 1
+            if depth == 1:
+                found.append(Mark("open", "fence", *fence.span()))
+    return found
 
 
 def _sentence(match: re.Match[str]) -> Mark:
@@ -151,8 +184,10 @@ def _sentence(match: re.Match[str]) -> Mark:
     start, end = match.span(name)
     if name in ("channel", "slash"):
         return Mark("open", name, start, end, loose=True)
-    if name in ("process", "head"):
+    if name in ("process", "head", "muses"):
         return Mark("open", "process", start, end)
+    if name == "mused":
+        return Mark("close", "process", start, end, plain=True)
     return Mark("final", "channel" if name == "bare" else "process", start, end)
 
 
@@ -181,22 +216,23 @@ def _tag(match: re.Match[str]) -> Mark | None:
     if told is None or told[1]:
         return told and Mark(told[0], told[1], start, end, "|" in lead, told[2])
     # A wrapper, of the reply if a label follows, else of its answer alone.
-    wraps = told[0] == "final" and ("|" in lead or _begins_reply(match.string, start, end))
+    special = "|" in lead and "box" not in match["name"].lower()
+    wraps = told[0] == "final" and (special or _begins_reply(match.string, start, end))
     return Mark("final" if wraps else "end", "", start, end)
 
 
 @lru_cache(1000)
 def _told(lead: str, name: str, rest: str) -> tuple[Kind, str, bool] | None:
     """Kind and key of a tag, and whether its word may be plain; the key is "" for a wrapper."""
-    if lead[0] == "[" and rest.strip("/\\"):
+    if lead[0] in "[【" and rest.strip("/\\"):
         return None  # a phrase in brackets
     words = _WORDS.findall(_GLUED.sub(r"\1 ", name))
     closes = "/" in lead or rest.endswith("/") or not _ENDS.isdisjoint(words)
     thinks = bool(_THINKS.search(name))
     if thinks or _MAY_THINK.search(name):
         key = " ".join([lead[0], *(w for w in words if w not in _ENDS and w not in _BEGINS)])
-        return ("close" if closes else "open", key, not thinks)
-    if lead[0] == "[" or not _FINAL.search(name):
+        return ("close" if closes else "open", key, not thinks or lead[0] in "【‹")
+    if lead[0] in "[【" or not (_FINAL.search(name) or ("|" in lead and "box" in words)):
         return None
     return ("end" if closes else "final", "", False)
 

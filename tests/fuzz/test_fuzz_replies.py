@@ -34,6 +34,10 @@ BLOCKS = [
     ("<|channel|>analysis<|message|>", f"<|end|>{FINAL}"),
     ("<analysis>", "</analysis>"),
     ("&lt;think&gt;", "&lt;/think&gt;"),
+    ("<|begin_of_cot|>", "<|end_of_cot|>"),
+    ("<rationale>", "</rationale>"),
+    ("\n```thinking\n", "\n```\n"),
+    ("\nThinking...\n", "\n...done thinking.\n"),
 ]
 INVISIBLE = "\u200b\u200e\u202e\u2060\u2066\u2069\ufeff\u00ad\u061c\ufe0f\U000e0041"
 ANY = st.text(st.characters(), max_size=30)  # surrogates too
@@ -54,6 +58,15 @@ PIECES = st.sampled_from(
         "assistantfinal",
         "analysis",
         "&lt;",
+    ]
+    + [
+        "\nThought:\n",
+        "\nFinal:\n",
+        "```",
+        "\n- **Answer:** ",
+        "\n> Confidence: 3",
+        "\x85",
+        "【思考】",
     ]
     + [*INVISIBLE, "<", ">", "[", "|", "\\", "\x00", "\u2028", "²"]
 )
