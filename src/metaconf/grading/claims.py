@@ -87,6 +87,11 @@ _COMPUTED = re.compile(
     r"(?![\w/^]|\.\d| (?:squared|cubed|factorial|to the|million|[-+*]))",
     re.I,
 )
+_OPERATIONS = ("squared", "cubed", "factorial", "root of", "half of", "twice", "double", "triple")
+_HARMLESS = frozenset(
+    ("the", "answer", "is", "it", "final", "result", "value", "total", "so", "hence", "thus", "are")
+)
+_ASCII_WORDS = re.compile("[a-z]+")
 _CLAUSES = re.compile(
     r"([,;:!?。，、；：！？\n](?!\d)|\.(?=\s|$)|\b(?:sondern|sino|mais|mas|ma|но|а|men|ale|but|maar"
     r"|ama)\b|而是)"
@@ -107,6 +112,8 @@ _CAPITAL = re.compile(r"\b(?:Not|NOT|Never|Neither|Nor|Anything|Wrong|Incorrect|
 
 def affirmed(text: str) -> str:
     """Prose without what it denies, "" where a later clause takes all of it back."""
+    if text.isascii() and _HARMLESS.issuperset(_ASCII_WORDS.findall(text.lower())):
+        return text
     text = re.sub(r"(?<=n)['’]t\b", "t", _CAPITAL.sub(lambda m: m[0].lower(), text))
     text = affirm(text)
     pieces = _CLAUSES.split(text)
@@ -139,17 +146,19 @@ def hedged(expression: str) -> bool:
 
 def altered(before: str, after: str) -> bool:
     """Whether the text at either side of a value makes it a bound or computes with it."""
-    return bool(
-        _BOUND_BEFORE.search(before)
-        or _BOUND_AFTER.match(after)
-        or _OPERATED_BEFORE.search(before)
-        or _OPERATED_AFTER.match(after)
-    )
+    if not before.rstrip(" $").endswith((" is", ":", "=")):
+        before = before[-40:]
+        if _BOUND_BEFORE.search(before) or _OPERATED_BEFORE.search(before):
+            return True
+    if after in ("", "."):
+        return False
+    return bool(_BOUND_AFTER.match(after) or _OPERATED_AFTER.match(after))
 
 
 def computed(text: str) -> str:
     """The text with simple operations in words done: "5 squared" is 25, "half of 10" is 5."""
-    return _COMPUTED.sub(_compute, text)
+    lower = text.lower()
+    return _COMPUTED.sub(_compute, text) if any(word in lower for word in _OPERATIONS) else text
 
 
 def _compute(match: re.Match[str]) -> str:

@@ -29,6 +29,7 @@ from metaconf.grading.measures import (
     bare_amount,
     equal_values,
     in_one_currency,
+    may_name_currency,
     other_currency,
     read_value,
     same_measure,
@@ -123,10 +124,12 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
         return False
     if gold == answer or _list_form(gold) == _list_form(answer):
         return True
-    gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
-    if other_currency(gold, answer):
-        return False
-    (gold, money), (answer, paid) = bare_amount(gold), bare_amount(answer)
+    money = paid = False
+    if may_name_currency(gold) or may_name_currency(answer):
+        gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
+        if other_currency(gold, answer):
+            return False
+        (gold, money), (answer, paid) = bare_amount(gold), bare_amount(answer)
     number, unit = with_unit(gold)
     if (
         number is not None

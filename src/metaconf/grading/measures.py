@@ -93,6 +93,8 @@ _KEPT = frozenset(["$", "pound", "pounds", "¢", "cent", "cents", "pence", "penn
 _DROPPED = re.compile(
     _said([w for words in _CURRENCY_WORDS.values() for w in words.split() if w not in _KEPT])
 )
+_ASCII_WORDS = re.compile(r"[a-z]{2,}")
+_NAMES = {word for name in _CURRENCIES for word in _ASCII_WORDS.findall(name)}
 _EITHER = {"¥": {"JPY", "CNY"}}
 """Signs of more than one currency."""
 _DECIMAL_COMMA = re.compile(r"\s*(-?\d{1,3}),(\d{2})\s*")
@@ -221,7 +223,7 @@ def bare_amount(text: str) -> tuple[str, bool | None]:
 
     "pounds" stays, which may be a weight: None.
     """
-    if text.isdigit() or not _CURRENCY.search(text):
+    if not may_name_currency(text) or not _CURRENCY.search(text):
         return text, False
     bare = _DROPPED.sub("", text)
     amount = _DECIMAL_COMMA.fullmatch(bare)
@@ -231,6 +233,15 @@ def bare_amount(text: str) -> tuple[str, bool | None]:
 
 
 def _currencies(text: str) -> set[str]:
-    found: list[str] = [] if text.isdigit() else _CURRENCY.findall(text)
+    if not may_name_currency(text):
+        return set()
+    found: list[str] = _CURRENCY.findall(text)
     said = {_CURRENCIES[word.lower()] for word in found}
     return said.union(*(_EITHER.get(sign, ()) for sign in said))
+
+
+def may_name_currency(text: str) -> bool:
+    """Whether a look for currencies is worth it: a sign, or a word of one of them."""
+    if not text.isascii() or "$" in text:
+        return True
+    return not (text.isdigit() or _NAMES.isdisjoint(_ASCII_WORDS.findall(text.lower())))

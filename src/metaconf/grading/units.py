@@ -95,13 +95,15 @@ _CASED = re.compile(
     r"|([pnµμ](?:A|F|V|W|C|H)|[Åå]|[kmMGTµμ]?(?:Ω|\u2126)|[mM](?:m|Wh?|VA?|A|Hz|Pa|J|N|eV|bar|mol|cal|g|L|l|s)"
     r"|[kKMGT](?:B|b|bps|bit))(?![\w²³]))"
 )
+_PRIME = re.compile(r"['’′]")
 _FEET = re.compile(r"(?<![\w.])(\d{1,2})\s?['’′]\s?(\d{1,2})\s?(?:[\"”″]|''|’’|′′)")
 _NEVER_IN_PROSE = frozenset(("in", "a", "at", "as", "are", "on", "d", "t", "s", "m", "bar", "an"))
 
 
 def spell_cased_units(text: str) -> str:
     """Behind a number, units in which a capital tells values apart as words: "5 MW", "20 °F"."""
-    text = _FEET.sub(r"\1 foot \2 inch", text)
+    if _PRIME.search(text):
+        text = _FEET.sub(r"\1 foot \2 inch", text)
     return _CASED.sub(_spelled, text) if _CASED.search(text) else text
 
 
