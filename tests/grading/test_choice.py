@@ -198,3 +198,60 @@ def test_C4_what_cannot_be_seen_makes_no_difference(sign: str) -> None:
     ):
         assert correct("B", answer) == 1.0, ascii(answer)
     assert correct("B", f"B{sign} or{sign} C") == 0.0
+
+
+PARTS = "Q?\nA. neck\nB. arm\nC. leg\nD. head"
+NESTED = "Q?\nA. New York\nB. York\nC. New York City\nD. Yorkshire"
+ROMAN = "Q?\nI. neck\nII. arm\nIII. leg\nIV. head"
+RUSSIAN = "Q?\nА. шея\nБ. рука\nВ. нога\nГ. голова"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["<answer>B</answer>", "<b>B</b>", "- B", "• B", "# B", "> B", "B?", "B;", "B, I think.",
+     "B I guess", "B for sure", "B rather than C", "B and not C", "B instead of C", "La opción B",
+     "Opción B", "Réponse B", "Antwort B", "Antwort B ist richtig.", "Alternativa B", "Letra B",
+     "Вариант B", "应选B", "故选B", "故选：B", "选项B", "B选项", "B项正确", "Bが正しい",
+     "คำตอบคือ B", "ข้อ B", "Đáp án B", "Chọn B", "Odpowiedź B", "not C but B",
+     "A is wrong. But B is right."],
+)  # fmt: skip
+def test_a_letter_in_more_dress(answer: str) -> None:
+    assert correct("B", answer, asked=PARTS) == 1.0
+    assert correct("C", answer, asked=PARTS) == 0.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["A. arm", "A (B)", "A or (B)", "I think B. But C is also possible.", "C rather than B",
+     "A and not B", "B项不正确", "B选项不正确", "不选B", "Antwort B ist falsch", "A, I think. B",
+     "La opción B no es correcta", "选A不选B"],
+)  # fmt: skip
+def test_another_letter_beside_it_or_a_denial_is_wrong(answer: str) -> None:
+    assert correct("B", answer, asked=PARTS) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "gold", "answer", "right"),
+    [(NESTED, "A", "It's New York City.", 0.0), (NESTED, "C", "It's New York.", 0.0),
+     (NESTED, "A", "It's New York.", 1.0), (NESTED, "C", "It's New York City.", 1.0),
+     (NESTED, "B", "It is New York", 0.0), (NESTED, "B", "It is York", 1.0),
+     (ROMAN, "II", "II", 1.0), (ROMAN, "II", "II. arm", 1.0), (ROMAN, "II", "arm", 1.0),
+     (ROMAN, "II", "I and II", 0.0), (ROMAN, "II", "III. arm", 0.0), (ROMAN, "I", "I.", 1.0),
+     (RUSSIAN, "Б", "Б. рука", 1.0), (RUSSIAN, "Б", "рука", 1.0), (RUSSIAN, "Б", "Б", 1.0),
+     (RUSSIAN, "Б", "В. рука", 0.0), (RUSSIAN, "Б", "Б. нога", 0.0), (RUSSIAN, "Б", "В", 0.0),
+     ("Which? (a) neck (b) arm (c) leg", "b", "(b), (c)", 0.0), (prompt(26), "Z", "A. koppa", 0.0)],
+)  # fmt: skip
+def test_nested_texts_and_letters_of_other_kinds(
+    asked: str, gold: str, answer: str, right: float
+) -> None:
+    assert correct(gold, answer, asked=asked) == right
+
+
+@pytest.mark.parametrize("label", ["**{}.** ", "**{}**. ", "**({})** ", "{}.", "{})"])
+def test_labels_in_bold_and_without_a_blank(label: str) -> None:
+    names = zip("ABC", ("neck", "arm", "leg"), strict=True)
+    asked = "\n".join(["Q?", *(label.format(letter) + text for letter, text in names)])
+    assert choices(asked) == {"A": "neck", "B": "arm", "C": "leg"}
+    for answer in ("arm", "B", "B. arm", "B.arm"):
+        assert correct("B", answer, asked=asked) == 1.0, answer
+    assert correct("B", "B. leg", asked=asked) == correct("B", "D", asked=asked) == 0.0

@@ -1,7 +1,8 @@
 """The grader for multiple choice: a letter, or the text of a choice.
 
 A question has the letters that its prompt lists, A to Z at most; where it lists none, any letter
-counts. Choices numbered 1 to 99 or lettered in lower case are read alike.
+counts. Choices numbered 1 to 99, in Roman numerals, or lettered in lower case or Cyrillic are read
+alike.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from metaconf.grading.short import grade_short
 from metaconf.grading.text import normalise
 from metaconf.records import Question, Target
 
+_ONE = r"[A-Za-z]|[А-Яа-я]|[IVX]{2,4}|\d\d?"
 _LABEL = re.compile(
-    r"(?:(?P<line>^|\n)[ \t]*|(?<=[\s;,]))(?:[(（\[](?P<round>[A-Za-z]|\d\d?)[)）\]]:?"
-    r"|(?P<bare>[A-Za-z]|\d\d?)(?:[.．):：][ \t]|[、．]))[ \t]*(?=\S)"
+    rf"(?:(?P<line>^|\n)[ \t]*(?:\*\*)?|(?<=[\s;,]))(?:[(（\[](?P<round>{_ONE})[)）\]]:?"
+    rf"|(?P<bare>{_ONE})(?:(?:\*\*)?[.．):：](?:\*\*)?[ \t]|[、．]))(?:\*\*)?[ \t]*(?=\S)"
 )
+_TIGHT = re.compile(r"(?P<line>^|\n)[ \t]*(?P<round>(?!))?(?P<bare>[A-Z])[.)](?=[^\s.\d])")
+_FIRST = ("A", "F", "1", "I", "А")
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
+_ARTICLE = re.compile(r"[\s(*]*[Aa][).:]")
 
 
 _Label = tuple[str, re.Match[str]]
@@ -36,8 +42,9 @@ def choices(prompt: str) -> dict[str, str]:
     """
     labels = [(_name(label), label) for label in _LABEL.finditer(prompt)]
     at_lines = [one for one in labels if one[1]["line"] is not None]
-    for found in (at_lines, labels):
-        for first in ("A", "F", "1"):  # some tests take turns with A to E and F to K
+    tight = [(_name(label), label) for label in _TIGHT.finditer(prompt)]
+    for found in (at_lines, labels, tight):
+        for first in _FIRST:  # some tests take turns with A to E and F to K
             run = _run(found, first)
             if run:
                 return _texts(prompt, run)
@@ -66,7 +73,10 @@ def _following(name: str) -> tuple[str, ...]:
     """The labels that may come next: tests that letter F to K leave I out."""
     if name.isdecimal():
         return (str(int(name) + 1),)
-    return (chr(ord(name) + 1), "J") if name == "H" else (chr(ord(name) + 1),)
+    roman = _ROMAN[_ROMAN.index(name) + 1 :][:1] if name in _ROMAN else ()
+    if len(name) > 1:
+        return roman
+    return (chr(ord(name) + 1), *roman, *(("J",) if name == "H" else ()))
 
 
 def _texts(prompt: str, run: list[_Label]) -> dict[str, str]:
@@ -74,7 +84,8 @@ def _texts(prompt: str, run: list[_Label]) -> dict[str, str]:
     found: dict[str, str] = {}
     for (name, label), end in zip(run, ends, strict=True):
         text = prompt[label.end() : end]
-        found[name] = text.partition("\n")[0].strip(" \t\r;,")
+        text = text.partition("\n")[0].strip(" \t\r;,")
+        found[name] = text.removesuffix("**") if "**" in label[0] else text
     return found
 
 
@@ -97,9 +108,14 @@ def grade_choice(question: Question, answer: str) -> tuple[float | None, str]:
     if form in asked.both:
         return 1.0, "right letter and text"
     named = asked.letters.get(form)
+    if named and _ARTICLE.match(bare) and "A" in asked.known - named:
+        return 0.0, "letter and text disagree"
     if named and not ALONE.fullmatch(bare):
         right = not asked.golds.isdisjoint(named)
         return (1.0, "right text") if right else (0.0, "another choice's text")
+    if (name := bare.strip(" ().*:")) and name.upper() in asked.known and not _plain(name):
+        right = name.upper() in asked.golds
+        return (1.0, "right letter") if right else (0.0, "wrong letter")
     letter, rest = read_letter(bare, asked.known)
     if letter == SEVERAL:
         return 0.0, "names several letters"
@@ -163,10 +179,25 @@ def _names_other(rest: str, letter: str, asked: _Asked) -> bool:
     return bool(named - {letter})
 
 
+def _plain(name: str) -> bool:
+    """Whether `read_letter` knows such names of choices; it reads no II and no Б."""
+    return name.isascii() and (len(name) == 1 or name.isdecimal())
+
+
+def _nested(answer: str, right: str, texts: tuple[str, ...]) -> bool:
+    """Whether an answer names a choice that holds the right one's text, or that this holds."""
+    said = f" {normalise(affirmed(answer))} "
+    others = (f" {normalise(text)} " for text in texts)
+    named = [other for other in others if other != right and other.strip() and other in said]
+    return any(right in one or (one in right and right not in said) for one in named)
+
+
 def _by_text(question: Question, asked: _Asked, answer: str) -> tuple[float | None, str]:
     if asked.text is None:
         return 0.0, "no letter found"
     right = normalise(asked.text)
+    if _nested(answer, f" {right} ", asked.texts):
+        return 0.0, "another choice's text"
     wrong = (Target((text,), 0.0) for text in asked.texts if normalise(text) != right)
     # The choices' own words are no cover for naming two of them.
     bare = Question(question.id, "", (Target((asked.text,)), *wrong))

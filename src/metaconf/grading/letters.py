@@ -13,6 +13,7 @@ from functools import lru_cache
 from metaconf.grading.carriers import carried
 from metaconf.grading.short import affirm
 from metaconf.grading.text import fold, visible
+from metaconf.grading.text import undressed as without_marks
 
 _LATEX = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt)|mbox|bf|rm|boldsymbol)\s*\{([^{}]*)\}"
@@ -30,9 +31,14 @@ _BRACKETS = str.maketrans(
 )
 _ROUND = str.maketrans("[]{}", "()()")
 _ONE = r"(?:[A-Za-z]|\d\d?)"
+_SURE = (
+    r"(?i:i (?:think|guess|believe|suppose|reckon|would say|am sure)|i'd say|i'm sure|for sure"
+    r"|probably|definitely|certainly|most likely|of course|obviously)"
+)
 ALONE = re.compile(
-    r"[\s(*]*(?:(?i:most likely|definitely|probably|likely|certainly|clearly|surely|maybe|perhaps)"
-    rf"[,:]?\s+\(?)?({_ONE})[\s)*.:,!]*"
+    r"(?:\s*(?:[-•#>]\s+|>))?[\s(*]*"
+    r"(?:(?i:most likely|definitely|probably|likely|certainly|clearly|surely|maybe|perhaps)"
+    rf"[,:]?\s+\(?)?({_ONE})[\s)*.:,!;?]*(?:(?<=[\s,;]){_SURE}[\s.!]*)?"
 )
 _LEADING = re.compile(
     rf"[\s*]*(?:\(({_ONE})\)|({_ONE})"
@@ -41,7 +47,7 @@ _LEADING = re.compile(
 )
 _NEXT = re.compile(
     r"[\s,;/&|+]*(?:(?i:and|or)\b.*|\(?([A-HJ-Z])\)?(?=[\s,.;:)]|$).*"
-    r"|\(?([AI])\)?(?=\s*(?:[,.;:)]|$)).*)",
+    r"|\(?([AI])\)?(?=\s*(?:[,.;:)]|$)).*|\(([a-z])\).*)",
     re.DOTALL,
 )
 _LISTED = re.compile(rf"(?:^|\n)\s*\(?({_ONE})[).:]\s|\(([A-Z])\)")
@@ -85,9 +91,17 @@ _JOINED = re.compile(
     rf"\b(?:or|and|nor)\s+\(?({_ONE})\)?(?=\s*(?:$|[.,;:!?)\n]))|/\s*\(?({_ONE})\b"
 )
 _CHOICE_WORD = re.compile(
-    r"(?i)^(?:(?:la|el|die|das|de|a|l'|the)\s*)?(?:opción|opção|opzione|option|choix|lettre|letra|"
-    r"lettera|buchstabe|antwort|respuesta|réponse|risposta|resposta|вариант|буква|ответ|optie|letter|"
-    r"pilihan|opsi|şık|seçenek|选项|選項|選択肢|선택지|الخيار|विकल्प)\s*:?\s*"
+    r"(?i)^(?:(?:la|el|die|das|de|a|o|l'|the)\s*)?(?:opción|opção|opzione|option|choix|lettre|letra|"
+    r"lettera|buchstabe|antwort|respuesta|réponse|risposta|resposta|alternativa|вариант|буква|ответ|"
+    r"optie|letter|odpowiedź|opcja|svar|pilihan|opsi|şık|seçenek|đáp án|chọn|ข้อ|คําตอบ(?:คือ)?|"
+    r"选项|選項|[应應故]?[选選]|選択肢|선택지|الخيار|विकल्प)\s*:?\s*"
+)
+_CHOICE_BEHIND = re.compile(
+    r"(?i)(?:选项|選項|项|項)?(?:是)?(?:正确|正確)?的?[\s。.!]*$|が(?:正しい|正解)(?:です)?[\s。.!]*$"
+    r"|\s(?:ist richtig|es correcta|es la correcta|est correcte|è corretta|está correta)[\s.!]*$"
+)
+_RATHER = re.compile(
+    rf"(.+?),?\s+(?:rather than|instead of|(?:and )?not)\s+(?:option )?\(?{_ONE}\)?[\s.!]*"
 )
 SEVERAL = ""
 
@@ -97,7 +111,7 @@ def undressed(answer: str) -> str:
     r"""An answer in plain letters: "\text{B}", "**B**", "$B$", "“B”", "【Ｂ】" are B."""
     if answer.isalnum() and answer.isascii():
         return answer
-    text = visible(answer)
+    text = visible(without_marks(answer))
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_BRACKETS)).translate(_BRACKETS)
     for _ in range(2):
@@ -115,6 +129,12 @@ def read_letter(answer: str, known: frozenset[str]) -> tuple[str | None, str]:
     leading = _LEADING.match(answer)
     if leading and (letter := (leading[1] or leading[2]).upper()) in known:
         return _with_rest(letter, leading[3], known)
+    named = _CHOICE_BEHIND.sub("", _CHOICE_WORD.sub("", answer))
+    alone = ALONE.fullmatch(named) if named != answer else None
+    if alone and alone[1].upper() in known:
+        return alone[1].upper(), ""
+    if preferred := _RATHER.fullmatch(answer):
+        return read_letter(preferred[1], known)
     kept = affirmed(answer)
     if kept != answer:
         return read_letter(kept, known)
@@ -129,7 +149,7 @@ def read_letter(answer: str, known: frozenset[str]) -> tuple[str | None, str]:
 def _with_rest(letter: str, rest: str, known: frozenset[str]) -> tuple[str | None, str]:
     """A leading letter, unless what follows leads with, lists or states another."""
     after = _NEXT.match(rest)
-    led = {after[1], after[2]} - {None} if after else set[str]()
+    led = {one.upper() for one in after.groups() if one} if after else set[str]()
     if after and (not led or led & known - {letter}):
         return SEVERAL, ""
     kept = affirmed(rest)
@@ -160,12 +180,15 @@ def _beside_text(answer: str, known: frozenset[str]) -> tuple[str | None, str]:
     """The letter in brackets behind a text: "neck (B)"."""
     match = re.fullmatch(rf"(\S.*?)\s*\(({_ONE})\)[\s.!]*", answer, re.DOTALL)
     if match and match[2].upper() in known:
+        others = {(m[1] or m[2] or m[3]).upper() for m in _MENTION.finditer(match[1])}
+        if others & known - {match[2].upper()}:
+            return SEVERAL, ""
         return match[2].upper(), match[1]
     return None, ""
 
 
 def affirmed(answer: str) -> str:
     """The clauses of an answer that deny nothing, in their own case; all of it if none denies."""
-    clauses = [clause.strip() for clause in re.split(r"(?<=[,;.])\s|\bbut\b", answer)]
+    clauses = [clause.strip() for clause in re.split(r"(?<=[,;.])\s|\b[Bb]ut\b", answer)]
     kept = [clause for clause in clauses if affirm(fold(clause)).strip() == fold(clause).strip()]
     return answer if len(kept) == len(clauses) else " ".join(kept)
