@@ -22,9 +22,18 @@ VULGAR = {
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 BLANKS = (" ", "\u00a0", "\u202f", "\u2009", "'", "’", "_")
 SCALES = {
-    10**3: (" thousand", "k"),
+    10**3: (" thousand", "k", " tisíc", "\\text{ thousand}"),
     10**5: (" lakh",),
-    10**6: (" million", "M", " Mio.", " millones", " миллионов"),
+    10**6: (
+        " million",
+        "M",
+        " Mio.",
+        " millones",
+        " миллионов",
+        " milioane",
+        " میلیون",
+        " (million)",
+    ),
     10**7: (" crore",),
     10**9: (" billion", "bn"),
     10**12: (" trillion",),

@@ -17,12 +17,12 @@ from metaconf.grading.text import fold
 
 _OR_WORDS = """or oder ou o u или либо або чи eller lub albo vagy veya hoặc hay atau nebo anebo
     alebo sau ori tai vai või ili arba ή או أو ام یا या अथवा অথবা বা அல்லது లేదా หรือ または
-    もしくは あるいは 或 或者 或是 还是 還是 또는 혹은 of ama eða edo ose au"""
+    もしくは あるいは 或 或者 或是 还是 還是 또는 혹은 ama eða edo ose au"""
 _MAYBE_WORDS = """maybe perhaps possibly alternatively else quizás quizá vielleicht möglicherweise
     peut-être forse talvez возможно belki mungkin misschien kanske måske kanskje ehkä może možná
     talán poate ίσως ربما شاید शायद たぶん もしかすると 也许 也許 可能 아마 tal_vez может_быть có_lẽ
     ya_da or_else might_be could_be a_lo_mejor być_może"""
-_TO_WORDS = "to until bis à a hasta до 至 到 から ~ 〜 – — - through"
+_TO_WORDS = "of to until bis à a hasta до 至 到 から ~ 〜 – — - through"
 
 
 def _any(words: str) -> str:

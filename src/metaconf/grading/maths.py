@@ -403,6 +403,7 @@ atexit.register(_WORKER.stop)
 
 def _ask(gold: str, answer: str) -> bool | None:
     """Compare by math-verify: True, False, or None if it cannot read the gold."""
+    gold, answer = (t.replace(">=", r"\ge ").replace("<=", r"\le ") for t in (gold, answer))
     if not re.search(r"\w", answer) or len(re.findall(r"[({[]", answer)) > _MAX_BRACKETS:
         answer = "?"  # unreadable, and slow to find out
     if (" | " in answer and " | " not in gold) or _OTHER_LETTERS.search(answer):
