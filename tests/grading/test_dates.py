@@ -22,6 +22,7 @@ WRITTEN = [
     "12 Mart 2025", "12 maart 2025", "12 मार्च 2025", "12 مارس 2025", "2025. március 12.",
     "ngày 12 tháng 3 năm 2025", "12 Μαρτίου 2025", "12 de març de 2025", "2025-03-12T14:30:00Z",
     "12.03.2025 14:30", "Mittwoch, 12. März 2025", "March twelfth, 2025", "12\u200b.03.2025",
+    "12. Mrz. 2025", "12 במרץ 2025", "12.III.2025", "12 III 2025",
 ]  # fmt: skip
 
 
@@ -70,6 +71,16 @@ def test_C2_what_no_calendar_holds_is_no_date(text: str) -> None:
     assert find_dates(fold(text))[0] == []
     for gold in ("3 March 2025", "1 March 2023", "February 2024", "31.02", "2 March 2025"):
         assert correct(gold, text) == 0.0, gold
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [("15 March 44 BC", "15 марта 44 г. до н. э."), ("15 March 44 BC", "公元前44年3月15日"),
+     ("44 BC", "BC 44"), ("10:30 am", "10:30 a.m.")],
+)  # fmt: skip
+def test_eras_and_halves_of_the_day(gold: str, answer: str) -> None:
+    assert correct(gold, answer) == correct(answer, gold) == 1.0
+    assert correct(gold.replace("BC", "AD").replace("am", "pm"), answer) == 0.0
 
 
 def test_dates_group() -> None:

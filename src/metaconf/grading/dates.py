@@ -31,6 +31,15 @@ _ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth 
 _ORDINAL = {word: i + 1 for i, word in enumerate(_ORDINALS.split())}
 _ORDINAL |= {"twentieth": 20, "thirtieth": 30, "": 0}
 _SPELLED = re.compile(rf"\b(twenty|thirty)?[ -]?\b({'|'.join(filter(None, _ORDINAL))})\b")
+_ROMAN_MONTH = re.compile(
+    r"(?<=\d)(?:\s?\.\s?(x?i{1,3}|i?[vx]|vi{1,3})\.\s?|\s(i{2,3}|iv|vi{1,3}|ix|xi{1,2})\s)(?=\d{4}(?!\d))"
+)
+_ROMAN = {
+    r: i + 1
+    for i, r in enumerate(
+        ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]
+    )
+}
 _HAN = re.compile(r"[〇零一二三四五六七八九十]+(?=[年月日號号])")
 _HAN_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
 _MAYBE = re.compile(
@@ -57,7 +66,7 @@ _NUMERIC = re.compile(
     rf"{_NOT_INSIDE}(\d{{4}})(\s?[-/.] ?| )(\d{{1,2}})\2(\d{{1,2}}){_END}"
     rf"|{_NOT_INSIDE}(\d{{1,2}})(\s?[-/.] ?| )(\d{{1,2}})\6(\d{{4}}|(?<! )\d\d){_END}"
     rf"|{_NOT_INSIDE}(0\d|1[0-2])/(\d{{4}}){_END}"
-    r"|(?<!\d)(?:(\d{4})\s*[年년]\s*)?(\d{1,2})\s*[月월](?:\s*(\d{1,2})\s*[日號号일])?"
+    r"|(?<!\d)(?:(\d{4}|\d{1,4} bc)\s*[年년]\s*)?(\d{1,2})\s*[月월](?:\s*(\d{1,2})\s*[日號号일])?"
     rf"|{_NOT_INSIDE}(?:ngay )?(\d{{1,2}}) thang (\d{{1,2}})(?:,? nam (\d{{4}}))?"
 )
 # "12 to 14 March": the month is told, not the day.
@@ -129,6 +138,7 @@ def _plain(text: str) -> str:
     if not text.isascii():
         text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
         text = _HAN.sub(lambda match: _han(match[0]), text)
+    text = _ROMAN_MONTH.sub(lambda match: f".{_ROMAN[match[1] or match[2]]}.", text)
     return _SPELLED.sub(_ordinal, text)
 
 
@@ -181,7 +191,8 @@ def _either(first: int, second: int, year: str, dotted: bool) -> Date | None:
 def _named(match: re.Match[str]) -> Date | None:
     group, order = next(start for start in _ORDERS if match[start[0]])
     parts = {key: match[group + i] for i, key in enumerate(order)}
-    month, weak = _months().get(parts["m"], (0, False))
+    name = parts["m"]  # Hebrew writes "in" as one word with the month
+    month, weak = _months().get(name) or _months().get(name.removeprefix("ב"), (0, False))
     day = parts.get("d")
     if order == "dmy" and _RANGE.search(match.string[: match.start()][-12:]):
         day = None

@@ -31,10 +31,13 @@ _DIGIT = re.compile(r"\d")
 _CHILLU = {"ണ്": "ൺ", "ന്": "ൻ", "ര്": "ർ", "ല്": "ൽ", "ള്": "ൾ", "ക്": "ൿ"}
 """Malayalam letters that were written with a joiner before they had a character of their own."""
 _ERAS = re.compile(
-    r"(?<=\d)\s*(?:v\.? ?chr\b\.?|av\.? ?j\.?-?c\b\.?|a\. ?c\.|до н\. ?э\.?"
+    r"(?<=\d)\s*(?:v\.? ?chr\b\.?|av\.? ?j\.?-?c\b\.?|a\. ?c\."
+    r"|(?:г(?:од[ау]?|\.)?,? ?)?до н\. ?э\.?"
     r"|p\.? ?n\.? ?e\b\.?|π\. ?χ\.)",
     re.IGNORECASE,
 )
+_ERA_FIRST = re.compile(r"(?<!\d)(?<!\d )\bBC[E]? (\d{1,4})(?![\w.,]\d|\w)")
+_HALF_DAY = re.compile(r"(?<=\d)\s*([ap])\. ?m\b\.?", re.IGNORECASE)
 _ERAS_BEFORE = re.compile(r"(?:公元前|紀元前|기원전)\s*(\d+)")
 _TAGS = re.compile(
     r"<(answer|b|big|center|code|div|em|font|h[1-6]|i|li|mark|p|small|span|strong|u)"
@@ -110,6 +113,10 @@ def fold(text: str) -> str:
     text = plain_numbers(visible(text))
     if _DIGIT.search(text):
         text = _ERAS.sub(" bc", spell_cased_units(decimal_fractions(text)))
+        if "BC" in text:
+            text = _ERA_FIRST.sub(r"\1 bc", text)
+        if "m." in text.lower():
+            text = _HALF_DAY.sub(r" \1m", text)
     if text.isascii():
         return text.lower().replace("'", "").replace("`", "")
     text = _ERAS_BEFORE.sub(r"\1 bc", text)
