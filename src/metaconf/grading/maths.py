@@ -114,7 +114,7 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
     gold = gold.rpartition("####")[2]
     if _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer) and len(gold + answer) < _MAX_CHARS:
         return equal_values((Fraction(gold), False), (Fraction(answer), False), bare_percent)
-    said = carried(answer)
+    said = () if answer.isascii() else carried(answer)
     answer = said[-1] if said and re.search(r"\d", said[-1]) else answer
     gold, answer = _clean(_kelvin(gold, answer)), _clean(_kelvin(answer, gold))
     if len(answer) > _MAX_CHARS:
