@@ -80,12 +80,8 @@ _PROMPTED = re.compile(
     r"|greater|inequality|range|bound|limit)\b|[<>≤≥]",
     re.IGNORECASE,
 )
-_MAYBE = re.compile(
-    r"[<>≤≥≦≧⩾⩽≠＞＜+]|!=|\\[lgn]e|\\[lg]t|[A-Za-z](?:['’′]|--)(?!\w)|\b(?:least|than|over|above"
-    r"|beyond|exceed\w*|upwards|excess|after|most|up|maximum|minimum|under|below|before|prior|or|and"
-    r"|plus)\b|[^\x00-\x7f]|[a-z]{4}",
-    re.IGNORECASE,
-)
+_SIGN = re.compile(r"[<>+=\\]")
+_FIRST_WORDS = frozenset(re.split(r"\W", word)[0] for word in _FOLDED)
 
 
 def may_differ(text: str) -> bool:
@@ -115,7 +111,8 @@ def _primes(text: str) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def _bounds(text: str) -> frozenset[tuple[str, str]]:
     """(kind, number) for each bound that a text states."""
-    if not _MAYBE.search(text):
+    plain = text.isascii() and not _SIGN.search(text)
+    if plain and _FIRST_WORDS.isdisjoint(re.findall("[a-z]+", text.lower())):
         return frozenset()
     text = visible(text)
     for sign, kind in _SIGNS:

@@ -115,7 +115,7 @@ def fold(text: str) -> str:
         text = _ERAS.sub(" bc", spell_cased_units(decimal_fractions(text)))
         if "BC" in text:
             text = _ERA_FIRST.sub(r"\1 bc", text)
-        if "m." in text.lower():
+        if "m." in text or "M." in text:
             text = _HALF_DAY.sub(r" \1m", text)
     if text.isascii():
         return text.lower().replace("'", "").replace("`", "")

@@ -78,13 +78,13 @@ def _quantity(text: str) -> tuple[Value, str] | None:
     """The number and unit that a text is, filler words before them aside."""
     if len(text) > 100 or not any(map(str.isdecimal, text)):
         return None
-    if _DECADE.search(text):
-        return None  # no seconds
     bare = plain_numbers(visible(text)).strip(" \n*.!")
     lead = _LEADING_WORDS.match(bare)
     if lead and not set(words(fold(lead[0]))) <= FILLER:
         return None
     value, unit = with_unit(bare[lead.end() :] if lead else bare)
+    if unit == "s" and _DECADE.search(text):
+        return None  # no seconds
     return (value, unit) if value else None
 
 
