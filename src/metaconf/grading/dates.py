@@ -32,7 +32,7 @@ _ORDINAL = {word: i + 1 for i, word in enumerate(_ORDINALS.split())}
 _ORDINAL |= {"twentieth": 20, "thirtieth": 30, "": 0}
 _SPELLED = re.compile(rf"\b(twenty|thirty)?[ -]?\b({'|'.join(filter(None, _ORDINAL))})\b")
 _ROMAN_MONTH = re.compile(
-    r"(?<=\d)(?:\s?\.\s?(x?i{1,3}|i?[vx]|vi{1,3})\.\s?|\s(i{2,3}|iv|vi{1,3}|ix|xi{1,2})\s)(?=\d{4}(?!\d))"
+    r"(?<=\d)(?:\s?\.\s?(i{1,3}|i?v|vi{1,3}|ix|xi{0,2})\.\s?|\s(i{2,3}|iv|vi{1,3}|ix|xi{1,2})\s)(?=\d{4}(?!\d))"
 )
 _ROMAN = {
     r: i + 1
