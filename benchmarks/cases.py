@@ -41,7 +41,10 @@ ROWS = [
 WORKER = """
 import json, sys, time
 import metaconf
-from metaconf.grading import grade_answer
+try:
+    from metaconf.grading import grade_answer
+except ModuleNotFoundError:  # what it was called before
+    from metaconf.graders import grade_answer
 from metaconf.records import Question, Target
 print(metaconf.__file__, flush=True)
 for line in sys.stdin:
@@ -114,7 +117,7 @@ KINDS: dict[str, Callable[[np.random.Generator], list[Pair]]] = {
 def table() -> tuple[dict[str, record.Figure], str]:
     """The hand-labelled cases, and a note that names every miss."""
     files = [("cases.py", "CASES"), ("cases_hard.py", "CASES_HARD")]
-    cases = [case for file, name in files for case in runpy.run_path(_tests("graders", file))[name]]
+    cases = [case for file, name in files for case in runpy.run_path(_tests("grading", file))[name]]
     misses = [case for case in cases if not _agrees(*case)]
     listed = "; ".join(
         f"{task} {texts[0]!a} <- {answer!a} is {'right' if right else 'wrong'}"

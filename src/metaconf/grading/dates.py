@@ -55,6 +55,9 @@ _OF = r"(?:(?:of|de|del|di|den)\s+)?"
 _SPACE = r"[\s.,/\-]*"
 _ERA = r"\s?(?:b\.?c\.?(?:e\b\.?)?|a\.?d\b\.?|c\.?e\b\.?)"
 _YEAR = rf"(\d{{1,4}}{_ERA}|\d{{3,4}}(?!\d|[.,]\d)(?:{_ERA})?|\d\d(?=\s*(?:$|[.;)\n])))"
+_NAME_ALONE = re.compile(_NAME)
+_PARTED = re.compile(r"\d ?[-/. ] ?\d|[年년月월]|\bthang\b")
+"""Cheaper than the patterns of dates, and part of each that is written in numbers."""
 _NAMED = re.compile(
     rf"{_NOT_INSIDE}{_DAY}[\s.\-]*{_OF}{_NAME}(?:{_SPACE}{_OF}{_YEAR})?"
     rf"|(?<!\w)(\d{{3,4}})[\s.\-]+{_NAME}[\s.\-]*{_DAY}"
@@ -104,11 +107,16 @@ def find_dates(folded: str) -> tuple[list[Date], str]:
     if not _MAYBE.search(folded):
         return [], folded
     text, dates = _plain(folded), list[Date]()
-    rest = _take(_NUMERIC, text, dates)
-    rest = _take(_NAMED, rest, dates)
+    rest = _take(_NUMERIC, text, dates) if _PARTED.search(text) else text
+    rest = _take(_NAMED, rest, dates) if _names_month(rest) else rest
     if not dates and "thousand" in text:
         rest = _take(_NAMED, " ".join(words(text)), dates)
     return _with_time(dates, rest) if dates else ([], rest)
+
+
+def _names_month(text: str) -> bool:
+    """Whether a text may name a month: other scripts attach words to its name."""
+    return not text.isascii() or not _months().keys().isdisjoint(_NAME_ALONE.findall(text))
 
 
 def without_dotted(text: str) -> str:

@@ -15,7 +15,7 @@ import regex
 
 from metaconf.grading.bounds import differs, may_differ
 from metaconf.grading.carriers import carried, denies, denies_within
-from metaconf.grading.measures import other_currency
+from metaconf.grading.measures import may_name_currency, other_currency
 from metaconf.grading.places import levels
 from metaconf.grading.text import fold, normal_form, normalise, other_accents, undressed, words
 from metaconf.grading.values import FILLER, core, measured, valued, whole_date
@@ -53,7 +53,6 @@ _ASIDE = re.compile(
     r"|the\b.*\b(?:of|in|from|by|who|that|which)\b)"
 )
 _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
-_SIGNED_OTHERWISE = re.compile(r"[^\x00-\x7f]|[$]|dollar|euro|pound|yen|rupee", re.IGNORECASE)
 _LISTED = re.compile(r"\A\s*\d{1,2}[.)]\s+(?=[^\W\d_])")
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
@@ -61,6 +60,7 @@ _DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
 # What makes another name: "C" is not named by "C++", "C#" or "C♭", "A" by "A*", "1" by "0.1".
 _OTHER_NAME = re.compile(r"(?<=\d)[.,/]\d|\+|#(?!\w)|♭|(?<![\w*]\w)\*(?![\w*])")
 _WITHIN_NUMBER = re.compile(r"\d[.,/](?=\d)")
+_ASCII_WORD = re.compile(r"[^\W_]+(?:\++|#|-(?![\w-])|(?<=[\s(]\w)\*|(?<=^\w)\*)?")
 _SIGNED_WORD = regex.compile(r"[^\W_]+(?:\++|#|♭|-(?![\w-])|(?<=(?<![\w*])\w)\*)?")
 
 
@@ -91,7 +91,11 @@ def grade_short(question: Question, answer: str) -> Verdict:
         return (0.0, "no match") if credit is None else (credit, "matches")
     answer = undressed(answer)
     verdict = _graded(question, answer)
-    if verdict[0] and _SIGNED_OTHERWISE.search(answer) and _all_differ(question.targets, answer):
+    if (
+        verdict[0]
+        and (not answer.isascii() or may_name_currency(answer))
+        and _all_differ(question.targets, answer)
+    ):
         return 0.0, "another currency, or other accents"
     if verdict[0] and _may_differ(question.targets) and _differently(question, answer):
         return 0.0, "a bound, or another sign"
@@ -235,8 +239,13 @@ def _names(targets: tuple[Target, ...]) -> list[list[str]]:
 
 
 def _words_of(text: str) -> list[str]:
-    found: list[str] = _SIGNED_WORD.findall(text)
+    found: list[str] = _signed_word(text).findall(text)
     return found
+
+
+def _signed_word(text: str) -> re.Pattern[str] | regex.Pattern[str]:
+    """`regex` counts combining marks as parts of words; `re` is faster where there are none."""
+    return _ASCII_WORD if text.isascii() else _SIGNED_WORD
 
 
 @lru_cache(maxsize=4096)
@@ -253,7 +262,7 @@ def _mark_names(folded: str, targets: tuple[Target, ...], marks: dict[str, str])
 
     Marking whole names first keeps "Trinidad and Tobago" or "Washington, D.C." from being split.
     """
-    names, words_found = _by_first_word(targets), list(_SIGNED_WORD.finditer(folded))
+    names, words_found = _by_first_word(targets), list(_signed_word(folded).finditer(folded))
     out, at, i = list[str](), 0, 0
     while i < len(words_found):
         length = next(
@@ -267,7 +276,7 @@ def _mark_names(folded: str, targets: tuple[Target, ...], marks: dict[str, str])
     return "".join([*out, folded[at:]])
 
 
-def _at(found: Sequence[regex.Match[str]], i: int, names: Sequence[str]) -> bool:
+def _at(found: Sequence[re.Match[str] | regex.Match[str]], i: int, names: Sequence[str]) -> bool:
     """Whether the words of `names` stand from the `i`-th word on, no hyphen at either end."""
     if [match[0] for match in found[i : i + len(names)]] != names:
         return False

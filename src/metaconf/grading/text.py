@@ -112,7 +112,9 @@ def fold(text: str) -> str:
     """
     text = plain_numbers(visible(text))
     if _DIGIT.search(text):
-        text = _ERAS.sub(" bc", spell_cased_units(decimal_fractions(text)))
+        text = spell_cased_units(decimal_fractions(text))
+        if "." in text or "hr" in text or "av" in text:
+            text = _ERAS.sub(" bc", text)
         if "BC" in text:
             text = _ERA_FIRST.sub(r"\1 bc", text)
         if "m." in text or "M." in text:
@@ -203,10 +205,14 @@ def words(folded: str) -> list[str]:
     return _tidy(tokens)
 
 
+def _signed(folded: str) -> bool:
+    return any(sign in folded for sign in "-+#*") and _SIGN.search(folded) is not None
+
+
 def _tokens(folded: str) -> list[str]:
     if not folded.isascii():
         return _UNICODE_TOKEN.findall(folded)
-    return (_SIGNED_TOKEN if _SIGN.search(folded) else _PLAIN_TOKEN).findall(folded)
+    return (_SIGNED_TOKEN if _signed(folded) else _PLAIN_TOKEN).findall(folded)
 
 
 def numbers(tokens: list[str]) -> list[str]:
