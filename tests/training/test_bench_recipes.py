@@ -145,7 +145,8 @@ def test_a_quick_run_and_its_figures(
     same = json.loads((tmp_path / "results" / "recipes.json").read_text())
     assert same["figures"] == found["figures"]
     with monkeypatch.context() as otherwise:  # nor do those of ours that was taught in another way
-        otherwise.setattr(bench, "TEACHING", replace(bench.TEACHING, confidence_only_loss_weight=1.0))
+        other = replace(bench.TEACHING, confidence_only_loss_weight=1.0)
+        otherwise.setattr(bench, "TEACHING", other)
         with pytest.raises(UserError, match=r"metaconf-0.*was measured by another plan"):
             bench.main(elsewhere)
     with pytest.raises(UserError, match="was measured by another plan"):
