@@ -1,4 +1,4 @@
-"""What changes a short answer though its words stay the same: bounds and signs behind a letter.
+"""What changes a short answer though its words stay: bounds, operations, signs behind a letter.
 
 "At least 50", "50+" and "before 1969" name a number and do not say that it is the answer; f′ is
 another function than f, and C-- another language than C.
@@ -30,6 +30,7 @@ _BEFORE = {
     "lessthan": "less than|fewer than|smaller than|under|below|before|prior to|earlier than"
     "|menos de|menor que|moins de|meno di|weniger als|unter|minder dan|mindre än|mniej niż|poniżej"
     "|менее|меньше|少于|小于|不到|antes de|avant|prima del|vor dem|до начала",
+    "operated": "square root of|cube root of|half of|twice|double|triple|the reciprocal of",
 }
 _BEHIND = {
     "atleast": "or more|or greater|or higher|or above|or over|or later|or up|and above|and over"
@@ -39,6 +40,7 @@ _BEHIND = {
     "atmost": "or fewer|or less|or lower|or below|or under|or earlier|and below|and under|at most"
     "|maximum|o menos|ou moins|oder weniger|и менее|или менее|以下|以内|이하",
     "lessthan": "未満|미만|未满",
+    "operated": "squared|cubed|factorial",
 }
 _KINDS = (*_BEFORE, "not")
 _SIGNS = (
