@@ -175,8 +175,8 @@ def _names_other(rest: str, letter: str, asked: _Asked) -> bool:
     if letter in own:
         return False
     parts = re.split(r"\s*(?:[,;:/\n]|\.\s|\b(?:or|and|maybe|perhaps)\b)\s*", affirmed(rest))
-    named = own.union(*(asked.letters.get(normalise(part), frozenset()) for part in parts))
-    return bool(named - {letter})
+    named = [own, *(asked.letters.get(normalise(part), frozenset()) for part in parts)]
+    return any(letters and letter not in letters for letters in named)
 
 
 def _plain(name: str) -> bool:

@@ -35,7 +35,7 @@ from metaconf.grading.measures import (
     same_measure,
     with_unit,
 )
-from metaconf.grading.numbers import NUMBER, join_groups, plain_numbers
+from metaconf.grading.numbers import NUMBER, in_asked_scale, join_groups, plain_numbers
 from metaconf.grading.short import answer_key
 from metaconf.grading.text import visible
 from metaconf.grading.units import stated_unit, unit_name
@@ -52,6 +52,8 @@ _LAST = re.compile(
 )
 _SPELLED = re.compile(r"[A-Za-z][A-Za-z -]+")
 _OTHER_LETTERS = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff\u2100-\u214f]")
+_CALCULATED = re.compile(r"<<[^<>]{0,200}>>")
+"""A calculator's annotation, as in GSM8K: "12 + 6 = <<12+6=18>>18"."""
 _WRAPPED = re.compile(r"[\\$`*]")
 _NAME = re.compile(r"\s*([A-Za-z]\w{0,2}|[A-Za-z]\([a-z]\))\s*(?:=|\\in\b)(?!=)\s*")
 _KELVIN = re.compile(r"(?<=\d)K\b")
@@ -67,7 +69,10 @@ _GLUED_AFTER = re.compile(
 _ONE_LETTER = re.compile(rf"(-?(?:{NUMBER}))\s*([A-Za-z])")
 _SIGN_FIRST = re.compile(r"^(?:%\s?(\d+(?:\.\d+)?)$|[–—⁻]\s?(?=\d))")
 _SCALE_BEHIND = re.compile(r"[\s$)\\]*[^\W\d_]+")
-_SEGMENT = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+# As in Pandoc: an amount ("$45 - $7") opens or closes no expression.
+_SEGMENT = re.compile(
+    r"\$\$?(?=\S)([^$]*?[^$\s])\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
+)
 _BARE_LATEX = re.compile(
     r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
 )
@@ -85,10 +90,12 @@ def grade_math(
     numeric reference) its last number, clauses that deny left out; two numbers joined by "or" are
     wrong. Numbers compare exactly, decimals within 5e-7; "(2, 5)" and "2,5" are the same list,
     bracketed lists keep their order, a list is not right by its part; a leading "x =" is dropped;
-    units may be missing but not differ. `bare_percent`: whether 35 answers 35 % and 35 % answers
+    units may be missing but not differ; a scale that the prompt asks in ("how many dozen") may be
+    named or not. `bare_percent`: whether 35 answers 35 % and 35 % answers
     35. Expressions, equations, sets and intervals are compared by math-verify within `SECONDS` and
     2 GiB, beyond which the answer is wrong. None if no reference can be read.
     """
+    answer = in_asked_scale(answer, question.prompt)
     verdicts = [
         (_compare(text, answer, bare_percent), target.credit)
         for target in question.targets
@@ -210,7 +217,7 @@ def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
 def _clean(text: str) -> str:
     """Drop wrappers (box, dollars, bold stars around all, spacing commands, a final stop), and
     write numbers in plain ASCII."""
-    text = visible(last_box(text) or text).replace("º", "°")
+    text = _CALCULATED.sub("", visible(last_box(text) or text)).replace("º", "°")
     if _WRAPPED.search(text):
         text = _unwrap(join_groups(text))
     if not text.isascii():
@@ -258,6 +265,8 @@ def _last_number(text: str) -> tuple[Value | None, str]:
     """The last number of prose with its known unit; None where two are joined by "or" or "and", and
     for a bound ("at least 5")."""
     text = computed(affirmed(text))
+    result = text.rpartition("=")[2]  # what is behind the last "=" is the number of a calculation
+    text = result if re.search(r"\d", result) else text
     found = list(_LAST.finditer(text))
     if not found:  # the key of "five" is 5
         return with_unit(answer_key(text))

@@ -194,6 +194,10 @@ _WORDS = re.compile(r"[^\W\d_]+")
 _MARKED = re.compile(
     r"\d(?:[ '_’]\d\d\d|\.\d\d\d[.,]|,\d\d,| ?\\[,;:! t]|\{,|~|&)|10 ?(?:\^|\*\*|to )|[$€£¥₹‰‱]"
 )
+_ASKED_SCALE = re.compile(
+    r"\b(?:how many|number of|in) (dozen|hundred|thousand|million|billion|trillion)s?\b",
+    re.IGNORECASE,
+)
 _DIGIT = re.compile(r"\d")
 _NUMERIC = re.compile(r"[\d²³¹¼-¾⅐-⅟↉⁰-₉零〇一二三四五六七八九十百千万萬億亿兆两兩]")
 _SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
@@ -272,6 +276,14 @@ def _plain_ascii(text: str) -> str:
 def join_groups(text: str) -> str:
     r"""The same text with commas where LaTeX or HTML parts digits in threes ("10\,000")."""
     return _LATEX_GROUP.sub(",", text)
+
+
+def in_asked_scale(answer: str, prompt: str) -> str:
+    """The answer without the scale word that the prompt asks in: "7 dozen" to "How many dozen?"."""
+    asked = _ASKED_SCALE.search(prompt)
+    if asked is None:
+        return answer
+    return re.sub(rf"(?<=\d)\s+{asked[1]}s?\b", "", answer, flags=re.IGNORECASE)
 
 
 def decimal_fractions(text: str) -> str:

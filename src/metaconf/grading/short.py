@@ -15,6 +15,7 @@ import regex
 
 from metaconf.grading.bounds import differs, may_differ
 from metaconf.grading.carriers import carried, denies, denies_within
+from metaconf.grading.dates import find_dates
 from metaconf.grading.measures import may_name_currency, other_currency
 from metaconf.grading.places import levels
 from metaconf.grading.text import fold, normal_form, normalise, other_accents, undressed, words
@@ -303,7 +304,25 @@ def affirm(folded: str) -> str:
 def _right_values(question: Question, text: str) -> set[int]:
     """Rule 3: the targets named by value; of equal ones, the one that pays most."""
     named = valued(question.targets, question.prompt, text)
-    return named & set(best_target(question.targets).values()) if named else named
+    if not named or _offers_another(text, question.prompt):
+        return set()
+    return named & set(best_target(question.targets).values())
+
+
+def _offers_another(text: str, prompt: str) -> bool:
+    """Whether "or" joins a value and another one, or words that the prompt does not hold."""
+    parts = re.split(r"\b(?:or|versus|vs|alternatively)\b", text)
+    if len(parts) == 1:
+        return False
+    if len({tuple(re.findall(r"\d+", part)) for part in parts} - {()}) > 1:
+        return True
+    known = FILLER | set(words(fold(prompt)))
+    return any(not set(re.findall(r"[^\W\d_]+", part)) <= known for part in map(_valueless, parts))
+
+
+def _valueless(text: str) -> str:
+    """The words beside dates and numbers."""
+    return re.sub(r"\d[^\s]*", " ", find_dates(text)[1])
 
 
 def _named(question: Question, text: str, marks: dict[str, str], raw: str) -> set[int]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LETTER = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u0e3e\u0e40-\u0e4e])"
 """A letter or a vowel sign of the scripts that write vowels as signs."""
 _SHAPE = re.compile(rf"{LETTER}{{1,24}}(?:[ _-]{LETTER}{{1,24}}){{0,3}}(?:\^?-?[123])?")
+_NAME = re.compile(r"[^\W\d]+")
 _PARTED = re.compile(r"\s*(/|·|⋅|\*|\bper\b|(?<=\s)an?(?=\s))\s*")
 # Habits of writers that pint reads otherwise or not at all.
 _HABITS = {
@@ -169,6 +170,8 @@ def _known(name: str) -> Any:
     from pint.errors import PintError
 
     name = name.replace(" ", "_")
+    if name not in _HABITS and not _NAME.fullmatch(name):
+        return None  # pint would calculate with it: "non-ferrous"
     if not name:
         return None
     try:
