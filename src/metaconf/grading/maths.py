@@ -37,7 +37,7 @@ from metaconf.grading.measures import (
 )
 from metaconf.grading.numbers import NUMBER, in_asked_scale, join_groups, plain_numbers
 from metaconf.grading.short import answer_key
-from metaconf.grading.text import visible
+from metaconf.grading.text import is_spelled_number, visible
 from metaconf.grading.units import stated_unit, unit_name
 from metaconf.records import Question
 
@@ -73,6 +73,8 @@ _SCALE_BEHIND = re.compile(r"[\s$)\\]*[^\W\d_]+")
 _SEGMENT = re.compile(
     r"\$\$?(?=\S)([^$]*?[^$\s])\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
 )
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)\s*(?:,\s*)?\b(?:or|oder|или)\s*$", re.IGNORECASE)
+_WORD_BEHIND = re.compile(r"\s*(?:,\s*)?(?:or|oder|или|或)\s*([^\W\d_]+)", re.IGNORECASE)
 _BARE_LATEX = re.compile(
     r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
 )
@@ -272,9 +274,16 @@ def _last_number(text: str) -> tuple[Value | None, str]:
         return with_unit(answer_key(text))
     if offers_two([text[a.end() : b.start()] for a, b in pairwise(found)]):
         return None, ""
-    if altered(text[: found[-1].start()], text[found[-1].end() :]):
+    before, after = text[: found[-1].start()], text[found[-1].end() :]
+    if altered(before, after) or _or_spelled(before, after):
         return None, ""
-    return read_value(found[-1][0]), stated_unit(text[found[-1].end() :])
+    return read_value(found[-1][0]), stated_unit(after)
+
+
+def _or_spelled(before: str, after: str) -> bool:
+    """Whether a number that is spelled out is offered beside the last one in digits."""
+    beside = [_WORD_BEFORE.search(before), _WORD_BEHIND.match(after)]
+    return any(match and is_spelled_number(match[1]) for match in beside)
 
 
 def _last_expression(text: str) -> str | None:

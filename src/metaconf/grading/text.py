@@ -27,6 +27,7 @@ _LETTERS = str.maketrans(
         **{"♯": "#", "ی": "ي", "ک": "ك"},  # Persian keyboards' letters, the same to the eye
     }
 )
+_HAN_OR = re.compile(r"(?<=[0-9A-Za-z])\s*或者?\s*(?=[0-9A-Za-z])")
 _DIGIT = re.compile(r"\d")
 _CHILLU = {"ണ്": "ൺ", "ന്": "ൻ", "ര്": "ർ", "ല്": "ൽ", "ള്": "ൾ", "ക്": "ൿ"}
 """Malayalam letters that were written with a joiner before they had a character of their own."""
@@ -94,6 +95,7 @@ _MEASURES = {
 # Not I, V and X, which stand for other things too.
 _NUMERALS = "_ _ ii iii iv _ vi vii viii ix _ xi xii xiii xiv xv xvi xvii xviii xix xx"
 _ROMAN = {word: str(i) for i, word in enumerate(_NUMERALS.split()) if word != "_"}
+_MINUS = ("minus", "negative")
 _SPELLED = frozenset(_SMALL) | frozenset(_SCALES) | frozenset(_ORDINAL)
 
 _SAME = {
@@ -110,7 +112,7 @@ def fold(text: str) -> str:
 
     Every dash is a hyphen; NFKC otherwise.
     """
-    text = plain_numbers(visible(text))
+    text = plain_numbers(_HAN_OR.sub(" or ", visible(text)))
     if _DIGIT.search(text):
         text = spell_cased_units(decimal_fractions(text))
         if "." in text or "hr" in text or "av" in text:
@@ -225,6 +227,11 @@ def numbers(tokens: list[str]) -> list[str]:
     return found
 
 
+def is_spelled_number(word: str) -> bool:
+    """Whether a word is one of those that numbers are spelled with."""
+    return word.lower() in _SPELLED
+
+
 def is_number(token: str) -> bool:
     """Whether a normalised word is a number (ordinals and decades are not)."""
     return token[-1:].isdigit() and token.lstrip("-").replace(".", "", 1).isdecimal()
@@ -279,6 +286,12 @@ def _spelled_numbers(tokens: list[str]) -> list[str]:
     out: list[str] = []
     i = 0
     while i < len(tokens):
+        if tokens[i] in _MINUS and not (out and is_number(out[-1])):
+            end, value = _read_number(tokens, i + 1)
+            if value is not None:
+                out.append(f"-{value}")
+                i = end
+                continue
         end, value = _read_number(tokens, i)
         if value is None:
             out.append(_ordinal(tokens[i]))
