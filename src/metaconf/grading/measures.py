@@ -126,6 +126,9 @@ def read_value(text: str) -> Value | None:
     return sign * Fraction(ratio[2].replace(",", "")) / int(ratio[3] or 1), percent
 
 
+_JOINING = frozenset(("or", "and", "to", "maybe", "perhaps", "possibly", "oder", "или", "ou", "o"))
+
+
 def with_unit(text: str) -> tuple[Value | None, str]:
     """The number that a text is and the unit behind it, "" for none; (None, "") for others."""
     if not _NUMBER_FIRST.match(text):
@@ -141,6 +144,8 @@ def with_unit(text: str) -> tuple[Value | None, str]:
     unit = " ".join((match[1] or match[2]).split()).rstrip(".")
     if len(unit) == 1 and match[2] and unit not in _ONE_LETTER:
         return None, ""
+    if unit.partition(" ")[0].lower() in _JOINING:
+        return None, ""  # "0 or ten thousand": no unit, but another number
     return read_value(text[: match.start()]), unit
 
 

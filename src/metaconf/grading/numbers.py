@@ -306,7 +306,7 @@ _LATEX_FRACTION = re.compile(
 )
 
 
-_FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,4})/(\d{1,4})(?![\w/]|\.\d)")
+_FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,9})/(\d{1,9})(?![\w/]|\.\d)")
 
 
 def _as_decimal(match: re.Match[str]) -> str:

@@ -27,7 +27,7 @@ _LETTERS = str.maketrans(
         **{"♯": "#", "ی": "ي", "ک": "ك"},  # Persian keyboards' letters, the same to the eye
     }
 )
-_HAN_OR = re.compile(r"(?<=[0-9A-Za-z])\s*或者?\s*(?=[0-9A-Za-z])")
+_HAN_OR = re.compile(r"(?<=[\dA-Za-z])\s*或者?\s*(?=[\dA-Za-z])")
 _DIGIT = re.compile(r"\d")
 _CHILLU = {"ണ്": "ൺ", "ന്": "ൻ", "ര്": "ർ", "ല്": "ൽ", "ള്": "ൾ", "ക്": "ൿ"}
 """Malayalam letters that were written with a joiner before they had a character of their own."""
