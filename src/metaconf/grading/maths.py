@@ -48,7 +48,7 @@ _MAX_BRACKETS = 50
 
 _PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LAST = re.compile(
-    rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:%|per\s?cent))?", re.I
+    rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:\\?%|per\s?cent))?", re.I
 )
 _SPELLED = re.compile(r"[A-Za-z][A-Za-z -]+")
 _OTHER_LETTERS = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff\u2100-\u214f]")
@@ -74,7 +74,7 @@ _SEGMENT = re.compile(
     r"\$\$?(?=\S)([^$]*?[^$\s])\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
 )
 _WORD_BEFORE = re.compile(r"([^\W\d_]+)\s*(?:,\s*)?\b(?:or|oder|или)\s*$", re.IGNORECASE)
-_WORD_BEHIND = re.compile(r"\s*(?:,\s*)?(?:or|oder|или|或)\s*([^\W\d_]+)", re.IGNORECASE)
+_WORD_BEHIND = re.compile(r"\s*(?:(?:,\s*)?(?:or|oder|или|或)|[;|])\s*([^\W\d_]+)", re.IGNORECASE)
 _BARE_LATEX = re.compile(
     r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
 )
