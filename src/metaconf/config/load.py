@@ -1,7 +1,7 @@
 """One YAML a command: TRL's keys at the top level under their own names, ours in blocks.
 
 Everything is checked here, before torch is imported, so that a slip costs a second and not a
-model load. Our settings stand in `config_blocks`, one line each; what TRL takes stands in
+model load. Our settings stand in `config.blocks`, one line each; what TRL takes stands in
 `trl_keys.json`, which `python -m tools.trl_keys` writes from the installed TRL.
 
     config = load_config(Path("configs/grpo_train_config.yaml"), "grpo", ["--max_steps", "2"])
@@ -151,7 +151,7 @@ def _train_keys() -> dict[str, dict[str, Kind]]:
 
 @cache
 def _train_table() -> dict[str, dict[str, Any]]:
-    """Stage → key → [types, choices, TRL's default], as `config_keys` wrote it."""
+    """Stage → key → [types, choices, TRL's default], as `tools/trl_keys.py` wrote it."""
     return json.loads(
         files("metaconf.config").joinpath("trl_keys.json").read_text(encoding="utf-8")
     )

@@ -35,7 +35,13 @@ from metaconf.grading.measures import (
     same_measure,
     with_unit,
 )
-from metaconf.grading.numbers import NUMBER, in_asked_scale, join_groups, plain_numbers
+from metaconf.grading.numbers import (
+    DIGITS_ALONE,
+    NUMBER,
+    in_asked_scale,
+    join_groups,
+    plain_numbers,
+)
 from metaconf.grading.short import answer_key
 from metaconf.grading.text import is_spelled_number, visible
 from metaconf.grading.units import stated_unit, unit_name
@@ -46,7 +52,6 @@ SECONDS = 5.0
 _MAX_CHARS = 1000
 _MAX_BRACKETS = 50
 
-_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LAST = re.compile(
     rf"(?<![\w.])-?[$€£¥₹]?(?:\d+\s+\d+/\d+|(?:{NUMBER})(?:/\d+)?)(?:\s*(?:\\?%|per\s?cent))?", re.I
 )
@@ -121,7 +126,11 @@ def same_math(a: str, b: str) -> bool:
 def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
     """True or False, or None if the gold cannot be read."""
     gold = gold.rpartition("####")[2]
-    if _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer) and len(gold + answer) < _MAX_CHARS:
+    if (
+        DIGITS_ALONE.fullmatch(gold)
+        and DIGITS_ALONE.fullmatch(answer)
+        and len(gold + answer) < _MAX_CHARS
+    ):
         return equal_values((Fraction(gold), False), (Fraction(answer), False), bare_percent)
     said = () if answer.isascii() else carried(answer)
     answer = said[-1] if said and re.search(r"\d", said[-1]) else answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from metaconf.grading.numbers import NUMBER
+from metaconf.grading.numbers import DIGITS_ALONE, NUMBER
 from metaconf.grading.units import LETTER, same_quantity, times_smaller, unit_name
 
 Value = tuple[Fraction, bool]
@@ -15,7 +15,6 @@ _MIXED = re.compile(r"(-?)\s*(\d+)\s+(\d+)\s*/\s*(\d+)")
 _RATIO = re.compile(rf"(-?)\s*[$€£¥₹]?\s*({NUMBER})(?:\s*/\s*(\d+))?")
 _FRAC = re.compile(r"(\d*)\s*\\[dt]?frac\s*\{?\s*(\d+)\s*\}?\s*\{?\s*(\d+)\s*\}?")
 _NUMBER_FIRST = re.compile(r"[\s-]*[$€£¥₹.\d\\]")
-_NUMBER_ALONE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PERCENT = re.compile(r"\s*(?:\\?%|per\s?cent\b|percent\b)\s*$", re.IGNORECASE)
 _UNIT = re.compile(
     r"\s*(?:\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}|((?:°|º|\^?\{?\\circ\b\}?|\\degree\b)\s*[A-Za-z]?"
@@ -107,7 +106,7 @@ _CENTS = re.compile(rf"({NUMBER})\s*(?:cents?\b|¢|pence\b|(?P<p>p\b))", re.IGNO
 
 def read_value(text: str) -> Value | None:
     """The number that the whole of a text is: decimal, fraction, mixed, LaTeX; None for others."""
-    if _NUMBER_ALONE.fullmatch(text) and len(text) < 400:
+    if DIGITS_ALONE.fullmatch(text) and len(text) < 400:
         return Fraction(text), False
     bare = _PERCENT.sub("", text)
     percent = bare != text

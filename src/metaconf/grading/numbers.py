@@ -19,6 +19,8 @@ import regex
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 """A number once it is plain: commas between thousands, a decimal point."""
+DIGITS_ALONE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+"""A number that needs no reading: nothing but ASCII digits, a sign and a point."""
 _MAX_EXPONENT = 400
 _MAX_DIGITS = 400
 _BLANK = " \u00a0\u202f\u2007\u2009\u200a\u2008\u3000"

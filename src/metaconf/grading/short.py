@@ -17,6 +17,7 @@ from metaconf.grading.bounds import differs, may_differ
 from metaconf.grading.carriers import carried, denies, denies_within
 from metaconf.grading.dates import find_dates
 from metaconf.grading.measures import may_name_currency, other_currency
+from metaconf.grading.numbers import DIGITS_ALONE
 from metaconf.grading.places import levels
 from metaconf.grading.text import fold, normal_form, normalise, other_accents, undressed, words
 from metaconf.grading.values import FILLER, core, measured, valued, whole_date
@@ -55,7 +56,6 @@ _ASIDE = re.compile(
 )
 _DOUBT = re.compile(r"\b(?:could|may|might|can|would|if|possible|unless)\b")
 _LISTED = re.compile(r"\A\s*\d{1,2}[.)]\s+(?=[^\W\d_])")
-_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff]")
 _DATE_KEY = re.compile(r"(?:None|\d+(?: bc)?)-\d+-")
 # What makes another name: "C" is not named by "C++", "C#" or "C♭", "A" by "A*", "1" by "0.1".
@@ -87,7 +87,7 @@ def grade_short(question: Question, answer: str) -> Verdict:
         return None, "not graded: the question has no reference answer"
     if len(answer) > _MAX_CHARS:
         return 0.0, f"longer than {_MAX_CHARS} characters"
-    if _PLAIN_NUMBER.fullmatch(answer) and _all_plain(question.targets):
+    if DIGITS_ALONE.fullmatch(answer) and _all_plain(question.targets):
         credit = _equal(question.targets, answer)  # nothing to be found within
         return (0.0, "no match") if credit is None else (credit, "matches")
     answer = undressed(answer)
@@ -120,7 +120,7 @@ def _paying(targets: tuple[Target, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _all_plain(targets: tuple[Target, ...]) -> bool:
-    return all(_PLAIN_NUMBER.fullmatch(text) for target in targets for text in target.texts)
+    return all(DIGITS_ALONE.fullmatch(text) for target in targets for text in target.texts)
 
 
 def _all_differ(targets: Sequence[Target], answer: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metaconf.errors import UserError
+from metaconf.files import write_text
 from metaconf.judging import FAILED, Judge, unjudged
 from metaconf.records import Grade, Parsed, Question
 from metaconf.rewards.advantages import TrainingSignal, training_signal
@@ -134,6 +135,4 @@ def keep_before(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     whole = [line for line in lines if line.endswith("\n")]
     kept = [line for line in whole if json.loads(line)["step"] < step]
-    partial = path.with_name(f".{path.name}.new")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "".join(kept))
