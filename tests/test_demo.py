@@ -9,12 +9,59 @@ from typing import Any
 import pytest
 
 from metaconf.cli import demo
+from metaconf.config.load import load_config
+from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
 from metaconf.runs import checkpoints
 from metaconf.training.sft import ConfidenceSFTTrainer
 
 PLAN = demo.Plan(stage1_questions=24, stage2_steps=1, heldout=6, out_of_domain=2, samples=3)
+
+SECTIONS = """\
+seed: 3
+heldout: 5
+sft:
+  learning_rate: 1e-4
+  confidence:
+    full_reply_fraction: 0.5
+grpo: {num_generations: 2, seed: 4}
+"""
+
+
+def test_a_stage_reads_its_own_section_and_what_stands_beside(tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    path.write_text(SECTIONS)
+    sft, grpo = load_config(path, "sft"), load_config(path, "grpo", ["--num_generations", "4"])
+    assert (sft.trainer["learning_rate"], sft.confidence.full_reply_fraction) == (1e-4, 0.5)
+    assert (sft.seed, grpo.seed, grpo.trainer["num_generations"]) == (3, 4, 4)
+    assert "learning_rate" not in grpo.trainer and "num_generations" not in sft.trainer
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("0.5", "half"), ":6: confidence.full_reply_fraction: 'half' is not a number"),
+        (("learning_rate", "learning_rat"), ":4: unknown key learning_rat; did you mean"),
+        (("heldout", "held_out"), ":2: unknown key held_out"),
+        (("sft:", "watch:"), ":4: unknown key watch.learning_rate"),
+    ],
+)
+def test_a_section_is_checked_like_any_file(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    path = tmp_path / "both.yaml"
+    path.write_text(SECTIONS.replace(*change))
+    with pytest.raises(UserError, match=said):
+        load_config(path, "sft")
+
+
+def test_a_section_is_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    path.write_text("seed: 3\nsft: 7\n")
+    with pytest.raises(UserError, match=":2: sft: 7 is no block"):
+        load_config(path, "sft")
+    load_config(path, "grpo")  # which has no section: what stands beside, and the defaults
 
 
 @pytest.mark.slow

@@ -32,6 +32,11 @@ STAGE2_ONLY = frozenset({"eval_steps", "eval_questions", "eval_path"})
 """Keys of ours that stage 1, whose YAML `prepare` shares, would ignore."""
 SECRETS = frozenset({"hub_token"})
 """Keys that are used but never written to a run directory."""
+SECTIONS = ("sft", "grpo")
+"""Blocks of a file for both stages (configs/demo.yaml): each command reads its own, and what stands
+beside them."""
+OF_DEMO = ("heldout", "out_of_domain")
+"""Keys that stand beside them for `metaconf demo` alone."""
 
 
 class Given(NamedTuple):
@@ -49,7 +54,7 @@ def load_config(path: Path, stage: Stage, overrides: Sequence[str] = ()) -> Conf
     Raises UserError for a file that cannot be read, an unknown key, a value of the wrong type.
     """
     known = known_keys(stage)
-    given = dict(_from_file(path)) | dict(_from_command_line(overrides, known))
+    given = dict(_from_file(path, stage)) | dict(_from_command_line(overrides, known))
     values = {name: _checked(name, item, stage, known) for name, item in given.items()}
     output_dir = values.pop("output_dir", "") or f"{RUNS}/{stage}"
     own = {name: _frozen(value) for name, value in values.items() if name in _own_keys()}
@@ -157,10 +162,23 @@ def _train_table() -> dict[str, dict[str, Any]]:
     )
 
 
-def _from_file(path: Path) -> Iterator[tuple[str, Given]]:
+def _from_file(path: Path, stage: Stage) -> Iterator[tuple[str, Given]]:
     data, lines = read_yaml(path)
+    others: tuple[str, ...] = ()
+    if any(name in data for name in SECTIONS):
+        others = (*SECTIONS, *OF_DEMO)
+    yield from _of_block({k: v for k, v in data.items() if k not in others}, lines, path)
+    section = data.get(stage) or {}
+    if not isinstance(section, dict):
+        raise UserError(f"{path}:{lines[stage]}: {stage}: {section!r} is no block; indent its keys")
+    yield from _of_block(section, lines, path, f"{stage}.")
+
+
+def _of_block(
+    data: dict[str, Any], lines: dict[str, int], path: Path, above: str = ""
+) -> Iterator[tuple[str, Given]]:
     for name, value in data.items():
-        where = f"{path}:{lines.get(str(name), 1)}"
+        where = f"{path}:{lines.get(f'{above}{name}', 1)}"
         if "." in str(name):  # would stand beside the same key in its block
             raise UserError(f"{where}: {name}: in a file, write the key below its block")
         if name not in _blocks():
@@ -168,7 +186,7 @@ def _from_file(path: Path) -> Iterator[tuple[str, Given]]:
         elif isinstance(value, dict):
             for sub, item in value.items():
                 key = f"{name}.{sub}"
-                yield key, Given(item, f"{path}:{lines.get(key, 1)}")
+                yield key, Given(item, f"{path}:{lines.get(above + key, 1)}")
         elif value is not None:  # a block whose lines are all commented out is null
             raise UserError(f"{where}: {name}: {value!r} is no block; indent its keys below it")
 

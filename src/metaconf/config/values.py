@@ -195,11 +195,13 @@ def _load(text: str, where: str) -> tuple[Any, Any]:
 
 def _lines(node: Any) -> dict[str, int]:
     lines: dict[str, int] = {}
-    for key, value in node.value if node else ():
-        lines[str(key.value)] = key.start_mark.line + 1
-        if isinstance(value, yaml.MappingNode):
-            for sub, _ in value.value:
-                lines[f"{key.value}.{sub.value}"] = sub.start_mark.line + 1
+    blocks, seen = [("", node)], set[int]()
+    for above, block in blocks:  # grows while it is read
+        if isinstance(block, yaml.MappingNode) and id(block) not in seen:
+            seen.add(id(block))  # an alias may stand for a block that it stands in
+            for key, value in block.value:
+                lines[name := f"{above}{key.value}"] = key.start_mark.line + 1
+                blocks.append((f"{name}.", value))
     return lines
 
 
