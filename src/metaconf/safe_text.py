@@ -12,26 +12,23 @@ import re
 from math import isfinite
 from typing import Any
 
+import regex
+
 DEPTH = 100
 """Deepest nesting of JSON that is read. Python's own limit depends on who calls, and a value just
 below it can be read and then not be written."""
-INVISIBLE = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
-"""What Unicode lists as Default_Ignorable_Code_Point, as the inside of a character class: it draws
-nothing, so that no reader can tell a text with it from one without."""
+INVISIBLE = r"\p{Default_Ignorable_Code_Point}"
+"""What draws nothing, so that no reader can tell a text with it from one without; for `regex`."""
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile("[\ud800-\udfff]")
-_UNSEEN = re.compile(f"[{INVISIBLE}]+")
+_UNSEEN = regex.compile(f"{INVISIBLE}+")
 _DASHES = (
     "\u058a\u05be\u1400\u1806\u2010-\u2015\u2043\u2212\u2e17\u2e1a\u2e3a\u2e3b\u2e40\ufe58\ufe63"
 )
 _COLONS = "\u02d0\u02f8\u05c3\u2236\ua789\ufe13\ufe55"
 _BLANKS = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _LINE_ENDS = "\r\u0085\u2028\u2029"
-_DRESSED = re.compile(f"[{INVISIBLE}{_DASHES}{_COLONS}{_BLANKS}{_LINE_ENDS}\uff01-\uff5e]")
+_DRESSED = regex.compile(f"[{INVISIBLE}{_DASHES}{_COLONS}{_BLANKS}{_LINE_ENDS}\uff01-\uff5e]")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 

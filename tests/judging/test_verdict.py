@@ -172,6 +172,11 @@ def test_what_is_sealed_comes_out_again_and_has_two_keys(text: str) -> None:
     content.encode("utf-8")  # no lone surrogate is left
 
 
+@pytest.mark.parametrize("sign", "\u200b\u202e\u3164\ufe0f\U000e0041\x00\ue000\ud800\U0003ffff")
+def test_what_nobody_sees_stands_in_no_slot(sign: str) -> None:
+    assert clean(f"one{sign}\ttwo\r\n{sign}three") == "one\ttwo\nthree"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -17,6 +17,7 @@ import regex
 
 from metaconf.grading.numbers import decimal_fractions, plain_numbers
 from metaconf.grading.units import spell_cased_units
+from metaconf.safe_text import INVISIBLE
 
 _LETTERS = str.maketrans(
     {
@@ -51,7 +52,7 @@ _LATEX = re.compile(
 )
 _STRUCK = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>", re.DOTALL | re.IGNORECASE)
 _BOLD = re.compile(r"(?<!\*)\*\*(?=[^\s*])([^\n]{1,200}?)\*\*(?!\*)")
-_INVISIBLE = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}]+")
+_INVISIBLE = regex.compile(rf"[\p{{Cf}}{INVISIBLE}]+")
 # Marks that writers leave out. Elsewhere a mark is a vowel, a tone or another letter.
 _OPTIONAL = regex.compile(
     r"(?<!\p{Cyrillic})[\u0300-\u036f]|(?<=\p{Cyrillic})\u0301|(?<=[еЕ])\u0308"

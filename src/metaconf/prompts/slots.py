@@ -16,10 +16,14 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+import regex
+
+from metaconf.safe_text import INVISIBLE
+
 TICKET = "ticket"
-_SEEN = frozenset("\n\t")
-_INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn")
-"""Unicode categories: control, format (zero-width, direction), surrogate, private, unassigned."""
+_UNSEEN = regex.compile(rf"[[\p{{Other}}{INVISIBLE}]--[\n\t]]", regex.VERSION1)
+"""Controls, formats (zero width, direction), surrogates, private and unassigned characters, and
+what else draws nothing."""
 _LINE_ENDS = re.compile("\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _STATED = re.compile(
     r"(?P<label>\bconfiden\w*\W{0,4}(?:\w+\W+){0,3}?)\d+(?:[.,]\d+)?(?:\s*(?:%|/\s*\d+|percent\b))?"
@@ -30,9 +34,7 @@ _STATED = re.compile(
 
 def clean(text: str) -> str:
     """`text` in composed form (NFC) without characters that nobody sees; line ends are "\\n"."""
-    lines = _LINE_ENDS.sub("\n", text)
-    seen = (c for c in lines if c in _SEEN or unicodedata.category(c) not in _INVISIBLE)
-    return unicodedata.normalize("NFC", "".join(seen))
+    return unicodedata.normalize("NFC", _UNSEEN.sub("", _LINE_ENDS.sub("\n", text)))
 
 
 def stated(text: str) -> list[str]:
