@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metaconf.errors import UserError
 from metaconf.grading import grade_answer, group_answers, normalise, same_answer
 from metaconf.grading.abstained import abstains
-from metaconf.grading.maths import _WORKER, grade_math
+from metaconf.grading.math_process import WORKER
 from metaconf.records import Question, Target
 
 
@@ -66,11 +66,17 @@ def test_math_rows_G1_to_G4(gold: str, answer: str, right: float) -> None:
     assert correct(gold, answer, "math") == right
 
 
-def test_bare_percent_is_a_switch() -> None:
-    asked = question("35%", task="math")
-    assert grade_math(asked, "35")[0] == 1.0
-    assert grade_math(asked, "35", bare_percent=False)[0] == 0.0
-    assert grade_math(asked, "0.35", bare_percent=False)[0] == 1.0
+@pytest.mark.parametrize(
+    ("gold", "answer", "right"),
+    [("35%", "35", 1.0), ("35", "35%", 1.0), ("35%", "0.35", 1.0), ("35%", "0.36", 0.0)],
+)
+def test_a_percent_sign_may_be_missing(gold: str, answer: str, right: float) -> None:
+    assert correct(gold, answer, "math") == right
+
+
+@pytest.mark.parametrize("task", ["short", "math"])
+def test_a_unit_that_pint_cannot_read_is_another_one(task: str) -> None:
+    assert correct("5 km", "5 ₀₁", task) == 0.0
 
 
 def test_threads_give_the_verdict_of_the_main_thread() -> None:
@@ -88,7 +94,7 @@ def test_threads_give_the_verdict_of_the_main_thread() -> None:
 def test_a_tower_of_powers_is_wrong_within_seconds(
     tower: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metaconf.grading.maths.SECONDS", 2.0)
+    monkeypatch.setattr("metaconf.grading.math_process.SECONDS", 2.0)
     correct("x", "y+1", "math")  # the start of the child is not what is measured
     start = time.monotonic()
     assert correct("12", tower, "math") == 0.0
@@ -98,11 +104,11 @@ def test_a_tower_of_powers_is_wrong_within_seconds(
 
 def test_a_dead_child_is_replaced() -> None:
     assert correct("x+1", "1+x", "math") == 1.0
-    assert _WORKER.process
-    _WORKER.process.kill()
-    _WORKER.process.wait()
+    assert WORKER.process
+    WORKER.process.kill()
+    WORKER.process.wait()
     assert correct("y+1", "1+y", "math") == 1.0
-    assert _WORKER.owner == os.getpid()
+    assert WORKER.owner == os.getpid()
 
 
 def test_missing_answers_and_references() -> None:

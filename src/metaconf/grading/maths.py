@@ -7,23 +7,16 @@ process (math_worker.py) under limits of time and memory; it works from any thre
 
 from __future__ import annotations
 
-import atexit
-import json
-import os
 import re
-import subprocess
-import sys
-import threading
 import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 from metaconf.data.extract import last_box
-from metaconf.errors import UserError
 from metaconf.grading.carriers import carried
 from metaconf.grading.claims import affirmed, altered, computed, hedged, offers_two
+from metaconf.grading.math_process import WORKER
 from metaconf.grading.measures import (
     Value,
     bare_amount,
@@ -47,8 +40,6 @@ from metaconf.grading.text import is_spelled_number, visible
 from metaconf.grading.units import stated_unit, unit_name
 from metaconf.records import Question
 
-SECONDS = 5.0
-"""Limit of one comparison; past it the answer counts as wrong."""
 _MAX_CHARS = 1000
 _MAX_BRACKETS = 50
 
@@ -88,23 +79,21 @@ _SCRIPT = {c: str(i) for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"�
 _SCRIPTS = re.compile(f"[{''.join(_SCRIPT)}]+")
 
 
-def grade_math(
-    question: Question, answer: str, bare_percent: bool = True
-) -> tuple[float | None, str]:
+def grade_math(question: Question, answer: str) -> tuple[float | None, str]:
     """1.0 if the answer equals a target's text in value (times its credit), else 0.0.
 
     Of the answer counts the last `\\boxed{…}`, else all of it if it is one expression, else (for a
     numeric reference) its last number, clauses that deny left out; two numbers joined by "or" are
     wrong. Numbers compare exactly, decimals within 5e-7; "(2, 5)" and "2,5" are the same list,
     bracketed lists keep their order, a list is not right by its part; a leading "x =" is dropped;
-    units may be missing but not differ; a scale that the prompt asks in ("how many dozen") may be
-    named or not. `bare_percent`: whether 35 answers 35 % and 35 % answers
-    35. Expressions, equations, sets and intervals are compared by math-verify within `SECONDS` and
-    2 GiB, beyond which the answer is wrong. None if no reference can be read.
+    units may be missing but not differ, and so a percent sign; a scale that the prompt asks in
+    ("how many dozen") may be named or not. Expressions, equations, sets and intervals are compared
+    by math-verify within `math_process.SECONDS` and 2 GiB, beyond which the answer is wrong. None
+    if no reference can be read.
     """
     answer = in_asked_scale(answer, question.prompt)
     verdicts = [
-        (_compare(text, answer, bare_percent), target.credit)
+        (_compare(text, answer), target.credit)
         for target in question.targets
         for text in target.texts
         if text.strip()
@@ -119,11 +108,11 @@ def grade_math(
 
 def same_math(a: str, b: str) -> bool:
     """Whether two answers have the same value; text that is no mathematics must be the same."""
-    return a.strip() == b.strip() or bool(_compare(a, b, True))
+    return a.strip() == b.strip() or bool(_compare(a, b))
 
 
 @lru_cache(maxsize=65536)
-def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
+def _compare(gold: str, answer: str) -> bool | None:
     """True or False, or None if the gold cannot be read."""
     gold = gold.rpartition("####")[2]
     if (
@@ -131,7 +120,7 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
         and DIGITS_ALONE.fullmatch(answer)
         and len(gold + answer) < _MAX_CHARS
     ):
-        return equal_values((Fraction(gold), False), (Fraction(answer), False), bare_percent)
+        return equal_values((Fraction(gold), False), (Fraction(answer), False), True)
     said = () if answer.isascii() else carried(answer)
     answer = said[-1] if said and re.search(r"\d", said[-1]) else answer
     gold, answer = _clean(_kelvin(gold, answer)), _clean(_kelvin(answer, gold))
@@ -140,7 +129,7 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
     (gold_name, gold), (name, answer) = _unname(gold), _unname(answer)
     if gold_name and name and gold_name != name:
         return False
-    if gold == answer or _list_form(gold) == _list_form(answer):
+    if _list_form(gold) == _list_form(answer):
         return True
     money = paid = False
     if may_name_currency(gold) or may_name_currency(answer):
@@ -158,7 +147,7 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
     if number is None and _SPELLED.fullmatch(gold):
         number = read_value(answer_key(gold))
     if number is not None:
-        verdict = _compare_number(number, unit, answer, bare_percent)
+        verdict = _compare_number(number, unit, answer)
         if verdict is not None:
             return verdict
     elif not _is_expression(answer):
@@ -166,10 +155,10 @@ def _compare(gold: str, answer: str, bare_percent: bool) -> bool | None:
         answer = (_tail_expression(answer) or affirmed(answer)) if last is None else last
         if not answer.strip():
             return False
-    return _compare_lists(gold, answer, bare_percent)
+    return _compare_lists(gold, answer)
 
 
-def _compare_number(number: Value, unit: str, answer: str, bare_percent: bool) -> bool | None:
+def _compare_number(number: Value, unit: str, answer: str) -> bool | None:
     """Whether an answer states a number (in its unit, if any); None if it is an expression."""
     answer = computed(answer)
     found, found_unit = with_unit(answer)
@@ -194,7 +183,7 @@ def _compare_number(number: Value, unit: str, answer: str, bare_percent: bool) -
                 return False
     if found is None:
         return None
-    return same_measure(number, unit, found, found_unit, bare_percent)
+    return same_measure(number, unit, found, found_unit, True)
 
 
 def _kelvin(text: str, other: str) -> str:
@@ -206,7 +195,7 @@ def _list_form(text: str) -> str:
     return re.sub(r"(?<=[,;])\s+", "", text)
 
 
-def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
+def _compare_lists(gold: str, answer: str) -> bool | None:
     golds, answers = _items(gold), _items(answer)
     if golds is None or (answers is None and not _is_expression(answer)):
         return False if golds else _ask(gold, answer)
@@ -222,7 +211,7 @@ def _compare_lists(gold: str, answer: str, bare_percent: bool) -> bool | None:
         answers[1] if ordered else sorted(answers[1]),
         strict=True,
     )
-    return all(equal_values(g, a, bare_percent) for g, a in pairs)
+    return all(equal_values(g, a, True) for g, a in pairs)
 
 
 def _clean(text: str) -> str:
@@ -357,77 +346,6 @@ def _items(text: str) -> tuple[str, list[Value]] | None:
     return (brackets.replace("{}", ""), plain) if len(plain) == len(values) > 1 else None
 
 
-class _Worker:
-    """One child process; calls wait for each other, the child is replaced after a time-out."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.process: subprocess.Popen[str] | None = None
-        self.owner = 0
-
-    def ask(self, gold: str, answer: str) -> dict[str, object] | None:
-        """The verdict, or None if it took too long or too much memory."""
-        with self.lock:
-            process = self._running()
-            request = {"gold": gold, "answer": answer, "seconds": SECONDS}
-            line = _exchange(process, json.dumps(request))
-            if not line:
-                self.stop()
-            return json.loads(line) if line else None
-
-    def _running(self) -> subprocess.Popen[str]:
-        # A forked child of ours must not share the pipes of its parent.
-        gone = self.process is None or self.process.poll() is not None
-        if gone or self.owner != os.getpid():
-            self.owner = os.getpid()
-            self.process = _start()
-        assert self.process
-        return self.process
-
-    def stop(self) -> None:
-        if self.process is not None and self.owner == os.getpid():
-            self.process.kill()
-            self.process.wait()
-            for pipe in (self.process.stdin, self.process.stdout):
-                if pipe:
-                    pipe.close()
-        self.process = None
-
-
-def _exchange(process: subprocess.Popen[str], line: str) -> str:
-    assert process.stdin and process.stdout
-    try:
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-        return process.stdout.readline()
-    except BrokenPipeError:
-        return ""
-
-
-def _start() -> subprocess.Popen[str]:
-    script = Path(__file__).with_name("math_worker.py")
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(script)],  # -P: modules beside the script hide no others
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding="utf-8",
-    )
-    assert process.stdout
-    if process.stdout.readline() != "ready\n":
-        process.kill()
-        process.wait()
-        raise UserError(
-            "math grader: math-verify cannot be started; pip install 'math-verify[antlr4_13_2]'"
-        )
-    return process
-
-
-_WORKER = _Worker()
-atexit.register(_WORKER.stop)
-
-
 def _ask(gold: str, answer: str) -> bool | None:
     """Compare by math-verify: True, False, or None if it cannot read the gold."""
     gold, answer = (t.replace(">=", r"\ge ").replace("<=", r"\le ") for t in (gold, answer))
@@ -437,9 +355,9 @@ def _ask(gold: str, answer: str) -> bool | None:
         answer = "?"  # one or the other, in signs or words; math-verify would take a part
     if "=" in answer and "=" not in gold:
         answer = answer.rpartition("=")[2]
-    verdict = _WORKER.ask(gold, answer)
+    verdict = WORKER.ask(gold, answer)
     if verdict is None:
         # The answer is to blame unless the gold alone is too much.
-        own = _WORKER.ask(gold, gold)
+        own = WORKER.ask(gold, gold)
         return None if own is None else False
     return None if not verdict["gold"] else bool(verdict["equal"])

@@ -19,67 +19,66 @@ LETTER = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u0e3e\u0e40-\u0e4e])"
 _SHAPE = re.compile(rf"{LETTER}{{1,24}}(?:[ _-]{LETTER}{{1,24}}){{0,3}}(?:\^?-?[123])?")
 _NAME = re.compile(r"[^\W\d]+")
 _PARTED = re.compile(r"\s*(/|·|⋅|\*|\bper\b|(?<=\s)an?(?=\s))\s*")
-# Habits of writers that pint reads otherwise or not at all.
-_HABITS = {
-    **dict.fromkeys(("celsius", "degc", "degree c", "degree celsius", "centigrade"), "degC"),
-    **dict.fromkeys(("fahrenheit", "degf", "degree f", "degree fahrenheit"), "degF"),
-    **dict.fromkeys(("kelvins", "degree kelvin"), "kelvin"),
-    **dict.fromkeys(("°", "degree", "circ"), "degree"),
-    **{"hr": "hour", "hrs": "hour", "mins": "minute", "sec": "second", "secs": "second"},
-    **{"kmh": "km/hour", "kph": "km/hour", "kmph": "km/hour", "mps": "m/second"},
-    **{"au": "astronomical_unit", "cm": "cm", "mm": "mm", "km": "km", "kg": "kg", "ms": "ms"},
-    **{"in": "inch", "a": "", "pH": "", "ph": "", "d": "day", "t": "tonne", "sq": "", "mi": "mile"},
-    **{"mb": "megabyte", "gb": "gigabyte", "tb": "terabyte", "lbs": "pound"},
-    **{"м": "m", "км": "km", "см": "cm", "мм": "mm", "кг": "kg", "г": "gram", "ч": "hour"},
-    **dict.fromkeys(("километр", "километра", "километров", "кілометр", "кілометрів"), "km"),
-    **dict.fromkeys(("метр", "метра", "метров", "метрів"), "m"),
-    **dict.fromkeys(("килограмм", "килограмма", "килограммов", "кило"), "kg"),
-    **dict.fromkeys(("час", "часа", "часов"), "hour"),
-    **dict.fromkeys(("kilometer", "kilómetros", "quilômetros", "chilometri", "kilomètres"), "km"),
-    **{"с": "second", "мин": "minute", "мкм": "um", "米": "m", "公里": "km", "千米": "km"},
-    **{"公斤": "kg", "千克": "kg", "克": "gram", "厘米": "cm", "度": "degree", "秒": "second"},
-    **{"分钟": "minute", "小时": "hour", "時間": "hour", "メートル": "m", "キロ": "kg"},
-    **{"كم": "km", "كغ": "kg", "متر": "m", "किमी": "km", "किग्रा": "kg", "मीटर": "m"},
+# Unit → what writers call it that pint reads otherwise or not at all; an underscore is a blank.
+_HABIT_WORDS = {
+    "": "a pH ph sq",
+    "year": "jahr jahre jahren año años ans année années anno anni ano anos год года лет рік"
+    " роки років 年 년 سنة سنوات عام أعوام साल वर्ष yıl rok lata lat år jaar năm tahun ปี"
+    " vuotta",
+    "month": "monat monate monaten mes meses mois mese mesi mês месяц месяца месяцев 个月 個月"
+    " ヶ月 か月 개월 شهر أشهر महीने महीना",
+    "week": "woche wochen semana semanas semaine semaines settimana settimane неделя недели"
+    " недель 周 週 週間 주 أسبوع हफ़्ते hafta",
+    "day": "d tag tage tagen día días jour jours giorno giorni dia dias день дня дней 天 日 일"
+    " يوم أيام दिन gün dni dag dagar dage dagen ngày hari วัน",
+    "hour": "hr hrs stunde stunden hora horas heure heures ora ore ч час часа часов 小時 小时 時間"
+    " 시간 ساعة ساعات घंटे घंटा saat godzin godziny uur timmar timer giờ jam ชั่วโมง",
+    "minute": "mins minuten minuto minutos minuti мин минут минуты минута 分 分鐘 分钟 분 دقيقة"
+    " دقائق मिनट dakika minut minuty minuter phút menit นาที",
+    "second": "sec secs sekunde sekunden segundo segundos seconde secondes secondo secondi с"
+    " секунд секунды секунда 秒 초 ثانية ثوان सेकंड saniye sekund sekundy sekunder giây detik"
+    " วินาที",
+    "km": "km kilometer kilómetros quilômetros chilometri kilomètres kilometr kilometry kilometrów"
+    " kilometri kilometro kilómetro quilômetro chilometro км километр километра километров"
+    " кілометр кілометрів 公里 千米 キロメートル 킬로미터 كم كيلومتر كيلومترات किमी किलोमीटर กม"
+    " กิโลเมตร",
+    "m": "metro metros metri mètre mètres м метр метра метров метрів метры 米 メートル 미터 متر"
+    " أمتار मीटर เมตร",
+    "cm": "cm см 厘米",
+    "mm": "mm мм",
+    "um": "мкм",
+    "kg": "kg kilogramm kilogramme kilogrammes kilo kilos kilogramo kilogramos quilogramas quilos"
+    " quilo chilogrammi chili кг килограмм килограмма килограммов килограммы кило 公斤 千克 キロ"
+    " キログラム 킬로그램 كغ كيلوغرام كيلوجرام किग्रा किलोग्राम किलो กก กิโลกรัม",
+    "gram": "gramm gramme grammes gramos gramas grammi г грамм грамма граммов 克 グラム 그램 غرام"
+    " ग्राम กรัม",
+    "liter": "升 л литр литра литров litro litros litri リットル 리터 لتر लीटर ลิตร",
+    "tonne": "t тонна тонны тонн 吨 噸 トン 톤 tonelada toneladas",
+    "pound": "lbs",
+    "inch": "in",
+    "mile": "mi",
+    "ms": "ms",
+    "km/hour": "kmh kph kmph",
+    "m/second": "mps",
+    "kelvin": "kelvins degree_kelvin",
+    "degree": "° degree circ grad grado grados grau graus gradi degré degrés градус градуса"
+    " градусов 度 도",
+    "degC": "celsius degc degree_c degree_celsius centigrade 摄氏度 攝氏度",
+    "degF": "fahrenheit degf degree_f degree_fahrenheit",
+    "m**2": "sqm 平方米 quadratmeter 平方メートル 제곱미터 m²",
+    "km**2": "sqkm 平方公里 quadratkilometer",
+    "foot**2": "sqft",
+    "m**3": "立方米 kubikmeter 立方メートル",
+    "megabyte": "mb",
+    "gigabyte": "gb",
+    "terabyte": "tb",
+    "ampere": "amp amps",
+    "angstrom": "å",
+    "astronomical_unit": "au",
+    "light_year": "light-year light-years lightyear lightyears lichtjahr lichtjahre 光年",
 }
-_HABITS |= {
-    name: unit
-    for unit, names in {
-        "year": "jahr jahre jahren año años ans année années anno anni ano anos год года лет рік"
-        " роки років 年 년 سنة سنوات عام أعوام साल वर्ष yıl rok lata lat år jaar năm tahun ปี"
-        " vuotta",
-        "month": "monat monate monaten mes meses mois mese mesi mês месяц месяца месяцев 个月 個月"
-        " ヶ月 か月 개월 شهر أشهر महीने महीना",
-        "week": "woche wochen semana semanas semaine semaines settimana settimane неделя недели"
-        " недель 周 週 週間 주 أسبوع हफ़्ते hafta",
-        "day": "tag tage tagen día días jour jours giorno giorni dia dias день дня дней 天 日 일"
-        " يوم أيام दिन gün dni dag dagar dage dagen ngày hari วัน",
-        "hour": "stunde stunden hora horas heure heures ora ore 小時 小时 시간 ساعة ساعات घंटे घंटा"
-        " saat godzin godziny uur timmar timer giờ jam ชั่วโมง",
-        "minute": "minuten minuto minutos minuti минут минуты минута 分 分鐘 分钟 분 دقيقة دقائق"
-        " मिनट dakika minut minuty minuter phút menit นาที",
-        "second": "sekunde sekunden segundo segundos seconde secondes secondo secondi секунд"
-        " секунды секунда 초 ثانية ثوان सेकंड saniye sekund sekundy sekunder giây detik วินาที",
-        "km": "kilometr kilometry kilometrów kilometri kilometro kilómetro quilômetro chilometro"
-        " キロメートル 킬로미터 كيلومتر كيلومترات किलोमीटर กม กิโลเมตร",
-        "m": "metro metros metri mètre mètres 미터 أمتار เมตร метры",
-        "kg": "kilogramm kilogramme kilogrammes kilo kilos kilogramo kilogramos quilogramas quilos"
-        " quilo chilogrammi chili キログラム 킬로그램 كيلوغرام كيلوجرام किलोग्राम किलो กก กิโลกรัม"
-        " килограммы",
-        "gram": "gramm gramme grammes gramos gramas grammi グラム 그램 غرام ग्राम กรัม грамм грамма"
-        " граммов",
-        "liter": "升 л литр литра литров litro litros litri リットル 리터 لتر लीटर ลิตร",
-        "tonne": "тонна тонны тонн 吨 噸 トン 톤 tonelada toneladas",
-        "degree": "grad grado grados grau graus gradi degré degrés градус градуса градусов 도",
-        "degC": "摄氏度 攝氏度",
-        "m**2": "sqm 平方米 quadratmeter 平方メートル 제곱미터 m²",
-        "km**2": "sqkm 平方公里 quadratkilometer",
-        "foot**2": "sqft",
-        "m**3": "立方米 kubikmeter 立方メートル",
-        "ampere": "amp amps",
-        "angstrom": "å",
-        "light_year": "light-year light-years lightyear lightyears lichtjahr lichtjahre 光年",
-    }.items()
-    for name in names.split()
+_HABITS = {
+    name.replace("_", " "): unit for unit, names in _HABIT_WORDS.items() for name in names.split()
 }
 _HABITS |= {
     f"{degree} {of}": unit
@@ -172,11 +171,9 @@ def _known(name: str) -> Any:
     name = name.replace(" ", "_")
     if name not in _HABITS and not _NAME.fullmatch(name):
         return None  # pint would calculate with it: "non-ferrous"
-    if not name:
-        return None
     try:
         return _registry().parse_units(_HABITS.get(name, name))
-    except (PintError, ValueError, AttributeError):  # what pint raises for names it cannot read
+    except (PintError, ValueError, AttributeError, AssertionError):  # of names it cannot read
         return None
 
 
