@@ -1,21 +1,17 @@
 """Every recipe on one trainer: same stage-1 start, same number of sampled replies, same questions.
 
-    python benchmarks/recipes.py --seeds 0 1 2 [--start runs/share/stage1] [--minutes 60]
+    python benchmarks/recipes.py --seeds 0 1 2 [--minutes 60]
 
-Ours spends part of its labels on a probe that teaches the start's own answers to all the stage-1
-questions, and the rest on stage 2 (`taught`); the others have stage 2 alone, and so has ours
-with one thing changed (ABLATIONS). RLCR comes once more with ten times the replies. Of the seeds,
-ours, its stage 1 alone and RLCR take all, the other published recipes the first two, what is
-changed or longer the first. --probe adds, of the first seed, the published recipes and our stage 2
-from our own stage 1, which a probe has taught: what is left to add, and which recipes undo it?
-Their figures end in _probe.
+The start of a seed is our stage 1 with part of the labels (`recipes_starts`); from it ours, ours
+with one thing changed (ABLATIONS) and the published recipes train stage 2. RLCR comes once more
+with ten times the replies. Of the seeds, ours and RLCR take all, the other published recipes the
+first two, what is changed or longer the first.
 
-Work is cut into pieces (one recipe, one seed, one start: trained, then asked the held-out
-questions) and goes on where it was interrupted; --minutes begins no piece after so long. What a
-piece measured is kept in --keep, small enough for the repository, so that the seeds may be done on
-several days and machines; models and raw replies stay in runs/bench-recipes. Without --start each
-seed has its own, trained here, whose confidence was taught the share of agreeing samples.
-Writes benchmarks/results/recipes.json; what was not measured is absent. Intervals are 95 %, by
+Work is cut into pieces (one recipe, one seed: trained, then asked the held-out questions) and goes
+on where it was interrupted; --minutes begins no piece after so long. What a piece measured is kept
+in --keep, small enough for the repository, so that the seeds may be done on several days and
+machines; models and raw replies stay in runs/bench-recipes. Writes
+benchmarks/results/recipes.json; what was not measured is absent. Intervals are 95 %, by
 resampling questions and seeds together; a difference is recipe − metaconf on the same questions.
 """
 
@@ -36,8 +32,8 @@ import recipes_reached
 import record
 from recipes_measured import asked, base_rows, named_answers, probe
 from recipes_plan import QUICK, Plan
-from recipes_reached import LONGER, PROBE, TAUGHT
-from recipes_starts import LAYERS_FROM, TEACHING, share_start, taught, taught_folder
+from recipes_reached import LONGER
+from recipes_starts import stage1_start
 from scoring import slim
 
 from metaconf.cli import demo
@@ -45,48 +41,44 @@ from metaconf.config.blocks import Config
 from metaconf.rewards.recipes import OURS, PUBLISHED
 from metaconf.runs import RUN_MARKER, mark_run
 
-STAGE_2_ALONE = "ours-stage-2-alone"
+GROUP = 4
+"""Replies to a question: the published recipes compare within a group, and the demo's pairs, which
+ours keeps, are little for that."""
 ABLATIONS: dict[str, dict[str, Any]] = {
-    STAGE_2_ALONE: {},
-    "ours-constant-rate": {"trainer": {"lr_scheduler_type": "constant"}},
-    "ours-pairs": {"trainer": {"num_generations": 2}},
+    "ours-constant-rate": {"lr_scheduler_type": "constant"},
+    "ours-groups": {"num_generations": GROUP},
     "ours-few-large-updates": {
-        "trainer": {"gradient_accumulation_steps": 4, "learning_rate": 6e-5, "warmup_steps": 1}
+        "gradient_accumulation_steps": 4, "learning_rate": 6e-5, "warmup_steps": 1,
     },
-}
-"""Our recipe in stage 2 alone, as it is and with other keys of its configuration."""
+}  # fmt: skip
+"""Our recipe with other keys of TRL's."""
 TIMES = 10
 """LONGER has so many times the replies: how long does RLCR take to be calibrated?"""
-RECIPES = (OURS, *PUBLISHED, LONGER, TAUGHT, *ABLATIONS)
-SEEDS = {OURS: 3, TAUGHT: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
+RECIPES = (OURS, *PUBLISHED, LONGER, *ABLATIONS)
+SEEDS = {OURS: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
-
-OF_OURS = ("labels", "teaching", "adapter")
-"""What decides of our pieces, and of those from our stage 1, alone."""
+START = "start"
+"""That start itself, untrained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One recipe with one seed from one start; `recipe` "start" is that start itself, untrained."""
+    """One recipe, or START, with one seed."""
 
-    start: str
     recipe: str
     seed: int
 
     def folder(self, out: Path) -> Path:
-        return out / self.start / self.recipe / f"seed{self.seed}"
+        return out / START / self.recipe / f"seed{self.seed}"
 
     def kept(self, keep: Path) -> Path:
-        return recipes_figures.kept(keep, self.start, self.recipe, self.seed)
+        return recipes_figures.kept(keep, START, self.recipe, self.seed)
 
 
-def pieces(recipes: Sequence[str], seeds: Sequence[int], probe: bool = False) -> list[Piece]:
-    """All of them; every recipe has its first seed before any has its second. With `probe` those of
-    the first seed come once more from PROBE, where they have a stage 2 alone and unchanged."""
-    every = [Piece("start", recipe, n) for n in seeds for recipe in ("start", *recipes)]
-    found = [piece for piece in every if piece.seed in seeds[: SEEDS.get(piece.recipe, 2)]]
-    again = [r for r in (STAGE_2_ALONE, *PUBLISHED) if probe and r in recipes]
-    return found + [Piece(PROBE, recipe, seed) for seed in seeds[:1] for recipe in again]
+def pieces(recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
+    """All of them; every recipe has its first seed before any has its second."""
+    every = [Piece(recipe, n) for n in seeds for recipe in (START, *recipes)]
+    return [piece for piece in every if piece.seed in seeds[: SEEDS.get(piece.recipe, 2)]]
 
 
 def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
@@ -96,24 +88,24 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
     from metaconf.generation.local import load_local
 
     folder = piece.folder(out)
-    begin = taught(out, plan, piece.seed, start) if _of_ours(piece) else start
-    if piece.recipe in ("start", TAUGHT):
+    curve = folder / "curve.json"
+    if piece.recipe == START:
         folder.mkdir(parents=True, exist_ok=True)
-        local = load_local(str(begin))
+        local = load_local(str(start))
     elif (folder / "tokenizer_config.json").exists():  # saved after the weights
         local = load_local(str(folder))
     else:
         shutil.rmtree(folder, ignore_errors=True)  # cut short while it trained
-        local = _train(piece, begin, folder, plan)
+        local = _train(piece, start, folder, plan)
     rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
     measured: dict[str, Any] = {
         "plan": decided(piece, plan),
         "rows": slim(rows),
         "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
-        "curve": _curve(piece, folder, out, plan),
+        "curve": json.loads(curve.read_text()) if curve.exists() else [],
         "tokens": sum(row.tokens or 0 for row in rows) / len(rows),
     }
-    if piece.recipe in ("start", OURS):
+    if piece.recipe in (START, OURS):
         answers = folder / "answers.jsonl"
         measured |= {"named": named_answers(local, rows, answers, plan)}
     if piece.recipe == OURS:
@@ -124,35 +116,13 @@ def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
 
 
 def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
-    """What decided a piece's figures: the labels, and how they are taught, where ours is in it, and
-    of LONGER how much longer it is."""
-    foreign = () if _of_ours(piece) else OF_OURS
-    foreign += () if piece.recipe == LONGER else ("times",)
-    return {name: value for name, value in deciding(plan).items() if name not in foreign}
-
-
-def _of_ours(piece: Piece) -> bool:
-    """Whether our stage 1 is in it."""
-    return piece.start == PROBE or piece.recipe in (OURS, TAUGHT)
+    """What decided a piece's figures: the plan, and of LONGER how much longer it is."""
+    return {k: v for k, v in deciding(plan).items() if k != "times" or piece.recipe == LONGER}
 
 
 def deciding(plan: Plan) -> dict[str, Any]:
-    """The plan, how ours is taught before its stage 2, and TIMES, as plain data."""
-    how = {"teaching": asdict(TEACHING), "lora_layers_from": LAYERS_FROM, "times": TIMES}
-    return asdict(plan) | how
-
-
-def _curve(piece: Piece, folder: Path, out: Path, plan: Plan) -> list[dict[str, float]]:
-    """What was measured while it trained; ours has spent labels and time before its stage 2."""
-    path = folder / "curve.json"
-    rows = json.loads(path.read_text()) if path.exists() else []
-    if piece.recipe not in (OURS, TAUGHT):
-        return rows
-    spent = demo.Clock.of(taught_folder(out, piece.seed) / "clock.json").parts["stage1"]
-    before = {"replies": plan.labels, "seconds": spent}
-    if piece.recipe == TAUGHT:
-        return [before]
-    return [{k: v + before.get(k, 0) for k, v in row.items()} for row in rows if "replies" in row]
+    """The plan and TIMES, as plain data."""
+    return asdict(plan) | {"times": TIMES}
 
 
 def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
@@ -167,34 +137,24 @@ def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
 def config(piece: Piece, plan: Plan) -> Config:
     """What a piece is trained with: as many replies (LONGER: TIMES as many), and looks at the
     held-out questions, whatever the size of its updates."""
-    changed = dict(ABLATIONS.get(piece.recipe, {}))
     named: Any = OURS if piece.recipe in ABLATIONS else piece.recipe.removesuffix("-longer")
     times = TIMES if piece.recipe == LONGER else 1
-    spent = plan.labels // REPLIES if piece.recipe == OURS else 0
-    trainer = {**demo.STAGE2, "max_steps": plan.steps * times - spent}
-    if piece.recipe != OURS:
+    trainer = {**demo.STAGE2, "max_steps": plan.steps * times}
+    if named != OURS:
         trainer["num_generations"] = GROUP
-    trainer |= changed.pop("trainer", {})
+    trainer |= ABLATIONS.get(piece.recipe, {})
     together = trainer.get("gradient_accumulation_steps", 1)
     trainer["max_steps"] //= together
     every = max(1, plan.every * times // together)
-    asked = {"eval_steps": every, "eval_questions": plan.curve}
-    return Config("grpo", trainer, seed=piece.seed, recipe=named, **asked, **changed)
-
-
-REPLIES: int = demo.STAGE2["per_device_train_batch_size"]
-"""Replies to a step."""
-GROUP = 4
-"""Replies to a question: the published recipes compare within a group, and the demo's pairs, which
-ours keeps, are little for that."""
+    return Config(
+        "grpo", trainer, seed=piece.seed, recipe=named, eval_steps=every, eval_questions=plan.curve
+    )
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--start", type=Path, help="a stage-1 model (default: trained here)")
-    parser.add_argument("--probe", action="store_true", help="once more, from our own stage 1")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-recipes"))
     parser.add_argument("--keep", type=Path, default=record.RESULTS / "recipes")
@@ -215,7 +175,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _todo(arguments: argparse.Namespace) -> Iterator[Piece]:
-    every = pieces(arguments.recipes, arguments.seeds, arguments.probe)
+    every = pieces(arguments.recipes, arguments.seeds)
     return (p for p in every if not p.kept(arguments.keep).exists())
 
 
@@ -229,13 +189,10 @@ def main(words: Sequence[str] | None = None) -> None:
             left = len(list(_todo(arguments)))
             print(f"{left} pieces left after {arguments.minutes:g} minutes: run it again")
             break
-        print(f"\n■ {piece.recipe}, seed {piece.seed}, from {piece.start}", flush=True)
-        start = arguments.start or share_start(out, plan, piece.seed)
-        do(piece, start, out, arguments.keep, plan)
+        print(f"\n■ {piece.recipe}, seed {piece.seed}", flush=True)
+        do(piece, stage1_start(out, plan, piece.seed), out, arguments.keep, plan)
     which = (arguments.keep, deciding(plan), arguments.recipes, arguments.seeds)
     found = recipes_figures.figures(*which, base_rows(out, plan))
-    if arguments.probe:
-        found |= recipes_figures.from_probe(*which)
     found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
     path = record.write(
         "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
@@ -248,9 +205,8 @@ def notes(plan: Plan) -> str:
     replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
     return (
         f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
-        f" in groups of {GROUP} (ours: {plan.labels} of them short answers of the start; a probe"
-        f" on those teaches its answers to all {plan.stage1_questions} stage-1 questions, of which"
-        " nobody grades the others; then pairs);"
+        f" in groups of {GROUP} (ours: pairs), from our stage 1, whose probe on {plan.labels}"
+        f" graded answers gives the targets of all {plan.stage1_questions} stage-1 questions;"
         f" {plan.heldout} held-out questions in domain. Calibrated: AUROC of the answer's own"
         f" probability and ECE <= {recipes_reached.ECE_REACHED}, at a look of the curve on"
         f" {plan.curve} questions for calibration, or at the end on all that are held out."
@@ -261,10 +217,6 @@ def _command(arguments: argparse.Namespace, plan: Plan) -> str:
     """The command line that gives these figures again; of a folder its name alone."""
     words = ["python benchmarks/recipes.py --seeds", *map(str, arguments.seeds)]
     words += ["--steps", str(plan.steps), "--heldout", str(plan.heldout)]
-    if arguments.start is not None:
-        words += ["--start", arguments.start.name]
-    if arguments.probe:
-        words.append("--probe")
     if set(arguments.recipes) != set(RECIPES):
         words += ["--recipes", *arguments.recipes]
     return " ".join(words)

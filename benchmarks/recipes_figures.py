@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import record
 import scoring
-from recipes_reached import PROBE, TAUGHT, reached
+from recipes_reached import reached
 from scoring import Pairs
 
 from metaconf import metrics
@@ -46,7 +46,7 @@ def read(
         if path.exists():
             found[seed] = json.loads(gzip.decompress(path.read_bytes()))
             found[seed]["rows"] = [EvaluatedReply.from_json(one) for one in found[seed]["rows"]]
-            if any(plan.get(name) != value for name, value in found[seed]["plan"].items()):
+            if {"times": plan.get("times"), **found[seed]["plan"]} != plan:
                 raise UserError(f"{path}: was measured by another plan; give another --keep")
     return found
 
@@ -60,12 +60,11 @@ def figures(
 ) -> dict[str, record.Figure]:
     """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
     found = _of_base(base)
-    names = dict.fromkeys((OURS, "start", TAUGHT, *recipes))
+    names = dict.fromkeys((OURS, "start", *recipes))
     all_pieces = {name: read(keep, plan, "start", name, seeds) for name in names}
     own, before = all_pieces[OURS], all_pieces["start"]
     ours = _rows(own)
     found |= _read_more(own, before, "reader_gain_difference")
-    found |= _read_more(own, all_pieces[TAUGHT], "reader_gain_difference_stage1")
     found |= _named_more(own, before)
     found |= _beside(own, base["calibrated"])
     sides = scoring.inside(base["curve"]), scoring.inside(base["probability"])
@@ -83,25 +82,6 @@ def figures(
         if recipe == OURS:
             mean = float(np.mean([piece["tokens"] for piece in pieces.values()]))
             found["tokens_reply"] = record.figure(round(mean, 1), None, "tokens")
-    return found
-
-
-def from_probe(
-    keep: Path, plan: Mapping[str, Any], recipes: Sequence[str], seeds: Sequence[int]
-) -> dict[str, record.Figure]:
-    """What recipes make of our own stage 1: their figures, names ending in _probe, and what the
-    Brier score is more than before on the same questions, `brier_change_RECIPE_probe` (above 0:
-    the recipe undoes something)."""
-    found: dict[str, record.Figure] = {}
-    before = _rows(read(keep, plan, "start", TAUGHT, seeds))
-    for recipe in recipes:
-        runs = _rows(read(keep, plan, PROBE, recipe, seeds))
-        if not runs:
-            continue
-        own = _of_runs(list(runs.values()), recipe)
-        if change := _apart(runs, before):
-            own |= {f"brier_change_{recipe}": change}
-        found |= {f"{name}_probe": figure for name, figure in own.items()}
     return found
 
 
@@ -193,8 +173,8 @@ def _read(pieces: Mapping[int, Any], recipe: str) -> dict[str, record.Figure]:
 def _read_more(
     ours: Mapping[int, Any], others: Mapping[int, Any], name: str
 ) -> dict[str, record.Figure]:
-    """What our reflections tell the reader more than the start's, or those of our own stage 1, by
-    question and seed."""
+    """What our reflections tell the reader more than the start's, by question and
+    seed."""
     both = sorted(ours.keys() & others.keys())
     pairs = [_gains((ours[s], others[s]), "with_reflection") for s in both]
     apart = [{i: own[i] - before[i] for i in own.keys() & before.keys()} for own, before in pairs]

@@ -10,6 +10,7 @@ from typing import Any
 import default
 import numpy as np
 from recipes_plan import Plan
+from recipes_starts import start_folder
 
 from metaconf.cli import demo
 from metaconf.evaluation.rows import EvaluatedReply
@@ -68,7 +69,8 @@ def named_answers(
 
 def probe(out: Path, plan: Plan, seed: int) -> dict[str, tuple[float, float]]:
     """By held-out question id, what a linear probe on the base's hidden state says of the base's
-    answer, fitted on the graded answers that teach ours its confidence, and whether it is right."""
+    answer, fitted on the graded answers that give the start its targets; and whether it is right.
+    """
     from metaconf.data import embedded_questions, pick
     from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
@@ -81,7 +83,7 @@ def probe(out: Path, plan: Plan, seed: int) -> dict[str, tuple[float, float]]:
     # depends on what it shares a batch with.
     evaluate(base, asked(plan), "samples8", held)
     chosen = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-    taught = read_replies(out / "taught" / f"seed{seed}" / "prepare" / "answers.jsonl")
+    taught = read_replies(start_folder(out, seed) / "prepare" / "answers.jsonl")
     train = [r for r in collect(chosen, taught, 0) if r.right is not None][: plan.labels]
     inside = [q for q in asked(plan) if q.split != "ood"]
     test = [r for r in collect(inside, read_replies(held), 0) if r.right is not None]

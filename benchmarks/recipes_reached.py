@@ -19,10 +19,6 @@ ECE_REACHED = 0.06
 """Calibrated: AUROC of the answer's own probability, and an ECE of at most this."""
 LONGER = "rlcr-longer"
 """RLCR with more replies than the others."""
-TAUGHT = "ours-stage-1-alone"
-"""What ours is before its stage 2."""
-PROBE = "probe"
-"""The name of the start that this is to others."""
 
 
 def reached(

@@ -102,7 +102,7 @@ def plain(model: str, out: Path) -> Log:
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         reward_funcs=rlcr,  # pyright: ignore[reportArgumentType]
-        peft_config=lora(config, local.model),
+        peft_config=lora(config),
     )
     for loud in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(loud)

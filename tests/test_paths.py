@@ -15,10 +15,7 @@ from metaconf.config.values import read_value
 from metaconf.data import load_questions
 from metaconf.errors import UserError
 
-PATH_KEYS = (
-    *("model_name_or_path", "output_dir", "train_file", "questions.path", "eval_path"),
-    "confidence.answer_model",
-)
+PATH_KEYS = ("model_name_or_path", "output_dir", "train_file", "questions.path", "eval_path")
 
 
 @pytest.fixture
@@ -137,7 +134,7 @@ def test_f5_an_empty_argument_is_refused_by_name(
 def test_f5_an_empty_path_in_a_configuration_is_refused(home: Path, name: str) -> None:
     (home / "c.yaml").write_text("")
     words = [f"--{name}", ""]
-    if name in ("eval_path", "confidence.answer_model"):  # there it is the default, and means none
+    if name == "eval_path":  # there it is the default, and means none
         load_config(home / "c.yaml", "grpo", words)
         return
     with pytest.raises(UserError, match=f"command line: {name}: '' names nothing"):

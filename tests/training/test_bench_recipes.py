@@ -6,7 +6,8 @@ import gzip
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from contextlib import nullcontext
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ from typing import Any
 import pytest
 
 from metaconf import data as questions
+from metaconf.config.blocks import Confidence
 from metaconf.errors import UserError
 from metaconf.evaluation.rows import EvaluatedReply
-from metaconf.generation.store import read_replies
 from metaconf.records import read_jsonl
-from metaconf.reply import parse_reply
 from metaconf.training import prepare, probe
 
 ROOT = Path(__file__).parents[2]
@@ -57,8 +57,8 @@ def test_a_quick_run_and_its_figures(
     for part in (start.model, start.tokenizer):
         part.save_pretrained(tmp_path / "tiny")
     tiny, out = str(tmp_path / "tiny"), tmp_path / "run"
-    words = ["--quick", "--base", tiny, "--start", tiny, "--output_dir", str(out)]
-    words += ["--recipes", "metaconf", "rlcr", "ours-stage-1-alone", "--probe"]
+    words = ["--quick", "--base", tiny, "--output_dir", str(out)]
+    words += ["--recipes", "metaconf", "rlcr"]
     words += ["--seeds", "0", "--keep", str(tmp_path / "keep")]
 
     labelled: list[int] = []  # labels: of the lesson, and of the probe that stands beside ours
@@ -66,7 +66,7 @@ def test_a_quick_run_and_its_figures(
 
     def prepare_rows(config: Any, *args: Any) -> Any:
         labelled.append(config.confidence.num_labeled)
-        assert config.confidence.answer_model == tiny
+        assert config.confidence == Confidence(num_labeled=32)
         return made(config, *args)
 
     def fit(states: Any, labels: Any) -> Any:
@@ -77,7 +77,7 @@ def test_a_quick_run_and_its_figures(
     trained = bench._train
 
     def train(piece: Any, start: Path, *args: Any) -> Any:
-        begun[f"{piece.start} {piece.recipe}".removeprefix("start ")] = start.name
+        begun[piece.recipe] = str(start.relative_to(out))
         return trained(piece, start, *args)
 
     monkeypatch.setattr(bench, "_train", train)
@@ -92,10 +92,7 @@ def test_a_quick_run_and_its_figures(
     assert {"accuracy_metaconf", "accuracy_rlcr", "format_start", "tokens_samples8"} <= set(
         found["figures"]
     )
-    assert {n for n in found["figures"] if n.startswith("accuracy") and n.endswith("_probe")} == {
-        "accuracy_rlcr_probe"
-    }
-    assert found["seeds"] == [0] and "--start tiny --probe" in found["command"]
+    assert found["seeds"] == [0] and found["command"].endswith("--recipes metaconf rlcr")
     assert not any(value["value"] is None for value in found["figures"].values())
     for recipe in ("metaconf", "rlcr"):
         folder = out / "start" / recipe / "seed0"
@@ -103,32 +100,19 @@ def test_a_quick_run_and_its_figures(
         assert len(json.loads(kept)["rows"]) == 10 and json.loads(kept)["tokens"] > 0
         assert not (folder / "model.safetensors").exists()
         replies = (folder / "replies.jsonl").read_text().splitlines()
-        labels = 32 if recipe == "metaconf" else 0  # ours learns from some before its stage 2
-        assert len(replies) + labels == 64
+        assert len(replies) == 64
         counted = [row["replies"] for row in json.loads(kept)["curve"] if "replies" in row]
-        assert (counted[0], counted[-1]) == (labels, 64)
+        assert (counted[0], counted[-1]) == (0, 64)
         measured = json.loads(kept)
         assert ("named" in measured) == ("probe" in measured) == (recipe == "metaconf")
-        for name in ("labels", "teaching"):
-            assert (name in measured["plan"]) == (recipe == "metaconf")
-    # From our own stage 1 nothing else is changed, and what taught that decides the piece too.
-    from_ours = json.loads(gzip.decompress((tmp_path / "keep/probe/rlcr-0.json.gz").read_bytes()))
-    assert from_ours["plan"] | {"times": bench.TIMES} == measured_plan(bench, tiny)
-    assert begun == {"metaconf": "stage1", "rlcr": "tiny", "probe rlcr": "stage1"}
+        assert measured["plan"] | {"times": bench.TIMES} == measured_plan(bench, tiny)
+    assert begun == dict.fromkeys(("metaconf", "rlcr"), "stage1/seed0/model")
     of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
     assert len(of_ours["probe"]) == 8  # those in the domain
     assert of_ours["named"].keys() <= of_ours["probe"].keys()
-    half = gzip.decompress((tmp_path / "keep/start/ours-stage-1-alone-0.json.gz").read_bytes())
-    (spent,) = json.loads(half)["curve"]
-    assert spent["replies"] == 32 and spent["seconds"] > 0
-    prepared = [row for _, row in read_jsonl(out / "taught" / "seed0" / "prepare" / "sft.jsonl")]
-    assert 32 < len(prepared) <= 40
-    folder = out / "taught" / "seed0" / "prepare"
-    own, before = (read_replies(folder / f"{name}.jsonl") for name in ("own", "answers"))
-    assert len(own) == 40 and len(before) == 9 * 40
-    turns = {row["id"]: row["conversations"][1]["value"] for row in prepared}
-    for question, reply in turns.items():  # its own answers are taught, not those of the base
-        assert parse_reply(reply).answer == own[question, -1].text
+    folder = out / "stage1" / "seed0"
+    assert 32 < len([*read_jsonl(folder / "prepare" / "sft.jsonl")]) <= 40
+    assert bench.demo.Clock.of(folder / "clock.json").parts["stage1"] > 0
 
     # Nothing is left to be done, and a run of other settings does not mix with this one.
     def again(*_: Any) -> None:
@@ -144,11 +128,6 @@ def test_a_quick_run_and_its_figures(
     bench.main(elsewhere)
     same = json.loads((tmp_path / "results" / "recipes.json").read_text())
     assert same["figures"] == found["figures"]
-    with monkeypatch.context() as otherwise:  # nor do those of ours that was taught in another way
-        other = replace(bench.TEACHING, confidence_only_loss_weight=1.0)
-        otherwise.setattr(bench, "TEACHING", other)
-        with pytest.raises(UserError, match=r"metaconf-0.*was measured by another plan"):
-            bench.main(elsewhere)
     with pytest.raises(UserError, match="was measured by another plan"):
         bench.main(
             [*elsewhere[:-1], f"{tmp_path}/keep", "--output_dir", f"{tmp_path}/new", "--steps", "6"]
@@ -185,50 +164,40 @@ def test_each_change_to_ours_trains_on_as_many_replies(
     plan = bench.Plan(
         **{**asdict(bench.QUICK), "base": str(tmp_path / "tiny"), "steps": 4, "labels": 32}
     )
-    for name in ("ours-few-large-updates", "ours-pairs"):
-        piece = bench.Piece("start", name, 0)
+    for name in ("ours-few-large-updates", "ours-groups"):
+        piece = bench.Piece(name, 0)
         bench.do(piece, tmp_path / "tiny", tmp_path / "run", tmp_path / "keep", plan)
         replies = (piece.folder(tmp_path / "run") / "replies.jsonl").read_text().splitlines()
         assert len(replies) == 64, name
-    longer = bench.config(bench.Piece("start", "rlcr-longer", 0), plan)
+    longer = bench.config(bench.Piece("rlcr-longer", 0), plan)
     assert (longer.recipe, longer.trainer["max_steps"], longer.eval_steps) == ("rlcr", 40, 20)
     names = ["metaconf", *bench.ABLATIONS]
-    configs = [repr(bench.config(bench.Piece("start", n, 0), plan)) for n in names]
+    configs = [repr(bench.config(bench.Piece(n, 0), plan)) for n in names]
     assert len(set(configs)) == len(names)  # no two are the same run
 
 
 def test_a_longer_run_says_how_much_longer(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    longer, rlcr = (bench.Piece("start", name, 0) for name in ("rlcr-longer", "rlcr"))
+    longer, rlcr = (bench.Piece(name, 0) for name in ("rlcr-longer", "rlcr"))
     before = [bench.decided(piece, bench.QUICK) for piece in (longer, rlcr)]
     monkeypatch.setattr(bench, "TIMES", 2 * bench.TIMES)
     now = [bench.decided(piece, bench.QUICK) for piece in (longer, rlcr)]
     assert now[0] != before[0] and now[1] == before[1]
 
 
+def test_a_piece_without_part_of_the_plan_does_not_mix(bench: Any, tmp_path: Path) -> None:
+    figures, plan = bench.recipes_figures, {"steps": 2, "labels": 32, "times": 10}
+    for kept, fits in (({"steps": 2, "labels": 32}, True), ({"steps": 2}, False)):
+        figures.write(figures.kept(tmp_path, "start", "rlcr", 0), {"plan": kept, "rows": []})
+        with nullcontext() if fits else pytest.raises(UserError, match="another plan"):
+            assert figures.read(tmp_path, plan, "start", "rlcr", [0]).keys() == {0}
+
+
 def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
-    recipes = ["metaconf", "dcpo", "ours-pairs", "ours-stage-2-alone"]
+    recipes = ["metaconf", "dcpo", "ours-groups"]
     pieces = bench.pieces(recipes, [7, 8, 9])
-    count = {"start": 3, "metaconf": 3, "dcpo": 2, "ours-pairs": 1}
+    count = {"start": 3, "metaconf": 3, "dcpo": 2, "ours-groups": 1}
     assert {name: [p.recipe for p in pieces].count(name) for name in count} == count
-    assert {p.seed for p in pieces if p.recipe == "ours-pairs"} == {7}
-    more = bench.pieces(recipes, [7, 8, 9], probe=True)
-    assert more[: len(pieces)] == pieces
-    again = [(p.start, p.recipe, p.seed) for p in more[len(pieces) :]]
-    assert again == [("probe", "ours-stage-2-alone", 7), ("probe", "dcpo", 7)]
-
-
-def test_what_a_recipe_undoes_of_our_stage_1(bench: Any, tmp_path: Path) -> None:
-    figures, plan = bench.recipes_figures, {"steps": 2}
-    for start, recipe, shift in (("start", "ours-stage-1-alone", 0.0), ("probe", "rlcr", 0.2)):
-        piece = {"plan": plan, "rows": [row.to_json() for row in rows(shift)]}
-        figures.write(figures.kept(tmp_path, start, recipe, 3), piece)
-    found = figures.from_probe(tmp_path, plan, ["rlcr", "dcpo"], [3, 4])
-    assert found["brier_change_rlcr_probe"]["value"] == pytest.approx(0.4**2 - 0.2**2)
-    assert found["brier_rlcr_probe"]["value"] == pytest.approx(0.4**2)
-    assert not any("dcpo" in name for name in found)
-    figures.kept(tmp_path, "start", "ours-stage-1-alone", 3).unlink()
-    found = figures.from_probe(tmp_path, plan, ["rlcr"], [3])
-    assert "brier_rlcr_probe" in found and "brier_change_rlcr_probe" not in found
+    assert {p.seed for p in pieces if p.recipe == "ours-groups"} == {7}
 
 
 def test_a_difference_is_paired_by_question(bench: Any) -> None:
@@ -313,10 +282,6 @@ def test_a_seed_that_is_never_calibrated_makes_a_lower_bound(bench: Any) -> None
 
 def test_pieces_of_the_first_seed_come_first(bench: Any) -> None:
     made = bench.pieces(["metaconf", "rlcr"], [0, 1])
-    assert [(p.start, p.recipe, p.seed) for p in made[:4]] == [
-        ("start", "start", 0),
-        ("start", "metaconf", 0),
-        ("start", "rlcr", 0),
-        ("start", "start", 1),
-    ]
+    firsts = [("start", 0), ("metaconf", 0), ("rlcr", 0), ("start", 1)]
+    assert [(p.recipe, p.seed) for p in made[:4]] == firsts
     assert [p.seed for p in made] == [0] * 3 + [1] * 3 and len(set(made)) == 6

@@ -9,11 +9,9 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
-from metaconf.training.adapters import lora
 from metaconf.training.curriculum import evenly
 from metaconf.training.rows import train_rows
 from metaconf.training.stage1 import DEFAULTS, schedule
@@ -51,38 +49,6 @@ def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., A
     (only,) = train_rows(local_of(), [row(0.2)], whole=1.0)
     assert only.level_at is not None
     assert train_rows(local_of(), [row(0.2)], whole=0.0) == []
-
-
-@pytest.mark.parametrize(
-    ("chosen", "names"),
-    [
-        (
-            "all-linear",
-            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-        ),
-        (("q_proj", "mlp.up_proj"), {"q_proj", "up_proj"}),
-        (
-            r".*_proj\.?",
-            {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-        ),
-        (r"model\.layers\.\d+\.self_attn\.v_proj", {"v_proj"}),
-    ],
-)
-def test_an_adapter_from_a_depth_on(
-    local_of: Callable[..., Any], chosen: Any, names: set[str]
-) -> None:
-    model, last = local_of().model, len(local_of().model.model.layers) - 1
-    deep = Config("sft", {}, lora_target_modules=chosen, lora_layers_from=last / (last + 1))
-    made = lora(deep, model)
-    assert made is not None and made.target_modules is not None
-    assert {name.rpartition(".")[2] for name in made.target_modules} == names
-    assert all(name.startswith(f"model.layers.{last}.") for name in made.target_modules)
-    assert len(made.target_modules) == len(names)
-    whole = lora(Config("sft", {}, lora_target_modules=chosen), model)
-    assert whole is not None and isinstance(whole.target_modules, str | set)
-    none = Config("sft", {}, lora_target_modules=("lm_head",), lora_layers_from=0.5)
-    with pytest.raises(UserError, match=r"lora_layers_from 0.5.*, as there is model.layers"):
-        lora(none, model)
 
 
 @pytest.mark.parametrize(

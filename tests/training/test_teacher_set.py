@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from aiohttp import web
@@ -18,10 +17,8 @@ from metaconf.cli.preflight import prepare_config
 from metaconf.clients import Endpoint
 from metaconf.config.blocks import Client
 from metaconf.errors import UserError
-from metaconf.generation.store import read_replies
 from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import parse_reply
-from metaconf.training import dataset, evidence
 from metaconf.training.evidence import Answered
 from metaconf.training.set_card import band_shares
 from metaconf.training.teacher import write_reflections
@@ -114,52 +111,6 @@ def test_prepare_with_a_served_teacher_and_judge(
     assert facts["teacher"] == {"kind": "llm", "model": "deepseek-chat"}
     output = facts["teacher_output"]
     assert (output["reflections"], output["leaking"], output["dropped"]) == (len(made), 0, {})
-
-
-def test_prepare_of_a_model_that_has_been_taught_already(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found: list[float] = []
-
-    def targets(*args: Any) -> Any:
-        found[:] = np.linspace(0.1, 0.6, len(evidence.targets(*args)))
-        return np.array(found)
-
-    monkeypatch.setattr(dataset, "targets", targets)
-    questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
-    rows = [{"question": f"Where is Q{i}?", "answer": "Mali"} for i in range(12)]
-    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    before, since = (str(tiny_model(tmp_path / f"llama{s}", spread=s)) for s in (0.3, 0.5))
-    told = ["prepare", "--model", before, "--questions", str(questions), "--output_dir", str(out)]
-    told += ["--confidence.target", "self_consistency", "--confidence.answer_model", since]
-    assert main([*told, "--confidence.target_logit_scale", "2"]) == 0
-    own, sampled = (read_replies(out / f"{name}.jsonl") for name in ("own", "answers"))
-    assert len(own) == 12 and len(sampled) == 9 * 12
-    made = [row for _, row in read_jsonl(out / "sft.jsonl")]
-    replies = {row["id"]: parse_reply(row["conversations"][1]["value"]) for row in made}
-    assert replies
-    further = evidence.stretched(np.array(found), 2.0)
-    assert [row["target"] for row in made] == pytest.approx(further, abs=1e-6)
-    assert further != pytest.approx(found)
-    for name, reply in replies.items():
-        assert reply.answer == own[name, -1].text != sampled[name, -1].text
-    card = (out / "README.md").read_text()
-    assert "Answers taught: the likeliest ones of" in card and str(tmp_path) not in card
-    assert "self_consistency, log-odds times 2" in card
-
-
-def test_a_taught_model_that_cannot_be_loaded_is_found_out_before_anything_is_sampled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    since = tiny_model(tmp_path / "since")
-    (since / "model.safetensors").unlink()
-    questions, out = tmp_path / "questions.jsonl", tmp_path / "set"
-    questions.write_text(json.dumps({"question": "Where is Q?", "answer": "Mali"}) + "\n")
-    told = ["prepare", "--model", str(tiny_model(tmp_path / "llama")), "--output_dir", str(out)]
-    told += ["--questions", str(questions), "--confidence.answer_model", str(since)]
-    assert main(told) == 2
-    assert f"{since}: cannot be loaded" in capsys.readouterr().err
-    assert not (out / "answers.jsonl").exists()
 
 
 def test_a_teacher_without_an_address_is_refused_at_once(

@@ -57,7 +57,6 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     check_engine(config.engine.kind)
     check_embedded(config.model_name_or_path)
     _check_labels(config.confidence)
-    _check_answers(config.confidence)
     check_same_settings(config, resume)
     return config
 
@@ -67,19 +66,6 @@ def _check_labels(how: Confidence) -> None:
         raise UserError(
             f"confidence.num_labeled {how.num_labeled}: only a probe needs no grade of an"
             f" answer, and confidence.target is {how.target}; leave the key out, or choose probe"
-        )
-
-
-def _check_answers(how: Confidence) -> None:
-    if how.answer_model:
-        check_model(how.answer_model)
-
-
-def _check_held(config: Config) -> None:
-    if config.confidence.text_loss == "kl" and not config.use_peft:
-        raise UserError(
-            "confidence.text_loss kl, use_peft false: the model before training is the one without"
-            " its adapter; set use_peft: true, or confidence.text_loss: nll"
         )
 
 
@@ -103,7 +89,6 @@ def stage_config(
     check_model(model)
     check_output_dir(run, resume)
     if stage == "sft":
-        _check_held(config)
         check_prepared(Path(config.train_file))
     else:
         recipe_of(config)

@@ -141,36 +141,6 @@ class Confidence:
         "all; 0: on all graded answers",
         low=0,
     )
-    answer_model: str = option(
-        "",
-        "prepare: a trained model, whose greedy answers are the answers of the set; the samples of "
-        "model_name_or_path, the model before training, give their confidence",
-        path=True,
-    )
-    target_logit_scale: float = option(
-        1.0,
-        "prepare: factor on the log-odds of the targets, whose mean is kept: after one epoch the "
-        "predicted confidences are under-dispersed",
-        low=0.1,
-        high=10,
-    )
-    certainty_noise_std: float = option(
-        0.15,
-        "stage 1: standard deviation of the noise on the certainty that chooses the offline "
-        "teacher's wording",
-        low=0,
-    )
-    init_probe_neuron: bool = option(
-        False,
-        "stage 1: before training, write a linear probe of the targets into one MLP neuron, which "
-        "moves the model's confidence towards them (needs a gated MLP; with `lora_layers_from "
-        "0.47` the adapter leaves the neuron unchanged)",
-    )
-    text_loss: Literal["nll", "kl"] = option(
-        "nll",
-        "stage 1: text loss in rows of answer and confidence alone: cross-entropy, or the KL "
-        "divergence from the model before training (needs an adapter)",
-    )
     confidence_loss_weight: float = option(
         1.0, "stage 1: weight of the confidence losses in batches with whole replies", low=0
     )
@@ -214,13 +184,6 @@ class Config:
     lora_dropout: float = option(0.0, "dropout before the adapter", low=0, high=1)
     lora_target_modules: str | tuple[str, ...] = option(
         "all-linear", "module names, or `all-linear`"
-    )
-    lora_layers_from: float = option(
-        0.0,
-        "adapt only the layers from this fraction of the depth on: what a model knows of its "
-        "answer is settled below, and is to be stated above",
-        low=0,
-        high=0.99,
     )
     eval_steps: int = option(
         0, "stage 2: measure after so many steps and keep the best model; 0: never", low=0

@@ -84,10 +84,9 @@ REFUSED: dict[str, dict[str, str]] = {
 """Key → why, for each stage. What is in neither list works: it is TRL's or Transformers' own."""
 _OF_RECIPE = "the recipe chooses the loss and the target of the confidence; remove the key"
 _CONFIDENCE = {
-    "labels": "num_labeled", "answers_of": "answer_model", "stretch": "target_logit_scale",
-    "blur": "certainty_noise_std", "written": "init_probe_neuron", "text": "text_loss",
-    "weight": "confidence_loss_weight", "direct": "confidence_only_loss_weight",
-    "alone": "confidence_only_fraction", "whole": "full_reply_fraction",
+    "labels": "num_labeled", "weight": "confidence_loss_weight",
+    "direct": "confidence_only_loss_weight", "alone": "confidence_only_fraction",
+    "whole": "full_reply_fraction",
 }  # fmt: skip
 _CLIENT = {
     "base_url": "base_url", "key_env": "api_key_env", "model": "model",
@@ -95,6 +94,7 @@ _CLIENT = {
     "price_in": "input_price", "price_out": "output_price", "budget": "budget",
     "extra": "extra_body",
 }  # fmt: skip
+_CURVE = {"every": "steps", "questions": "questions", "path": "path"}
 RENAMED = (
     {f"confidence.{old}": f"confidence.{new}" for old, new in _CONFIDENCE.items()}
     | {
@@ -103,8 +103,7 @@ RENAMED = (
         for old, new in _CLIENT.items()
     }
     | {f"lora.{key}": f"lora_{key}" for key in ("r", "alpha", "dropout", "target_modules")}
-    | {"lora.from_depth": "lora_layers_from", "curve.every": "eval_steps"}
-    | {"curve.questions": "eval_questions", "curve.path": "eval_path"}
+    | {f"curve.{old}": f"eval_{new}" for old, new in _CURVE.items()}
 )
 """Old key of ours → its name now. Nothing was released with the old ones, so they are refused."""
 _CONSTANT = "its default was the only value that we recommend; remove the key"
@@ -117,7 +116,34 @@ REMOVED = {
     "confidence.prior": _OF_RECIPE,
     "confidence.answers": "the greedy answer is the one that is taught; remove the key",
     "confidence.families": "the probe does not read the question's family; remove the key",
-    **dict.fromkeys((f"confidence.{name}" for name in ("sharp", "exact", "step")), _CONSTANT),
+    **dict.fromkeys(
+        (
+            f"confidence.{name}"
+            for name in ("sharp", "exact", "step", "blur", "certainty_noise_std")
+        ),
+        _CONSTANT,
+    ),
+    **dict.fromkeys(
+        ("confidence.init_probe_neuron", "confidence.written"),
+        "training alone learns as much in one pass; remove the key",
+    ),
+    **dict.fromkeys(
+        ("confidence.answer_model", "confidence.answers_of"),
+        "stage 1 takes one pass over the answers of model_name_or_path; remove the key",
+    ),
+    **dict.fromkeys(
+        ("confidence.text_loss", "confidence.text"),
+        "the text is learnt by its cross-entropy; remove the key",
+    ),
+    **dict.fromkeys(
+        ("confidence.target_logit_scale", "confidence.stretch"),
+        "the targets are learnt as they are, and `metaconf calibrate` maps what is stated; remove"
+        " the key",
+    ),
+    **dict.fromkeys(
+        ("lora_layers_from", "lora.from_depth"),
+        "the adapter is in all layers; give lora_target_modules a pattern of names for a part",
+    ),
     **dict.fromkeys((f"watch.{name}" for name in ("commonest", "right_at_0", "length")), _CONSTANT),
     **dict.fromkeys((f"{who}.stop_after" for who in ("judge", "teacher")), _CONSTANT),
     **dict.fromkeys(

@@ -23,7 +23,7 @@ from metaconf.records import FACTS, write_jsonl
 from metaconf.reply import format_reply
 from metaconf.runs import who
 from metaconf.training.curriculum import curriculum
-from metaconf.training.evidence import Answered, reflection_for, stretched, targets
+from metaconf.training.evidence import Answered, reflection_for, targets
 from metaconf.training.levels import LEVELS, soft_labels
 from metaconf.training.probe import answer_states, probe_layer
 from metaconf.training.teacher import TeacherOutput
@@ -43,13 +43,10 @@ def build_rows(
     those without one of the given `reflections` (by question id). None: the offline teacher writes
     them, from the target."""
     states = _states(local, answers) if how.target == "probe" else None
-    goals = stretched(targets(answers, how.target, states, how.num_labeled), how.target_logit_scale)
+    goals = targets(answers, how.target, states, how.num_labeled)
     known = [(a, goal) for a, goal in zip(answers, goals, strict=True) if not np.isnan(goal)]
     if reflections is None:
-        return [
-            _row(a, goal, reflection_for(a, goal, seed, how.certainty_noise_std), seed)
-            for a, goal in known
-        ]
+        return [_row(a, goal, reflection_for(a, goal, seed), seed) for a, goal in known]
     texts = [(a, goal, reflections.get(a.question.id)) for a, goal in known]
     return [_row(a, goal, text, seed) for a, goal, text in texts if text is not None]
 

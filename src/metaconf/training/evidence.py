@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from metaconf.prompts.teacher import Evidence, likely_cause, reflect
 from metaconf.records import Question, Reply
 from metaconf.training.probe import append_features, cross_fitted, fit, logprob_features
 
-UNSEEN = 0.01
-"""The probability assumed for an answer that was never sampled."""
 MIN_SHARE = 0.2
 """An alternative is an answer given by at least this share of the samples."""
+CERTAINTY_NOISE_STD = 0.15
+"""Standard deviation of the noise on the certainty that chooses a wording (`reflection_for`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,6 @@ def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Ans
     )
 
 
-def label_student_answer(question: Question, own: Reply, before: Sequence[Reply]) -> Answered:
-    """The answer `own` of a trained student, described by the untrained model's answers `before`
-    (greedy and sampled).
-
-    Stage 1 changes a third of the greedy answers, and the new ones are right much less often. The
-    untrained model tells them apart: `probability` is the one it gave the answer, UNSEEN where it
-    never gave it.
-    """
-    of = [r for r in before if r.status != "failed"]
-    said = [r.probability or 0.0 for r in of if same_answer(own.text, r.text, question.task)]
-    return answered(question, replace(own, probability=max(said, default=UNSEEN)), before)
-
-
 def _alternatives(others: list[str], total: int) -> tuple[str, ...]:
     """Distinct other answers with at least MIN_SHARE of the samples, the most frequent first."""
     groups = sorted(group_answers(others), key=len, reverse=True)
@@ -80,16 +67,15 @@ def speakable(answer: str) -> bool:
     return one_line and any(ch.isalnum() for ch in answer)
 
 
-def reflection_for(row: Answered, certainty: float, seed: int, blur: float) -> str:
+def reflection_for(row: Answered, certainty: float, seed: int) -> str:
     """The offline teacher's reflection on an answer; deterministic in seed and question id.
 
-    `certainty` in [0, 1] gets Gaussian noise of standard deviation `blur` before it chooses the
-    wording. Without noise the wording would leak the target, and the model would read the target
-    off the reflection.
+    `certainty` in [0, 1] gets Gaussian noise before it chooses the wording. Without noise the
+    wording would leak the target, and the model would read the target off the reflection.
     """
     question = row.question
     rng = random.Random(f"{seed}:{question.id}")
-    certainty = rng.gauss(certainty, blur)
+    certainty = rng.gauss(certainty, CERTAINTY_NOISE_STD)
     evidence = Evidence(
         question.prompt,
         row.answer,
@@ -133,21 +119,4 @@ def targets(
     others = np.setdiff1d(np.arange(len(rows)), known)
     if labels and len(others):
         result[others] = fit(columns[known], right[known])(columns[others])
-    return result
-
-
-def stretched(goals: np.ndarray, factor: float) -> np.ndarray:
-    """`goals` (n,) in [0, 1] with their log-odds multiplied by `factor` and shifted by a constant
-    that keeps their mean; 0, 1 and NaN are unchanged."""
-    from scipy.optimize import brentq
-    from scipy.special import expit, logit
-
-    inside = (goals > 0) & (goals < 1)
-    if factor == 1 or not inside.any():
-        return goals
-    odds, mean = factor * logit(goals[inside]), goals[inside].mean()
-    widest = float(np.abs(odds).max() + np.abs(logit(mean)))
-    moved = brentq(lambda by: expit(odds + by).mean() - mean, -widest, widest)
-    result = goals.copy()
-    result[inside] = expit(odds + moved)
     return result

@@ -19,7 +19,7 @@ from metaconf.config.blocks import EMBEDDED, Confidence, Config
 from metaconf.data import load_questions, pick
 from metaconf.errors import UserError
 from metaconf.generation import load_engine, store
-from metaconf.generation.local import LocalModel, load_local, sample_answers
+from metaconf.generation.local import LocalModel, sample_answers
 from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.generation.store import Key
 from metaconf.judging import Judge, judge_of
@@ -27,15 +27,14 @@ from metaconf.records import Grade, Parsed, Question, Reply
 from metaconf.runs import begin, shown
 from metaconf.training.checks import check_tokenizer
 from metaconf.training.dataset import DEFAULT, build_rows, write_set
-from metaconf.training.evidence import Answered, answered, label_student_answer, speakable
+from metaconf.training.evidence import Answered, answered, speakable
 from metaconf.training.set_card import DatasetStats, write_set_card
 from metaconf.training.teacher import TeacherOutput, write_reflections
 
 ANSWER_TOKENS = 12
 SAMPLES = 8
 ROWS = 640
-ROWS_ALONE = 256
-"""Answers drawn in one batch: with samples, many of which are equal, and without."""
+"""Answers drawn in one batch; many of them are equal."""
 
 
 def run(config: Config, resume: bool = False) -> Path:
@@ -66,9 +65,6 @@ def prepare(
     """
     start, out = time.monotonic(), Path(config.output_dir)
     how, engine = config.confidence, config.engine
-    # The student's answers come first, for they are few: a model that cannot be loaded is found
-    # out before much is sampled.
-    own = student_answers(how, questions, out, config.seed)
     given = local is not None
     local = local or load_engine(config.model_name_or_path, engine.kind, engine.options)
     replies = sample(local, questions, out / "answers.jsonl", samples, config.seed)
@@ -76,7 +72,7 @@ def prepare(
         del local  # frees its memory; only transformers gives the hidden states for the probe
         local = load_engine(config.model_name_or_path)
     judge = judge_of(config.judge, os.environ, out / "judge.sqlite")
-    answers = collect(questions, replies, samples, how, judge, own)
+    answers = collect(questions, replies, samples, how, judge)
     usable = [row for row in answers if how.num_labeled or row.right is not None]
     output = _ask_teacher(config, usable, out)
     reflections = output.reflections if output else None
@@ -88,7 +84,6 @@ def prepare(
         asked=len(questions),
         samples=samples,
         target=_target(how),
-        answers=f"the likeliest ones of {shown(how.answer_model)}" if own else "greedy",
         teacher=f"by {config.teacher.client.model}" if output else "written by the offline teacher",
         seconds=time.monotonic() - start,
         usable=len(answers),
@@ -102,8 +97,7 @@ def prepare(
 def _target(how: Confidence) -> str:
     """The confidence target in words."""
     fitted = f", fitted on {how.num_labeled} graded answers" if how.num_labeled else ""
-    scaled = f", log-odds times {how.target_logit_scale:g}" if how.target_logit_scale != 1 else ""
-    return f"{how.target}{fitted}{scaled}"
+    return f"{how.target}{fitted}"
 
 
 def sample(
@@ -112,29 +106,15 @@ def sample(
     path: Path,
     k: int,
     seed: int,
-    trained: bool = False,
 ) -> dict[Key, Reply]:
     """The greedy answer and k sampled ones of each question, stored in `path`; only missing ones
-    are generated. A `trained` model is asked for a reply, without worked examples."""
-    how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS if k else ROWS_ALONE)
-    prompt = local.policy_prompt if trained else None
+    are generated."""
+    how = Sampling(ANSWER_TOKENS, seed=seed, rows=ROWS)
 
     def ask(asked: Any, wanted: tuple[int, ...], keep: Any) -> None:
-        sample_answers(local, asked, wanted, how, keep, prompt)
+        sample_answers(local, asked, wanted, how, keep)
 
-    label = "sample answers" if k else "likeliest answers"
-    return store.collect(path, questions, (GREEDY, *range(k)), ask, label)
-
-
-def student_answers(
-    how: Confidence, questions: Sequence[Question], folder: Path, seed: int
-) -> dict[Key, Reply] | None:
-    """The greedy answers of the trained model `how.answer_model`, stored in `folder`; None without
-    one."""
-    if not how.answer_model:
-        return None
-    student = load_local(how.answer_model)
-    return sample(student, questions, folder / "own.jsonl", 0, seed, trained=True)
+    return store.collect(path, questions, (GREEDY, *range(k)), ask, "sample answers")
 
 
 def collect(
@@ -143,23 +123,17 @@ def collect(
     k: int,
     how: Confidence = DEFAULT,
     judge: Judge | None = None,
-    own: Mapping[Key, Reply] | None = None,
 ) -> list[Answered]:
     """Grade the greedy answers and compare the k samples with them; questions without a usable
     answer are left out.
 
-    With the `own` answers of a trained student these are taken instead of the greedy ones. A
-    `judge` grades answers in sentences: those of the first `how.labels` questions, or all. Raises
-    UserError where it fails too often.
+    A `judge` grades answers in sentences: those of the first `how.num_labeled` questions, or all.
+    Raises UserError where it fails too often.
     """
     rows: list[Answered] = []
     for question in questions:
         greedy, *sampled = (replies[question.id, i] for i in (GREEDY, *range(k)))
-        if own is None:
-            rows.append(answered(question, greedy, sampled))
-        else:
-            student = own[question.id, GREEDY]
-            rows.append(label_student_answer(question, student, [greedy, *sampled]))
+        rows.append(answered(question, greedy, sampled))
     usable = [row for row in rows if row.answer and speakable(row.answer)]
     if judge is None:
         return usable

@@ -22,7 +22,6 @@ class DatasetStats:
     asked: int
     samples: int
     target: str
-    answers: str
     teacher: str
     seconds: float
     usable: int
@@ -43,7 +42,7 @@ def _facts(stats: DatasetStats, rows: int) -> list[str]:
     return [
         f"- {rows} rows from {stats.asked} questions of {stats.questions}; {stats.samples} answers"
         f" and the likeliest one were sampled for each from {stats.model}.",
-        f"- Answers taught: {stats.answers}; {stats.asked - stats.usable} questions without a"
+        f"- Answers taught: the greedy ones; {stats.asked - stats.usable} questions without a"
         f" usable answer and {stats.ungraded} that could not be graded were left out.",
         f"- Confidence: {stats.target} (see `confidence.target`). Reflections: {stats.teacher}.",
         f"- Time: {stats.seconds:.0f} s.",

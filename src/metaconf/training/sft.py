@@ -5,8 +5,7 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 
 1. loss = L_text + w·L_after_reflection + v·L_after_answer. Each is a mean over its own tokens: in
    one common mean the confidence, one token in forty, has no effect.
-2. L_text is the cross-entropy of the reply's tokens, without the level. With `text_loss: kl`, in
-   batches of answers alone, it is KL(p_before ‖ p_now) in their positions.
+2. L_text is the cross-entropy of the reply's tokens, without the level.
 3. A confidence's loss is −Σ_k q_k(t)·log p_k. q(t) lies on the two levels nearest to 10·t and has
    the mean t; p_k is the exact probability of level k over the whole vocabulary, "10" included.
 4. After the answer the goal is t = E + s·(y − E), with s = `target_mix_schedule`.
@@ -19,8 +18,6 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -36,7 +33,6 @@ from metaconf.training.levels import (
     expectation,
     level_logprobs,
     level_tokens,
-    logprobs,
 )
 from metaconf.training.processes import average_gradients, check_processes
 from metaconf.training.score import taught_loss
@@ -52,23 +48,16 @@ FINAL_TARGET_MIX = 0.2
 class ConfidenceSFTTrainer(SFTTrainer):
     """SFTTrainer with the losses above, on batches of `rows.collate`.
 
-    `how` holds their weights: `weight` of both confidence losses in batches with whole replies,
-    `direct` of L_after_answer in batches of answers alone. Within `probe_disabled` the model is
-    what it was before a probe was written into it.
+    `how` holds their weights: `confidence_loss_weight` of both confidence losses in batches with
+    whole replies, `confidence_only_loss_weight` of L_after_answer in batches of answers alone.
     """
 
     # The losses are means of a micro-batch: the Trainer divides them by the accumulation steps.
     loss_is_scaled_for_ga = False
 
-    def __init__(
-        self,
-        *args: Any,
-        how: Confidence,
-        probe_disabled: Callable[[], AbstractContextManager[None]] = nullcontext,
-        **kwargs: Any,
-    ):
+    def __init__(self, *args: Any, how: Confidence, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.how, self.probe_disabled = how, probe_disabled
+        self.how = how
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
         check_processes(self.accelerator)
@@ -80,19 +69,13 @@ class ConfidenceSFTTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        unwrapped = self.accelerator.unwrap_model(model)
-        decoder, head = decoder_of(unwrapped)  # head (V, D)
-        packed = [inputs[name] for name in PACKED]
+        decoder, head = decoder_of(self.accelerator.unwrap_model(model))  # head (V, D)
         answers_alone = bool(inputs["without_reflection"].all())
-        before = None
-        if self.how.text_loss == "kl" and answers_alone:
-            with torch.no_grad(), unwrapped.disable_adapter(), self.probe_disabled():
-                before = forward_packed(decoder, *packed)
-        hidden = forward_packed(decoder, *packed)  # (B, T, D)
+        hidden = forward_packed(decoder, *(inputs[name] for name in PACKED))  # (B, T, D)
         row, predicts, after_one = inputs["level_positions"].T
         states = hidden[row, predicts], hidden[row, after_one]
         levels = level_logprobs(*states, head, self.tokens, self.end)  # (M, 11)
-        text = text_loss(hidden, head, inputs["labels"], before)
+        text = text_loss(hidden, head, inputs["labels"])
         confidence = self._confidence_losses(levels, inputs)
         self._log_means(model, loss_text=text, **confidence, **_mean_confidences(levels, inputs))
         weighted = (self._weight(name, answers_alone) * x for name, x in confidence.items())
@@ -179,23 +162,13 @@ def self_distillation_target(
     return torch.where(after_answer | own.isnan(), targets.to(expected), own)
 
 
-def text_loss(
-    hidden: torch.Tensor,
-    head: torch.Tensor,
-    labels: torch.Tensor,
-    before: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Mean loss over the tokens `labels` (B, T) that are not -100, from hidden states (B, T, D) and
-    the output matrix (V, D): cross-entropy, or with hidden states `before` (B, T, D) the divergence
-    KL(p_before ‖ p_now) in their positions, whatever tokens stand there."""
+def text_loss(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the tokens `labels` (B, T) that are not -100, from hidden states
+    (B, T, D) and the output matrix (V, D)."""
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)  # N positions
     # Selected rows are contiguous; with a sliced view the product would copy the head for each row.
     logits = (hidden[:, :-1][at] @ head.T).float()  # (N, V)
-    if before is None:
-        return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
-    now = torch.log_softmax(logits, -1)
-    then = logprobs(before[:, :-1][at], head)
-    return torch.nn.functional.kl_div(now, then, reduction="batchmean", log_target=True)
+    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
 
 
 def sft_config(trainer: dict[str, Any]) -> SFTConfig:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,8 @@ from metaconf.training.adapters import finish, lora
 from metaconf.training.checks import check_tokenizer
 from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
-from metaconf.training.probe_init import write_probe
 from metaconf.training.progress import show, write_curve
-from metaconf.training.rows import Row, collate, train_rows, within
+from metaconf.training.rows import collate, train_rows, within
 from metaconf.training.sft import ConfidenceSFTTrainer, sft_config
 
 DEFAULTS: dict[str, Any] = {
@@ -63,8 +60,7 @@ def train(
         local, shuffled(rows, config.seed), how.confidence_only_fraction, how.full_reply_fraction
     )
     tokens = within(encoded, config.trainer.get("max_length"))
-    adapter = lora(config, local.model)
-    probe_disabled = _initialise_probe(local, tokens) if how.init_probe_neuron else nullcontext
+    adapter = lora(config)
     settings = _settings(config, len(tokens), out)
     checkpoint = settings.pop("resume_from_checkpoint", None)
     # On a CPU, eager attention trains 1.6 times as fast as sdpa at these lengths.
@@ -79,7 +75,6 @@ def train(
         peft_config=adapter,
         data_collator=lambda batch: collate(batch, pad, one),
         how=how,
-        probe_disabled=probe_disabled,
     )
     show(trainer, "stage 1")
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -87,17 +82,6 @@ def train(
     # A question may have two rows, with and without its reflection, and counts once.
     note(out, config, config.train_file, len({tuple(row.prompt) for row in tokens}))
     return finish(trainer.model, local.tokenizer, out)
-
-
-def _initialise_probe(
-    local: LocalModel, rows: Sequence[Row]
-) -> Callable[[], AbstractContextManager[None]]:
-    """Write a probe of the rows' targets into the model; returns the context in which it is
-    disabled."""
-    found = write_probe(local, rows)
-    errors = f"{found.before:.4f} before, {found.after:.4f} now"
-    print(f"probe written; confidence from its targets, mean square: {errors}", file=sys.stderr)
-    return found.disabled
 
 
 def _settings(config: Config, rows: int, out: Path) -> dict[str, Any]:

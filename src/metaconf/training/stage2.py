@@ -147,7 +147,7 @@ def train(
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
-        peft_config=lora(config, local.model),
+        peft_config=lora(config),
         callbacks=[Watch(config.watch, rewards), StopOnRequest(rewards, args)],
         recipe=recipe,
         compute_rewards=rewards,
