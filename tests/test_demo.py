@@ -1,22 +1,31 @@
-"""The main job on the real model, small: every part runs and leaves what it promises."""
+"""The demo's file decides everything that is trained, and the main job runs on the real model."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from metaconf.cli import demo
-from metaconf.config.load import load_config
+import metaconf
+from metaconf import api
+from metaconf.cli import demo, main
+from metaconf.config.blocks import Config
+from metaconf.config.load import load_config, resolved
+from metaconf.config.values import read_yaml
 from metaconf.errors import UserError
 from metaconf.records import read_jsonl
 from metaconf.reply import parse_reply
 from metaconf.runs import checkpoints
+from metaconf.training import prepare, stage1, stage2
 from metaconf.training.sft import ConfidenceSFTTrainer
 
-PLAN = demo.Plan(stage1_questions=24, stage2_steps=1, heldout=6, out_of_domain=2, samples=3)
+ROOT = Path(__file__).parent.parent
+SHIPPED = ROOT / "configs" / "demo.yaml"
+
 
 SECTIONS = """\
 seed: 3
@@ -64,13 +73,157 @@ def test_a_section_is_a_block(tmp_path: Path) -> None:
     load_config(path, "grpo")  # which has no section: what stands beside, and the defaults
 
 
+def keys_of(file: Path, stage: str) -> dict[str, Any]:
+    """Every key of a section and what stands beside the sections, as "block.key"."""
+    data, _ = read_yaml(file)
+    beside = {k: v for k, v in data.items() if k not in ("sft", "grpo", "heldout", "out_of_domain")}
+    flat: dict[str, Any] = {}
+    for name, value in {**beside, **data[stage]}.items():
+        of_block = isinstance(value, dict)
+        flat |= {f"{name}.{k}": v for k, v in value.items()} if of_block else {name: value}
+    return flat
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same kind, where there is one."""
+    if isinstance(value, dict):
+        return {name: one if name == "use_peft" else changed(one) for name, one in value.items()}
+    if isinstance(value, bool):
+        return not value
+    return (
+        value + 1 if isinstance(value, int) else value / 2 + 0.1 if type(value) is float else value
+    )
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Config]]:
+    """What `prepare` and the two stages are run with, in demos that only go through the motions."""
+    seen: dict[str, list[Config]] = {"prepare": [], "sft": [], "grpo": []}
+
+    def run(name: str, config: Config) -> Path:
+        seen[name].append(config)
+        out = Path(config.output_dir)
+        out.mkdir(parents=True)
+        for file in ("config.json", "tokenizer_config.json"):
+            (out / file).write_text("{}")
+        row = {"conversations": [], "system": "", "target": 0.5}
+        (out / "sft.jsonl").write_text(json.dumps(row) + "\n")
+        return out
+
+    monkeypatch.setattr(prepare, "run", lambda config, *_: run("prepare", config))
+    monkeypatch.setattr(stage1, "run", lambda config, *_: run("sft", config))
+    monkeypatch.setattr(stage2, "run", lambda config, *_: run("grpo", config))
+    monkeypatch.setattr(api, "_with_card", lambda run: run)
+    for name in ("base_methods", "stage_method"):
+        monkeypatch.setattr(demo, name, lambda *_: {})
+    monkeypatch.setattr(demo, "write", lambda out, *_: out)
+    monkeypatch.setattr(demo, "table", lambda _: "")
+    return seen
+
+
+def test_all_that_is_trained_with_stands_in_the_file(
+    tmp_path: Path, trained: dict[str, list[Config]]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(changed(yaml.safe_load(SHIPPED.read_text()))))
+    for place, file in enumerate((SHIPPED, other)):
+        out = tmp_path / f"demo{place}"
+        assert main(["demo", "--config", str(file), "--output_dir", str(out)]) == 0
+        for stage, name in (("sft", "prepare"), ("sft", "sft"), ("grpo", "grpo")):
+            config, keys = trained[name][place], keys_of(file, stage)
+            flat = dict(flat_of(resolved(config)))
+            own = {"output_dir"} | ({"model_name_or_path"} if stage == "grpo" else set())
+            assert {k: flat[k] for k in keys if k not in own} == {
+                k: v for k, v in keys.items() if k not in own
+            }
+            assert config.trainer.keys() - keys.keys() == {"output_dir"}
+        sft, grpo = trained["sft"][place], trained["grpo"][place]
+        assert sft.train_file == str(out / "prepare" / "sft.jsonl")
+        assert grpo.model_name_or_path == sft.output_dir == str(out / "stage1")
+        assert grpo.output_dir == str(out / "stage2")
+    assert trained["sft"][0].seed == 42 and trained["sft"][1].seed == 43
+
+
+def flat_of(value: dict[str, Any]) -> Any:
+    for name, one in value.items():
+        if isinstance(one, dict):
+            yield from ((f"{name}.{k}", v) for k, v in one.items())
+        else:
+            yield name, one
+
+
+def test_no_default_of_ours_stands_in_for_a_key_of_the_file() -> None:
+    assert stage1.DEFAULTS.keys() <= keys_of(SHIPPED, "sft").keys()
+    assert stage2.DEFAULTS.keys() <= keys_of(SHIPPED, "grpo").keys()
+
+
+def test_the_command_line_changes_a_section(
+    tmp_path: Path, trained: dict[str, list[Config]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["demo", "--output_dir", str(tmp_path / "demo"), "--seed", "7", "--heldout", "8"]
+    words += ["--sft.learning_rate", "1e-4", "--grpo.max_steps=3", "--sft.confidence.target"]
+    assert main([*words, "self_consistency"]) == 0
+    sft, grpo = trained["sft"][0], trained["grpo"][0]
+    assert (sft.trainer["learning_rate"], grpo.trainer["learning_rate"]) == (1e-4, 3e-5)
+    assert sft.confidence.target == trained["prepare"][0].confidence.target == "self_consistency"
+    assert (sft.seed, grpo.seed, grpo.trainer["max_steps"]) == (7, 7, 3)
+    # Done parts are not done again, and a demo of other settings does not mix with this one.
+    assert main([*words, "self_consistency"]) == 0 and len(trained["sft"]) == 1
+    assert main([*words, "probe"]) == 2
+    assert "its run had another sft.confidence.target;" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--sft.learning_rat 1", "unknown key learning_rat; did you mean learning_rate?"),
+        ("--grpo.num_generations two", "num_generations: 'two' is not a whole number"),
+        ("--lora_r 8", "command line: --lora_r: write --sft.KEY value or --grpo.KEY value"),
+        ("--sft.lora_r", "command line: --sft.lora_r: write --sft.KEY value"),
+        ("--sft.output_dir other", "the demo's files are in the folder that --output_dir names"),
+        ("--grpo.resume_from_checkpoint x", "leave these keys out"),
+        ("--grpo.model_name_or_path gpt2", "stage 2 starts from the model of stage 1"),
+        ("--sft.questions.path none.jsonl", "none.jsonl: cannot be read"),
+        ("--config configs/grpo_train_config.yaml", "no sections sft and grpo"),
+    ],
+)
+def test_what_a_stage_would_refuse_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    out = tmp_path / "demo"
+    given = words.replace("configs/", f"{ROOT}/configs/").split()
+    assert main(["demo", "--output_dir", str(out), *given]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_counts_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "demo.yaml"
+    path.write_text("heldout: 0\nsft: {}\ngrpo: {}\n")
+    with pytest.raises(UserError, match=r":1: heldout: 0 is too small"):
+        demo.read(path)
+    with pytest.raises(UserError, match=r"out_of_domain: None is not a whole number"):
+        demo.read(path, heldout=1)
+
+
+def test_the_file_ships_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert packed == {"configs/demo.yaml": "metaconf/demo.yaml"}
+    assert demo.shipped() == SHIPPED
+    monkeypatch.setattr(metaconf, "__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / "demo.yaml").touch()
+    assert demo.shipped() == tmp_path / "demo.yaml"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_both_stages_of_the_real_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "demo"
-    monkeypatch.setattr(demo, "SAVE_STEPS", {"stage1": 1, "stage2": 2})
+    small = ["--sft.questions.limit=24", "--sft.save_steps=1", "--grpo.max_steps=1"]
+    few = demo.read(None, small, seed=0, heldout=6, out_of_domain=2)
     taken: list[int] = []
     step = ConfidenceSFTTrainer.training_step
 
@@ -82,9 +235,9 @@ def test_both_stages_of_the_real_model(
 
     monkeypatch.setattr(ConfidenceSFTTrainer, "training_step", killed)
     with pytest.raises(KeyboardInterrupt):
-        demo.run(out, seed=0, plan=PLAN)
+        demo.run(out, few)
     assert [path.name for path in checkpoints(out / "stage1")] == ["checkpoint-1"]
-    report = demo.run(out, seed=0, plan=PLAN)
+    report = demo.run(out, few)
     assert taken == [0, 1, *range(1, taken[-1] + 1)] and taken[-1] >= 2  # none was taken again
     assert not checkpoints(out / "stage1") and not checkpoints(out / "stage2")
 
@@ -119,5 +272,5 @@ def test_both_stages_of_the_real_model(
 
     # Done parts are not done again, and give the same figures.
     before = (out / "metrics.json").read_text()
-    demo.run(out, seed=0, plan=PLAN)
+    demo.run(out, few)
     assert (out / "metrics.json").read_text() == before

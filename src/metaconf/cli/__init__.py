@@ -213,16 +213,12 @@ def _ask(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from metaconf.cli.preflight import check_run
-    from metaconf.runs import RUN_MARKER
-
-    begun = (args.output_dir / RUN_MARKER).is_file()  # a demo goes on where it was
-    check_run("embedded", "embedded", args.output_dir, resume=begun)
-    args.run_dir = args.output_dir
-
     from metaconf.cli import demo
 
-    demo.run(args.output_dir, args.seed)
+    counts = {"heldout": args.heldout, "out_of_domain": args.out_of_domain}
+    asked = demo.read(args.config, args.rest, seed=args.seed, **counts)
+    args.run_dir = args.output_dir
+    demo.run(args.output_dir, asked)
 
 
 def _doctor(args: argparse.Namespace) -> int:

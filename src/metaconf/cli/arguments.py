@@ -13,7 +13,7 @@ from metaconf.errors import UserError
 
 MODEL = "hub id, model folder, or `embedded`"
 QUESTIONS = "JSONL, JSON, CSV or Parquet file, hub data set ID:SPLIT, or `embedded`"
-WITH_KEYS = ("prepare", "sft", "grpo", "audit")
+WITH_KEYS = ("prepare", "sft", "grpo", "audit", "demo")
 """Commands that take any key of their configuration as `--key value`."""
 PATHS = ("model", "questions", "path", "against", "calibration", "runs")
 """Arguments that are texts because they may name other things than a path too."""
@@ -91,9 +91,7 @@ def command_line() -> argparse.ArgumentParser:
     ask = _add(commands, "ask", "ask the trained model one question")
     ask.add_argument("question", metavar="QUESTION")
     ask.add_argument("--model", help=f"{MODEL} (default: the newest of the demo)")
-    demo = _add(commands, "demo", "everything, on the embedded model and questions")
-    _add_output_dir(demo, "runs/demo")
-    _add_seed(demo)
+    _add_demo(commands)
     _add(commands, "doctor", "check packages, hardware and keys, and say what would be used")
     return parser
 
@@ -134,6 +132,25 @@ def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
     _add_resume(one)
     return one
+
+
+def _add_demo(commands: Any) -> None:
+    one = _add(
+        commands,
+        "demo",
+        "everything, on the embedded model and questions",
+        epilog="--sft.KEY value and --grpo.KEY value change any key of the file's sections, such as"
+        " --sft.learning_rate 1e-4; `metaconf sft --help` and `grpo --help` list them",
+    )
+    file = "YAML with sections sft and grpo (default: configs/demo.yaml, which ships)"
+    one.add_argument("--config", type=_path, metavar="FILE", help=file)
+    _add_output_dir(one, "runs/demo")
+    for name, what in (
+        ("--heldout", "held-out questions to measure with"),
+        ("--out_of_domain", "the same, of families that are not trained on"),
+    ):
+        one.add_argument(name, type=_count, metavar="N", help=f"{what} (default: the file's)")
+    one.add_argument("--seed", type=_whole, help="of everything random (default: the file's)")
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -1,25 +1,34 @@
 """`metaconf demo`: the main job on the embedded model, from nothing to an open-able report.
 
-sample → stage 1 → stage 2 → evaluate → report, each part timed. Every part leaves files, and what
-is there is not done again, so that a demo that was killed goes on where it was, a stage of training
-from its last checkpoint.
+sample → stage 1 → stage 2 → evaluate → report, each part timed. Every setting stands in one file,
+configs/demo.yaml unless another is given, and its sections are what `metaconf prepare`, `sft` and
+`grpo` are run with. Every part leaves files, and what is there is not done again, so that a demo
+that was killed goes on where it was, a stage of training from its last checkpoint.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from metaconf.config.blocks import Confidence, Config
+import metaconf
+from metaconf import api
+from metaconf.cli.preflight import check_learnable, check_run
+from metaconf.config.blocks import EMBEDDED, Config, Stage
+from metaconf.config.load import OF_DEMO, SECTIONS, load_config, resolved
+from metaconf.config.refused import refuse_together
+from metaconf.config.values import Kind, convert, read_yaml
+from metaconf.errors import UserError
 from metaconf.evaluation import methods
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.files import write_json
@@ -28,36 +37,90 @@ from metaconf.records import Question
 from metaconf.report.load import load_run
 from metaconf.runs import RESUME_KEY, RUN_MARKER, checkpoints, mark_run
 
-STAGE1: dict[str, Any] = {"save_strategy": "no"}
-STAGE2: dict[str, Any] = {
-    # Pairs: for as many replies twice the questions, whose luck moves the confidence less.
-    "num_generations": 2,
-    "per_device_train_batch_size": 16,
-    "steps_per_generation": 2,
-    "learning_rate": 3e-5,
-    "temperature": 0.7,
-    "lr_scheduler_type": "linear",
-    "adam_beta2": 0.95,
-    "optim": "adamw_torch_fused",
-    "warmup_steps": 4,
-    "max_completion_length": 80,
-    "save_strategy": "no",
-}
-SAVE_STEPS = {"stage1": 25, "stage2": 8}
-"""A killed demo repeats no more steps of a stage than these, some fifty seconds."""
-CONFIDENCE = Confidence()
-"""What the demo and its benchmark train with; measured in docs/lab-notebook.md."""
+Rows = dict[str, list[EvaluatedReply]]
+"""By method, a row a question."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How much of everything the demo does."""
+class Demo:
+    """A file with sections for both stages, and the keys that the command line changes in each."""
 
-    stage1_questions: int = 2528
-    stage2_steps: int = 24
-    heldout: int = 240
-    out_of_domain: int = 60
-    samples: int = 8
+    file: Path
+    keys: Mapping[Stage, Mapping[str, str]]
+    heldout: int
+    out_of_domain: int
+
+    def config(self, stage: Stage) -> Config:
+        """The section of a stage. Raises UserError as `load_config`."""
+        words = [f"--{name}={text}" for name, text in self.keys[stage].items()]
+        return load_config(self.file, stage, words)
+
+
+def shipped() -> Path:
+    """configs/demo.yaml: in the checkout, or beside the code where a wheel was installed."""
+    package = Path(metaconf.__file__).parent
+    packed = package / "demo.yaml"
+    return packed if packed.is_file() else package.parents[1] / "configs" / "demo.yaml"
+
+
+def read(file: Path | None = None, words: Sequence[str] = (), **given: int | None) -> Demo:
+    """The demo of `file` (None: the one that ships) with `--sft.KEY value`, `--grpo.KEY value` and
+    the `given` seed, heldout and out_of_domain, where they are not None.
+
+    Raises UserError for what the commands of the stages would refuse.
+    """
+    file, keys = file or shipped(), _by_section(words)
+    data, lines = read_yaml(file)
+    if not all(name in data for name in SECTIONS):
+        raise UserError(f"{file}: no sections sft and grpo; write both, as in configs/demo.yaml")
+    for own in keys.values():
+        own |= {} if given.get("seed") is None else {"seed": str(given["seed"])}
+    counts = data | {name: value for name, value in given.items() if value is not None}
+    whole = {
+        name: convert(counts.get(name), COUNT, f"{file}:{lines.get(name, 1)}: {name}")
+        for name in OF_DEMO
+    }
+    demo = Demo(file, keys, **whole)
+    for stage in SECTIONS:
+        _check(demo, stage)
+    return demo
+
+
+COUNT = Kind(("int",), low=1)
+
+
+def _by_section(words: Sequence[str]) -> dict[Stage, dict[str, str]]:
+    """Keys with their texts by the section that they stand in."""
+    found: dict[Stage, dict[str, str]] = {stage: {} for stage in SECTIONS}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, text = word.partition("=")
+        section, _, key = name.removeprefix("--").partition(".")
+        if not key or section not in SECTIONS or not (equals or rest):
+            raise UserError(f"command line: {word}: write --sft.KEY value or --grpo.KEY value")
+        found[section][key] = text if equals else rest.pop(0)
+    return found
+
+
+def _check(demo: Demo, stage: Stage) -> None:
+    """Refuse now what a stage would refuse when its turn comes. Raises UserError."""
+    config, default = demo.config(stage), load_config(Path(os.devnull), stage)
+    refuse_together(stage, config.trainer, config.use_peft)
+    check_learnable(config.questions, config.judge)
+    files, free = (
+        (one.output_dir, one.train_file, one.trainer.get(RESUME_KEY)) for one in (config, default)
+    )
+    if files != free:
+        raise UserError(
+            f"{demo.file}: {stage}: output_dir, train_file, {RESUME_KEY}: the demo's files are in"
+            " the folder that --output_dir names; leave these keys out"
+        )
+    if config.model_name_or_path != demo.config("sft").model_name_or_path:
+        raise UserError(
+            f"{demo.file}: model_name_or_path: stage 2 starts from the model of stage 1; write the"
+            " key once, beside the sections"
+        )
 
 
 @dataclass
@@ -90,61 +153,53 @@ def peak_gib() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)
 
 
-def run(output_dir: Path, seed: int, plan: Plan | None = None) -> Path:
+def run(output_dir: Path, demo: Demo) -> Path:
     """Do it all, or what is left of it; returns the report's path.
 
-    Raises UserError where `output_dir` holds a demo of another seed or plan.
+    Raises UserError where `output_dir` holds a demo of other settings.
     """
-    plan = plan or Plan()
-    rows, clock = measure(output_dir, seed, plan)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    settings = {stage: demo.config(stage) for stage in SECTIONS}
+    begun = (output_dir / RUN_MARKER).is_file()  # a demo goes on where it was
+    check_run(settings["sft"].model_name_or_path, EMBEDDED, output_dir, begun)
+    counts = {"heldout": demo.heldout, "out_of_domain": demo.out_of_domain}
+    sections = {stage: resolved(config) for stage, config in settings.items()}
+    mark_run(output_dir, {"stage": "demo", **counts, **sections}, begun)
+    clock = Clock.of(output_dir / "clock.json")
+    rows = measure(output_dir, demo, clock)
     with clock.part("report"):
-        report = write(output_dir, rows, seed)
+        report = write(output_dir, rows, settings["sft"].seed)
     print(table(output_dir), f"\n{spent(clock)}\nReport: {report}", sep="\n")
     return report
 
 
-def measure(
-    output_dir: Path, seed: int, plan: Plan
-) -> tuple[dict[str, list[EvaluatedReply]], Clock]:
-    """Sample, train and evaluate, or what is left of it: rows of each method, and the clock."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    asked_for = {"stage": "demo", "seed": seed, "plan": asdict(plan)}
-    mark_run(output_dir, asked_for, resume=(output_dir / RUN_MARKER).is_file())
-    clock = Clock.of(output_dir / "clock.json")
-    asked = heldout(plan.heldout, plan.out_of_domain)
-    rows = base_methods(output_dir, asked, plan, seed, clock)
-    for stage in ("stage1", "stage2"):
-        rows |= stage_method(output_dir, stage, asked, plan, seed, clock)
-    return rows, clock
+def measure(out: Path, demo: Demo, clock: Clock) -> Rows:
+    """Sample, train and evaluate, or what is left of it."""
+    from metaconf.data import embedded_heldout
+
+    asked = embedded_heldout(demo.heldout, demo.out_of_domain)
+    rows_file, made = out / "prepare" / "sft.jsonl", out / "stage1"
+    if not rows_file.exists():
+        resume = (out / "prepare" / RUN_MARKER).is_file()
+        with clock.part("sample"):
+            api.prepare(demo.file, resume, **demo.keys["sft"], output_dir=out / "prepare")
+    model = demo.config("sft").model_name_or_path
+    rows = base_methods(out / "base", model, asked, clock)
+    train(made, clock, api.train_sft, demo.file, {**demo.keys["sft"], "train_file": rows_file})
+    rows |= stage_method(made, asked, clock)
+    from_stage1 = {**demo.keys["grpo"], "model_name_or_path": made}
+    train(out / "stage2", clock, api.train_grpo, demo.file, from_stage1)
+    return rows | stage_method(out / "stage2", asked, clock)
 
 
-def heldout(in_domain: int, out_of_domain: int) -> list[Question]:
-    """Held-out questions, the same for every seed of training."""
-    from metaconf.data import embedded_questions, pick
-
-    chosen = pick(embedded_questions("heldout"), in_domain, 0)
-    return [*chosen, *pick(embedded_questions("ood"), out_of_domain, 0)]
-
-
-def base_methods(
-    out: Path, asked: Sequence[Question], plan: Plan, seed: int, clock: Clock
-) -> dict[str, list[EvaluatedReply]]:
-    """Load the base, sample for stage 1, and measure what it says before any training."""
+def base_methods(folder: Path, model: str, asked: Sequence[Question], clock: Clock) -> Rows:
+    """What the base says before any training."""
     with clock.part("load"):
-        from metaconf.data import embedded_questions, pick
         from metaconf.evaluation.generate import Plain, evaluate
         from metaconf.generation.local import load_local
-        from metaconf.training.prepare import prepare
 
-        base = load_local("embedded")
-    if not (out / "prepare" / "sft.jsonl").exists():
-        with clock.part("sample"):
-            questions = pick(embedded_questions("stage1"), plan.stage1_questions, seed)
-            into = out / "prepare"
-            config = Config("sft", {}, output_dir=str(into), seed=seed, confidence=CONFIDENCE)
-            prepare(config, questions, base, plan.samples)
+        base = load_local(model)
     with clock.part("evaluate the base"):
-        folder = out / "base"
         files: dict[Plain, str] = {
             "asked": "asked.jsonl",
             "samples8": "answers.jsonl",
@@ -153,57 +208,29 @@ def base_methods(
         return {key: evaluate(base, asked, key, folder / file) for key, file in files.items()}
 
 
-def stage_method(
-    out: Path, stage: str, asked: Sequence[Question], plan: Plan, seed: int, clock: Clock
-) -> dict[str, list[EvaluatedReply]]:
-    """Train one stage (unless its model is there) and measure it."""
+def train(
+    run: Path, clock: Clock, command: Callable[..., Path], file: Path, keys: Mapping[str, Any]
+) -> None:
+    """Train one stage in the folder `run`, from its last checkpoint if there is one; not again
+    where the model is there."""
+    # The tokenizer is saved after the weights: where it is, they are whole.
+    if not (run / "tokenizer_config.json").exists():
+        if not checkpoints(run):
+            shutil.rmtree(run, ignore_errors=True)
+        with clock.part(run.name):
+            command(file, bool(checkpoints(run)), **keys, output_dir=run)
+    for checkpoint in checkpoints(run):  # the model is saved: nothing is left to resume
+        shutil.rmtree(checkpoint)
+
+
+def stage_method(run: Path, asked: Sequence[Question], clock: Clock) -> Rows:
+    """What the model of a stage says."""
     from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
 
-    folder = out / stage
-    # The tokenizer is saved after the weights: where it is, they are whole.
-    if (folder / "tokenizer_config.json").exists():
-        model = load_local(str(folder))
-    else:
-        with clock.part(stage):
-            model = (train_stage1 if stage == "stage1" else train_stage2)(out, plan, seed)
-    for checkpoint in checkpoints(folder):  # the model is saved: nothing is left to resume
-        shutil.rmtree(checkpoint)
-    with clock.part(f"evaluate {stage}"):
-        return {stage: evaluate(model, asked, "reply", folder / "heldout.jsonl", stage)}
-
-
-def train_stage1(out: Path, plan: Plan, seed: int) -> Any:
-    """Stage 1 from the embedded model on the prepared rows."""
-    from metaconf.generation.local import load_local
-    from metaconf.records import read_jsonl
-    from metaconf.training import stage1
-
-    rows = [row for _, row in read_jsonl(out / "prepare" / "sft.jsonl")]
-    file = str(out / "prepare" / "sft.jsonl")
-    trainer = {**STAGE1, **_resumed(out, "stage1")}
-    config = Config("sft", trainer, train_file=file, seed=seed, confidence=CONFIDENCE)
-    return stage1.train(load_local("embedded"), rows, config, out / "stage1")
-
-
-def train_stage2(out: Path, plan: Plan, seed: int) -> Any:
-    """Stage 2 from the stage-1 model on fresh questions."""
-    from metaconf.data import embedded_questions, pick
-    from metaconf.generation.local import load_local
-    from metaconf.training import stage2
-
-    questions = pick(embedded_questions("stage2"), None, seed)
-    trainer = {**STAGE2, "max_steps": plan.stage2_steps, **_resumed(out, "stage2")}
-    start = str(out / "stage1")
-    config = Config("grpo", trainer, start, seed=seed, confidence=CONFIDENCE)
-    return stage2.train(load_local(start), questions, config, out / "stage2")
-
-
-def _resumed(out: Path, stage: str) -> dict[str, Any]:
-    """Settings of the trainer that save the stage's state, and that go on from what was saved."""
-    saved = {"save_strategy": "steps", "save_steps": SAVE_STEPS[stage], "save_total_limit": 1}
-    whole = checkpoints(out / stage)
-    return {**saved, RESUME_KEY: str(whole[-1])} if whole else saved
+    with clock.part(f"evaluate {run.name}"):
+        model = load_local(str(run))
+        return {run.name: evaluate(model, asked, "reply", run / "heldout.jsonl", run.name)}
 
 
 METHODS = {
@@ -227,7 +254,7 @@ def write(out: Path, rows: Mapping[str, Sequence[EvaluatedReply]], seed: int) ->
     }
     write_json(out / "curves.json", curves)
     ordered = {key: rows[key] for key in METHODS}
-    report = write_results(out, "MetaConf on the embedded model", ordered, seed, METHODS)
+    report = write_results(out, "MetaConf: the demo", ordered, seed, METHODS)
     for stage in ("stage1", "stage2"):
         write_card(out / stage, out, stage)
     return report

@@ -5,7 +5,14 @@ null, a year that became "1912.0" or two questions of one id. What reads Parquet
 imported only when it is needed: a bad file is refused at once.
 """
 
-from metaconf.data.load import FAMILIES, SPLITS, embedded_questions, load_questions, pick
+from metaconf.data.load import (
+    FAMILIES,
+    SPLITS,
+    embedded_heldout,
+    embedded_questions,
+    load_questions,
+    pick,
+)
 from metaconf.data.rows import question_from_row
 from metaconf.data.same import duplicates, overlap
 
@@ -13,6 +20,7 @@ __all__ = [
     "FAMILIES",
     "SPLITS",
     "duplicates",
+    "embedded_heldout",
     "embedded_questions",
     "load_questions",
     "overlap",

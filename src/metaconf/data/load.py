@@ -49,6 +49,13 @@ def embedded_questions(
     ]
 
 
+def embedded_heldout(in_domain: int, out_of_domain: int) -> list[Question]:
+    """Embedded questions to measure with, of the families that are trained on and of others: the
+    same ones for every seed of training."""
+    chosen = pick(embedded_questions("heldout"), in_domain, 0)
+    return [*chosen, *pick(embedded_questions("ood"), out_of_domain, 0)]
+
+
 def load_questions(source: str, how: Questions = AS_IS) -> list[Question]:
     """Questions from "embedded", "embedded:SPLIT", a file, or a hub data set.
 
