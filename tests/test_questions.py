@@ -145,8 +145,6 @@ def test_embedded_by_name() -> None:
     assert len(load_questions("embedded")) == len(embedded_questions())
     with pytest.raises(UserError, match=r"'held-out'.*heldout"):
         load_questions("embedded:held-out")
-    with pytest.raises(UserError, match=r"'cities'.*city_country"):
-        embedded_questions(families=["cities"])
 
 
 def test_pick_is_stable() -> None:

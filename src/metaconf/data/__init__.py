@@ -6,7 +6,6 @@ imported only when it is needed: a bad file is refused at once.
 """
 
 from metaconf.data.load import (
-    FAMILIES,
     SPLITS,
     embedded_heldout,
     embedded_questions,
@@ -17,7 +16,6 @@ from metaconf.data.rows import question_from_row
 from metaconf.data.same import duplicates, overlap
 
 __all__ = [
-    "FAMILIES",
     "SPLITS",
     "duplicates",
     "embedded_heldout",

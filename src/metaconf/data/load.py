@@ -7,7 +7,7 @@ import hashlib
 import heapq
 import json
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -20,33 +20,21 @@ from metaconf.errors import UserError
 from metaconf.records import Question
 
 SPLITS = ("stage1", "stage2", "calibration", "heldout", "ood", "unknowable")
-FAMILIES = (
-    "city_country", "city_ambiguous", "us_city_state", "county_state", "county_ambiguous",
-    "country_continent", "country_capital", "country_currency", "sum", "difference", "product",
-    "invented",
-)  # fmt: skip
 
 
-def embedded_questions(
-    split: str | None = None, families: Collection[str] | None = None
-) -> list[Question]:
-    """The questions that ship with the package, of one split and some families or of all.
+def embedded_questions(split: str | None = None) -> list[Question]:
+    """The questions that ship with the package, of one split or of all.
 
-    Built by tools/embedded_questions; about 13,000. Raises UserError for a split or a
-    family that does not exist.
+    Built by tools/embedded_questions; about 13,000. Raises UserError for a split that does not
+    exist.
     """
-    if split is not None:
-        _known("split", split, SPLITS)
-    for family in families or ():
-        _known("family", family, FAMILIES)
+    if split is not None and split not in SPLITS:
+        names = ", ".join(SPLITS)
+        raise UserError(f"{split!r}: the embedded questions have no such split; use {names}")
     packed = files("metaconf.embedded").joinpath("questions.jsonl.gz").read_bytes()
     lines = gzip.decompress(packed).decode("utf-8").splitlines()
-    return [
-        question
-        for question in (Question.from_json(json.loads(line)) for line in lines)
-        if (split is None or question.split == split)
-        and (families is None or question.family in families)
-    ]
+    questions = (Question.from_json(json.loads(line)) for line in lines)
+    return [one for one in questions if split in (None, one.split)]
 
 
 def embedded_heldout(in_domain: int, out_of_domain: int) -> list[Question]:
@@ -118,12 +106,6 @@ def pick(questions: Iterable[Question], n: int | None = None, seed: int = 0) -> 
 def _tell(line: str) -> None:
     """Say a line on stderr, once a process: sets are read when checked and again when used."""
     print(line, file=sys.stderr)
-
-
-def _known(kind: str, value: str, known: Collection[str]) -> None:
-    if value not in known:
-        names = ", ".join(known)
-        raise UserError(f"{value!r}: the embedded questions have no such {kind}; use {names}")
 
 
 def _opened(source: str, how: Questions) -> tuple[Source, Columns | None]:
