@@ -20,7 +20,7 @@ import metaconf.training
 from metaconf.cli import ask, main, preflight
 from metaconf.errors import UserError
 from metaconf.records import Reply
-from metaconf.runs import RUN_MARKER, STATE
+from metaconf.runs import MANIFEST, RUN_MARKER
 
 PROGRAM = (
     "import sys; from metaconf.cli import main; code = main(sys.argv[1:]);"
@@ -38,6 +38,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(Path(metaconf.__file__).parents[1]))
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text("{}")
+    (tmp_path / "model/tokenizer.json").write_text("{}")
+    # A safetensors file with no tensor in it: the length of its header, and the header.
+    (tmp_path / "model/model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     (tmp_path / "empty").mkdir()
     (tmp_path / "good.jsonl").write_text(QUESTION)
     (tmp_path / "gap.jsonl").write_text(f"{QUESTION}\n{QUESTION}")
@@ -208,7 +211,7 @@ def checkpoint(run: Path, step: int, whole: bool = True) -> Path:
     path = run / f"checkpoint-{step}"
     path.mkdir(parents=True)
     if whole:
-        (path / STATE).write_text("{}")
+        (path / MANIFEST).write_text('{"files": {}}')
     return path
 
 
@@ -289,9 +292,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         signal.signal(signal.SIGINT, before)
     command = f"metaconf {GRPO} --output_dir"
     assert said["before"] == f"metaconf: stopped; go on with: {command} before"
-    assert said["begun"].endswith(
-        f"no checkpoint was saved yet; remove begun, then: {command} begun"
-    )
+    assert said["begun"].endswith(f"no checkpoint was saved yet; start again with: {command} begun")
     assert said["saved"].endswith(f"go on with: {command} saved --resume")
 
 

@@ -24,9 +24,9 @@ ROOT = Path(metaconf.__file__).parent
 # From the bottom up; a room imports only from lower rows. What stands in no row is a command
 # (cli and the like): it may import everything and nothing below may import it.
 ROWS = (
-    {"errors", "files", "safe_text", "thinking_marks"},
+    {"errors", "files", "safe_text", "signals", "thinking_marks"},
     {"records", "thinking"},
-    {"reply", "config", "prompts", "embedded"},
+    {"reply", "config", "prompts", "embedded", "model_files"},
     {"clients", "data", "runs"},
     {"generation", "grading"},
     {"judging", "rewards"},

@@ -60,8 +60,11 @@ def train_sft(config: str | Path, resume: bool = False, **keys: Any) -> Path:
     `config` is a YAML file, and `keys` override it. Raises UserError.
     """
     from metaconf.cli.preflight import stage_config
+    from metaconf.cli.train import already_finished
 
     read = stage_config(Path(config), "sft", _words(keys), resume)
+    if resume and already_finished(read):
+        return Path(read.output_dir)
 
     from metaconf.training import stage1
 
@@ -74,8 +77,11 @@ def train_grpo(config: str | Path, resume: bool = False, **keys: Any) -> Path:
     `config` is a YAML file, and `keys` override it. Raises UserError.
     """
     from metaconf.cli.preflight import stage_config
+    from metaconf.cli.train import already_finished
 
     read = stage_config(Path(config), "grpo", _words(keys), resume)
+    if resume and already_finished(read):
+        return Path(read.output_dir)
 
     from metaconf.training import stage2
 

@@ -61,7 +61,10 @@ def test_T2_cut_replies_and_equal_rewards_are_said(
 ) -> None:
     settings = {"max_completion_length": 16, "max_steps": 1, "num_generations": 2}
     asked = [Question(str(i), f"What is {i} + 1?", (Target((str(i + 1),)),)) for i in range(4)]
-    with caplog.at_level(logging.WARNING, logger="metaconf"):
+    with (
+        caplog.at_level(logging.WARNING, logger="metaconf"),
+        pytest.raises(UserError, match="1 steps left the weights as they were"),
+    ):
         stage2.train(fresh_local(), asked, config_of(trainer=settings), tmp_path)
     said = " ".join(record.getMessage() for record in caplog.records)
     assert "zero-variance share 100 %" in said and "cut share 100 %" in said

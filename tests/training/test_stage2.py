@@ -36,15 +36,18 @@ def command(out: Path, model: Path, questions: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K questions are not beside the project")
-def test_two_steps_on_ones_own_model_and_questions(tmp_path: Path) -> None:
+def test_a11_two_steps_that_teach_nothing_leave_no_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = tiny_model(tmp_path / "qwen3", "qwen3")
     out = tmp_path / "run"
-    assert main(command(out, model, GSM8K, "--max_steps", "2", "--questions.limit", "20")) == 0
+    assert main(command(out, model, GSM8K, "--max_steps", "2", "--questions.limit", "20")) == 2
+    assert "2 steps left the weights as they were" in capsys.readouterr().err
     rows = [row for _, row in read_jsonl(out / "replies.jsonl")]
     assert len(rows) == 8 and {row["step"] for row in rows} == {0, 1}
     # A random model states nothing: known to earn nothing, not missing.
     assert all(row["confidence"] is None and row["parts"]["format"] == 0 for row in rows)
-    assert (out / "config.json").exists() and (out / "model.safetensors").exists()
+    assert not (out / "config.json").exists() and not (out / "model.safetensors").exists()
 
 
 @pytest.fixture
@@ -55,13 +58,20 @@ def questions(tmp_path: Path) -> Path:
     return path
 
 
+def save(taught: Callable[[], LocalModel], folder: Path) -> Path:
+    """The model that has learnt the format, as an ordinary folder."""
+    local = taught()
+    for part in (local.model, local.tokenizer):
+        part.save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.usefixtures("float32")
 def test_gradient_checkpointing_takes_the_same_steps(
     tmp_path: Path, taught: Callable[[], LocalModel]
 ) -> None:
-    local, model, questions = taught(), tmp_path / "taught", tmp_path / "questions.jsonl"
-    for part in (local.model, local.tokenizer):
-        part.save_pretrained(model)
+    model, questions = tmp_path / "taught", tmp_path / "questions.jsonl"
+    save(taught, model)
     rows = ('{"question": "What is 1 + 2?", "answer": 3}', '{"question": "In?", "answer": "Quito"}')
     questions.write_text("\n".join(rows))
     for name, told in (("plain", "false"), ("checked", "true")):
@@ -77,10 +87,13 @@ def test_gradient_checkpointing_takes_the_same_steps(
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, questions: Path) -> None:
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, questions: Path, taught: Callable[[], LocalModel]
+) -> None:
     torch.set_num_threads(1)
-    model = tiny_model(tmp_path / "llama")
+    model = save(taught, tmp_path / "taught")
     steps = ["--max_steps", "6", "--save_steps", "2", "--save_total_limit", "9"]
+    steps += ["--max_completion_length", "40"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(command(whole, model, questions, *steps)) == 0
 
@@ -97,7 +110,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, questio
     assert process.wait(30) == -signal.SIGKILL, "the run ended before it could be killed"
 
     assert main([*words, "--resume"]) == 0
+    start = load_file(model / "model.safetensors")
     for name, weight in load_file(whole / "model.safetensors").items():
+        assert "proj" not in name or not torch.equal(weight, start[name]), name
         assert torch.equal(weight, load_file(killed / "model.safetensors")[name]), name
     assert (whole / "replies.jsonl").read_text() == (killed / "replies.jsonl").read_text()
 

@@ -66,7 +66,7 @@ def test_steps_that_teach_nothing_are_told_each_time(caplog: pytest.LogCaptureFi
 def test_a_run_that_is_to_stop_stops_with_a_checkpoint_where_it_can_go_on() -> None:
     watch, rewards = watching(stop=True)
     args = SimpleNamespace(steps_per_generation=2, num_iterations=1, gradient_accumulation_steps=1)
-    stop = StopOnRequest(rewards, args)
+    stop = StopOnRequest(rewards)
     logged(watch, 3, confidence__commonest=0.95)
     assert "95% of the replies state the same" in rewards.stop_reason
     asked = []

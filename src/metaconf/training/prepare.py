@@ -40,13 +40,12 @@ ROWS = 640
 def run(config: Config, resume: bool = False) -> Path:
     """`metaconf prepare`: from the configuration's questions to `sft.jsonl`; returns the run
     directory."""
-    del resume  # stored answers are never asked for again
     check_tokenizer(config.model_name_or_path)
-    out = begin(config)
     source = config.questions.path
     chosen = load_questions("embedded:stage1" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
-    rows = prepare(config, questions)
+    with begin(config, resume, prepares=True) as out:
+        rows = prepare(config, questions)
     print(f"{len(rows)} rows of {len(questions)} questions: {out / 'sft.jsonl'}")
     return out
 

@@ -11,9 +11,11 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 4. After the answer the goal is t = E + s·(y − E), with s = `target_mix_schedule`.
 5. After the reflection it is t = E after the answer of the same row (`self_distillation_target`):
    the wording of a given reflection leaks y, and the model would read y off it.
-6. Rows of answer and confidence alone come first, whole replies after them: beside text the model
+6. Of the wordings of a reflection the one for E after the answer is taught (`_own_wordings`): the
+   text explains the model's own number, and tells nothing that its state does not.
+7. Rows of answer and confidence alone come first, whole replies after them: beside text the model
    learns the confidence several times more slowly (docs/lab-notebook.md).
-7. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
+8. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from metaconf.config.blocks import Confidence
+from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.checks import taken_by
 from metaconf.training.forward import decoder_of, forward_packed
 from metaconf.training.levels import (
@@ -34,7 +37,8 @@ from metaconf.training.levels import (
     level_logprobs,
     level_tokens,
 )
-from metaconf.training.processes import average_gradients, check_processes
+from metaconf.training.processes import check_processes
+from metaconf.training.rows import nearest
 from metaconf.training.score import taught_loss
 
 PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
@@ -45,7 +49,7 @@ FINAL_TARGET_MIX = 0.2
 """Share of the target in the goal at the end (see `target_mix_schedule`)."""
 
 
-class ConfidenceSFTTrainer(SFTTrainer):
+class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     """SFTTrainer with the losses above, on batches of `rows.collate`.
 
     `how` holds their weights: `confidence_loss_weight` of both confidence losses in batches with
@@ -69,17 +73,35 @@ class ConfidenceSFTTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        decoder, head = decoder_of(self.accelerator.unwrap_model(model))  # head (V, D)
+        if "rows" in inputs:
+            inputs = self._own_wordings(model, inputs)
         answers_alone = bool(inputs["without_reflection"].all())
-        hidden = forward_packed(decoder, *(inputs[name] for name in PACKED))  # (B, T, D)
-        row, predicts, after_one = inputs["level_positions"].T
-        states = hidden[row, predicts], hidden[row, after_one]
-        levels = level_logprobs(*states, head, self.tokens, self.end)  # (M, 11)
+        hidden, head, levels = self._forward(model, inputs)
         text = text_loss(hidden, head, inputs["labels"])
         confidence = self._confidence_losses(levels, inputs)
         self._log_means(model, loss_text=text, **confidence, **_mean_confidences(levels, inputs))
         weighted = (self._weight(name, answers_alone) * x for name, x in confidence.items())
         return sum(weighted, text)
+
+    def _forward(
+        self, model: Any, inputs: dict[str, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Hidden states (B, T, D), output matrix (V, D) and level log-probabilities (M, 11)."""
+        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
+        hidden = forward_packed(decoder, *(inputs[name] for name in PACKED))
+        row, predicts, after_one = inputs["level_positions"].T
+        states = hidden[row, predicts], hidden[row, after_one]
+        return hidden, head, level_logprobs(*states, head, self.tokens, self.end)
+
+    @torch.no_grad()
+    def _own_wordings(self, model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch with the wording of each row that is nearest to the model's own expected
+        confidence straight after the answer."""
+        levels = self._forward(model, inputs)[2][inputs["without_reflection"]]  # (B, 11)
+        expected = expectation(torch.softmax(levels, -1)).tolist()
+        pairs = zip(inputs["rows"], expected, strict=True)
+        rows = [nearest(row, e) if row["wordings"] else row for row, e in pairs]
+        return self._prepare_inputs(self.data_collator(rows))
 
     def _confidence_losses(
         self, levels: torch.Tensor, inputs: dict[str, Any]
@@ -112,11 +134,6 @@ class ConfidenceSFTTrainer(SFTTrainer):
     def _done(self) -> float:
         """The fraction of the training steps that are done."""
         return self.state.global_step / max(self.state.max_steps, 1)
-
-    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(model, *args, **kwargs)
-        average_gradients(self.accelerator, model)
-        return loss
 
     def _log_means(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():

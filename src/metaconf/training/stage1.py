@@ -12,13 +12,13 @@ from datasets import Dataset
 from metaconf.config.blocks import Config
 from metaconf.generation.local import LocalModel, load_local
 from metaconf.records import read_jsonl
-from metaconf.runs import begin, note
+from metaconf.runs import RESUME_KEY, begin, note
 from metaconf.training.adapters import finish, lora
 from metaconf.training.checks import check_tokenizer
 from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
 from metaconf.training.progress import show, write_curve
-from metaconf.training.rows import collate, train_rows, within
+from metaconf.training.rows import collate_batch, train_rows, within
 from metaconf.training.sft import ConfidenceSFTTrainer, sft_config
 
 DEFAULTS: dict[str, Any] = {
@@ -45,9 +45,9 @@ def run(config: Config) -> Path:
     """
     sft_config({**DEFAULTS, **hardware(), **config.trainer, "resume_from_checkpoint": None})
     check_tokenizer(config.model_name_or_path)
-    out = begin(config)
     rows = [row for _, row in read_jsonl(Path(config.train_file))]
-    train(load_local(config.model_name_or_path), rows, config, out)
+    with begin(config, bool(config.trainer.get(RESUME_KEY))) as out:
+        train(load_local(config.model_name_or_path), rows, config, out)
     return out
 
 
@@ -73,7 +73,7 @@ def train(
         train_dataset=Dataset.from_list([row.columns() for row in tokens]),
         processing_class=local.tokenizer,
         peft_config=adapter,
-        data_collator=lambda batch: collate(batch, pad, one),
+        data_collator=lambda batch: collate_batch(batch, pad, one),
         how=how,
     )
     show(trainer, "stage 1")

@@ -22,7 +22,7 @@ from metaconf.records import Question
 from metaconf.rewards.audit import audit
 from metaconf.rewards.recipe import WHOLE, Recipe, Scale
 from metaconf.rewards.recipes import recipe_of
-from metaconf.runs import begin, note
+from metaconf.runs import RESUME_KEY, begin, note
 from metaconf.training.adapters import finish, lora
 from metaconf.training.checks import check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
@@ -148,7 +148,7 @@ def train(
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         peft_config=lora(config),
-        callbacks=[Watch(config.watch, rewards), StopOnRequest(rewards, args)],
+        callbacks=[Watch(config.watch, rewards), StopOnRequest(rewards)],
         recipe=recipe,
         compute_rewards=rewards,
     )
@@ -172,9 +172,9 @@ def run(config: Config) -> Path:
     """`metaconf grpo`: stage 2 on the questions that the configuration names."""
     check_save_interval(settings(config, Path(config.output_dir), recipe_of(config)))
     check_tokenizer(config.model_name_or_path)
-    out = begin(config)
     source = config.questions.path
     chosen = load_questions("embedded:stage2" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
-    train(load_local(config.model_name_or_path), questions, config, out)
+    with begin(config, bool(config.trainer.get(RESUME_KEY))) as out:
+        train(load_local(config.model_name_or_path), questions, config, out)
     return out

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from metaconf.config import blocks as config_blocks
+from metaconf.training.checkpoints import can_resume_here
 from metaconf.training.processes import any_rank
 from metaconf.training.reward_computer import RewardComputer
 
@@ -94,12 +95,11 @@ class StopOnRequest(TrainerCallback):
     sign for which the run is to stop), at a step that can be resumed. All processes stop together.
     """
 
-    def __init__(self, rewards: RewardComputer, args: Any):
-        self.rewards, self.batches = rewards, (args.steps_per_generation or 1) * args.num_iterations
+    def __init__(self, rewards: RewardComputer):
+        self.rewards = rewards
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        used_up = state.global_step * args.gradient_accumulation_steps % self.batches == 0
-        if used_up and any_rank(bool(self.rewards.stop_reason)):
+        if can_resume_here(args, state) and any_rank(bool(self.rewards.stop_reason)):
             reason = self.rewards.stop_reason or "another process stopped: it says why"
             self.rewards.stop_reason = reason
             control.should_save = control.should_training_stop = True
