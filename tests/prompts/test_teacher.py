@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metaconf.grading.reflection import decisiveness
+from metaconf.grading.leaks import leaks
 from metaconf.prompts.causes import (
     CAUSES,
     COMPLEXITY,
@@ -17,97 +17,103 @@ from metaconf.prompts.causes import (
     named_answers,
     named_causes,
 )
-from metaconf.prompts.teacher import Evidence, likely_cause, reflect, subject
+from metaconf.prompts.frames import FRAMES, STANCES
+from metaconf.prompts.teacher import Evidence, likely_cause, reflections, stance, subject
 
 QUESTIONS = {
-    KNOWLEDGE: ("In which country is the city of Timbuktu?", "Mali"),
-    COMPLEXITY: ("In which US state is Springfield?", "Illinois"),
-    REASONING: ("What is 47 + 38?", "85"),
+    KNOWLEDGE: "In which country is the city of Timbuktu?",
+    COMPLEXITY: "In which US state is Springfield?",
+    REASONING: "What is 47 + 38?",
 }
 ALTERNATIVES: tuple[tuple[str, ...], ...] = ((), ("Kenya",), ("Kenya", "91"), ("A", "B", "C"))
 
 
-def all_reflections() -> Iterator[tuple[Evidence, str]]:
-    for cause, (question, answer) in QUESTIONS.items():
-        for certainty in (0.1, 0.5, 0.9):
-            for others in ALTERNATIVES:
-                for seed in range(25):
-                    evidence = Evidence(question, answer, certainty, others, cause)
-                    yield evidence, reflect(evidence, random.Random(seed))
-
-
-GRADE = re.compile(
-    r"\b(in)?correct(ly)?\b|\bright\b|\bwrong(ly)?\b|\btrue\b|\bfalse\b|\berror\b|\bmistaken?\b"
-    r"|\bconfiden|\bpercent|%|\bscore|\bout of\b|\bsamples?\b|\bprobab",
-    re.IGNORECASE,
-)
+def all_reflections() -> Iterator[tuple[Evidence, int, str]]:
+    """(evidence, index of the stance, text)."""
+    for cause, question in QUESTIONS.items():
+        for others in ALTERNATIVES:
+            for seed in range(25):
+                evidence = Evidence(question, others, seed % 2 == 0, cause)
+                for k, text in enumerate(reflections(evidence, random.Random(seed))):
+                    yield evidence, k, text
 
 
 def test_it_is_a_clean_first_person_sentence() -> None:
-    for _, text in all_reflections():
-        assert re.search(r"\b(I|My|me)\b", text), text
+    for _, _, text in all_reflections():
+        assert re.search(r"\b(I|My|my|me|mine)\b", text), text
         assert text[0].isupper() and text.endswith(".") and not text.endswith(".."), text
         assert not re.search(r"[{}\n]|  |\s[,;.]|;\.|, ;", text), text
 
 
 def test_it_leaks_neither_grade_nor_number() -> None:
-    for evidence, text in all_reflections():
-        assert not GRADE.search(text), text
+    for evidence, _, text in all_reflections():
+        if "91" not in evidence.alternatives:  # a number beside "confident" would be one
+            assert not leaks(text, evidence.question, "X", evidence.alternatives, ()), text
         told = subject(evidence.question) + " ".join(evidence.alternatives)
         assert set(re.findall(r"\d+", text)) <= set(re.findall(r"\d+", told)), text
 
 
 def test_it_names_the_other_answers_and_the_subject() -> None:
-    for evidence, text in all_reflections():
+    for evidence, _, text in all_reflections():
         assert subject(evidence.question) in text
         for other in evidence.alternatives[:2]:
             assert re.search(rf"\b{re.escape(other)}\b", text), text
         assert not re.search(r"\bC\b", text)  # no more than two
-        if not evidence.alternatives:
-            assert "might also say" not in text
+        assert ("as often" in text) == (evidence.often and bool(evidence.alternatives)), text
 
 
 def test_it_names_its_cause_and_no_other() -> None:
-    for evidence, text in all_reflections():
+    for evidence, _, text in all_reflections():
         assert named_causes(text) == {evidence.cause}, text
 
 
-def test_wording_follows_the_certainty() -> None:
-    for evidence, text in all_reflections():
-        firm = decisiveness(text.split(";")[0])
-        if evidence.certainty == 0.9:
-            assert firm >= 0.5, text
-        if evidence.certainty == 0.1:
-            assert firm <= 0.5, text
+def test_each_stance_has_a_wording_that_begins_with_a_word_of_its_own() -> None:
+    """How sure it sounds is decided at one word, wherever the lead-in is the same."""
+    leads = [lead for frames in FRAMES.values() for lead, _ in frames]
+    assert len(set(leads)) == len(leads)
+    for frames in FRAMES.values():
+        for lead, wordings in frames:
+            assert len(wordings) == len(STANCES) and "{s}" in lead
+            assert " ".join(lead.split()[:5]).count("{s}") == 1, lead
+            first = [" ".join(w.split()[:2]) for w in wordings]
+            assert len(set(first)) == len(first), wordings
+
+
+def test_the_nearest_stance() -> None:
+    assert list(STANCES) == sorted(STANCES)
+    assert [stance(c) for c in STANCES] == list(range(len(STANCES)))
+    assert (stance(0.0), stance(0.1), stance(0.55), stance(1.0)) == (0, 1, 3, 6)
 
 
 def test_it_is_varied_and_the_same_for_the_same_seed() -> None:
-    for cause, (question, answer) in QUESTIONS.items():
-        for certainty in (0.1, 0.5, 0.9):
-            evidence = Evidence(question, answer, certainty, ("Kenya",), cause)
-            assert len({reflect(evidence, random.Random(s)) for s in range(60)}) >= 9
-            first, again = (reflect(evidence, random.Random(7)) for _ in range(2))
-            assert first == again
+    for cause, question in QUESTIONS.items():
+        evidence = Evidence(question, ("Kenya",), False, cause)
+        assert len({reflections(evidence, random.Random(s))[3] for s in range(60)}) >= 9
+        first, again = (reflections(evidence, random.Random(7)) for _ in range(2))
+        assert first == again
 
 
 @pytest.mark.parametrize("hostile", ["{b}", "{a}", "{s}", "{", "}{", r"\1 \g<0>", "a {b} {0} %s"])
 def test_braces_in_answers_stay_as_they_are(hostile: str) -> None:
     for seed in range(12):
         for others in ((hostile,), (hostile, "Kenya"), ("Kenya", hostile)):
-            evidence = Evidence(
-                f"Where is the city of X{hostile}?", hostile, 0.5, others, KNOWLEDGE
-            )
-            text = reflect(evidence, random.Random(seed))
+            evidence = Evidence(f"Where is the city of X{hostile}?", others, False, KNOWLEDGE)
+            text = reflections(evidence, random.Random(seed))[seed % 7]
             tail = text.split(";", 1)[1]
             assert tail.count(hostile) == 1
             assert ("Kenya" in tail) == ("Kenya" in others)
 
 
 def test_an_answer_with_a_full_stop_ends_in_one() -> None:
-    evidence = Evidence("Where is the city of X?", "Ohio", 0.2, ("Washington, D.C.",), KNOWLEDGE)
-    texts = {reflect(evidence, random.Random(seed)) for seed in range(30)}
+    evidence = Evidence("Where is the city of X?", ("Washington, D.C.",), False, KNOWLEDGE)
+    texts = {reflections(evidence, random.Random(seed))[2] for seed in range(30)}
     assert all(t.endswith(".") and not t.endswith("..") for t in texts)
     assert any(t.endswith("Washington, D.C.") for t in texts)
+
+
+def test_a_number_loses_the_stop_that_ended_its_sentence() -> None:
+    evidence = Evidence("What is 16 - 6?", ("6.", "17"), False, REASONING)
+    assert all(" 6 " in text for text in reflections(evidence, random.Random(1)))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,8 @@ def test_an_answer_with_a_full_stop_ends_in_one() -> None:
         ("In which US state is Santa Cruz County?", "Santa Cruz County"),
         ("What is the capital of the Isle of Man?", "Isle of Man"),
         ("In which country is the city of Łódź?", "Łódź"),
+        ("In which country is the city of Bánovce nad Bebravou?", "Bánovce nad Bebravou"),
+        ("On which continent is Saint Pierre and Miquelon?", "Saint Pierre and Miquelon"),
         ("who sang the song first?", "this"),
         ("", "this"),
     ],

@@ -12,18 +12,17 @@ from metaconf.reply import format_reply, parse_reply
 from metaconf.training.curriculum import curriculum, ordered, shuffled
 from metaconf.training.dataset import write_set
 
-SUM = "I worked out 2 + 3."
 
-
-def row(number: int, reflection: str = "I know Quito well.") -> dict[str, Any]:
+def row(number: int, cause: str) -> dict[str, Any]:
     turns = [
         {"from": "human", "value": f"In which country is Quito {number}?"},
-        {"from": "gpt", "value": format_reply(f"Ecuador {number}", reflection, 0.7)},
+        {"from": "gpt", "value": format_reply(f"Ecuador {number}", "I know it.", 0.7)},
     ]
-    return {"id": str(number), "system": INSTRUCTION, "target": 0.66, "conversations": turns}
+    made = {"id": str(number), "system": INSTRUCTION, "target": 0.66, "conversations": turns}
+    return made | {"cause": cause}
 
 
-ROWS = [row(i, SUM if i == 0 else "I know Quito well.") for i in range(10)]
+ROWS = [row(i, "reasoning" if i == 0 else "knowledge boundary") for i in range(10)]
 
 
 def test_answers_alone_come_first_then_whole_replies_evenly_by_cause() -> None:
@@ -47,7 +46,7 @@ def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
 
 
 def test_an_answer_of_several_lines_keeps_them() -> None:
-    long = row(1)
+    long = row(1, "reasoning")
     long["conversations"][1]["value"] = "Answer: one\ntwo\nSelf-reflection: So.\nConfidence: 3"
     (made,) = curriculum([long], Confidence(full_reply_fraction=0.0), 0)
     assert made["conversations"][1]["value"] == "Answer: one\ntwo\nConfidence: 3"

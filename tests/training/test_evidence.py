@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from metaconf.records import Question, Reply, Target
-from metaconf.training import evidence
 from metaconf.training.evidence import (
     answered,
     features,
-    reflection_for,
+    offline_reflections,
     speakable,
     targets,
 )
@@ -115,15 +114,19 @@ def test_what_is_known_without_a_label_stands_beside_the_state() -> None:
 
 def test_reflections_are_the_same_for_the_same_seed() -> None:
     found = row("Ecuador", "Peru", "Peru")
-    texts = {reflection_for(found, 0.2, seed) for seed in range(20)}
+    texts = {offline_reflections(found, seed)[1] for seed in range(20)}
     assert len(texts) > 4 and all("Peru" in text for text in texts)
-    assert reflection_for(found, 0.2, 3) == reflection_for(found, 0.2, 3)
+    assert offline_reflections(found, 3) == offline_reflections(found, 3)
 
 
-def test_noise_mixes_the_wordings_of_near_certainties(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = row("Ecuador", "Peru", "Peru")
-    low = ("very little", "thin", "hardly", "not familiar")
-    for std, mixed in ((0.15, True), (0.0, False)):
-        monkeypatch.setattr(evidence, "CERTAINTY_NOISE_STD", std)
-        texts = [reflection_for(found, 0.25, seed) for seed in range(40)]
-        assert any(all(word not in text for word in low) for text in texts) == mixed
+def test_another_answer_that_came_as_often_is_said_to() -> None:
+    rare = row("Ecuador", "Ecuador", "Ecuador", "Ecuador", "Peru")
+    often = row("Ecuador", "Ecuador", "Ecuador", "Peru", "Peru")
+    never = row("Ecuador", "Peru", "Chad", "Mali")
+    assert (rare.often, often.often, never.often) == (False, True, True)
+    assert not row("Ecuador", "Mali", "Peru", "Chad", "Niger", "Togo", "Cuba").often
+    assert (
+        any("as often" in text for text in offline_reflections(often, 0))
+        or "just as often" in (offline_reflections(often, 0)[0])
+    )
+    assert "as often" not in "".join(offline_reflections(rare, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from datasets import Dataset
 from metaconf.config.blocks import Confidence
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply
-from metaconf.training.levels import lead_in, level_logprobs, level_tokens, soft_labels
-from metaconf.training.rows import Continuation, Row, collate
+from metaconf.training.levels import expectation, lead_in, level_logprobs, level_tokens, soft_labels
+from metaconf.training.rows import Continuation, Row, collate, collate_batch
 from metaconf.training.score import taught_loss
 from metaconf.training.sft import (
     ConfidenceSFTTrainer,
@@ -232,6 +233,36 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
     seen = {name: values[-1] for name, values in made._metrics["train"].items()}
     assert {name for name in seen if name.startswith("loss")} == {"loss_text", "loss_direct"}
     assert loss.item() == pytest.approx(seen["loss_text"] + 0.25 * seen["loss_direct"], rel=1e-3)
+
+
+def test_the_wording_taught_is_the_one_for_the_models_own_confidence(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    local = fresh_local()
+    made = trainer(local, tmp_path)
+    one = level_tokens(local.tokenizer).first[1]
+    made.data_collator = lambda batch: collate_batch(batch, 0, one)
+    plain = rows(local, 2)
+    levels = made._forward(local.model, batch_of(local, short(plain)))[2]
+    own = expectation(torch.softmax(levels, -1)).tolist()
+    answers = short(plain)
+
+    def with_wordings(row: Row, confidences: tuple[float, ...]) -> dict[str, Any]:
+        texts = [format_reply("3", f"wording {k}", 0.5) for k in range(3)]
+        coded = [encode_reply(local.tokenizer, text) for text in texts]
+        wordings = [replace(row, reply=c.tokens, level_at=c.level_at) for c in coded]
+        return replace(row, wordings=tuple(zip(confidences, wordings, strict=True))).columns()
+
+    columns = [
+        with_wordings(answers[0], (own[0] - 0.3, own[0] + 0.01, own[0] + 0.2)),
+        with_wordings(answers[1], (own[1] + 0.3, own[1] + 0.1, own[1] - 0.02)),
+        plain[1].columns(),
+    ]
+    batch = made._own_wordings(local.model, made.data_collator(columns))
+    assert "rows" not in batch
+    text = [local.tokenizer.decode(row[row != -100]) for row in batch["labels"]]
+    assert "wording 1" in text[0] and "wording 2" in text[1] and "I know it." in text[2]
+    assert torch.isfinite(made.compute_loss(local.model, made.data_collator(columns)))
 
 
 def short(whole: list[Row]) -> list[Row]:

@@ -13,7 +13,7 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
 from metaconf.training.curriculum import evenly
-from metaconf.training.rows import train_rows
+from metaconf.training.rows import nearest, train_rows, within
 from metaconf.training.stage1 import DEFAULTS, schedule
 
 
@@ -69,10 +69,26 @@ def test_whole_replies_are_spread_evenly_over_the_causes(
 
 
 def test_the_rare_cause_is_taught_whole(local_of: Callable[..., Any]) -> None:
-    sum_row = row(0.4, format_reply("5", "I worked out 2 + 3.", 0.4))
+    sum_row = row(0.4, format_reply("5", "I worked out 2 + 3.", 0.4)) | {"cause": "reasoning"}
     rows = train_rows(local_of(), [sum_row, *(row(0.1) for _ in range(9))], alone=0, whole=0.3)
     told = [c.target for made in rows for c in made.continuations if not c.without_reflection]
     assert told == [0.4, 0.1, 0.1]
+
+
+WORDINGS = [(0.1, "I am guessing."), (0.5, "I am in two minds."), (0.9, "I know Quito well.")]
+
+
+def test_a_whole_row_has_a_reply_for_each_wording(local_of: Callable[..., Any]) -> None:
+    local = local_of()
+    (made,) = train_rows(local, [row(0.75) | {"reflections": WORDINGS}])
+    assert local.decode(made.reply) == "Answer: Ecuador\n" and made.level_at is None
+    assert [c for c, _ in made.wordings] == [c for c, _ in WORDINGS]
+    for (_, whole), (_, text) in zip(made.wordings, WORDINGS, strict=True):
+        (plain,) = train_rows(local, [row(0.75, format_reply("Ecuador", text, 0.8))])
+        assert whole == plain
+    assert within([made], len(made.prompt) + len(made.reply) + 3) == []
+    chosen = [nearest(made.columns(), c)["reply"] for c in (0.0, 0.31, 0.69, 0.71)]
+    assert chosen == [made.wordings[k][1].reply for k in (0, 1, 1, 2)]
 
 
 def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:

@@ -20,7 +20,6 @@ from metaconf.errors import UserError
 from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import parse_reply
 from metaconf.training.evidence import Answered
-from metaconf.training.set_card import band_shares
 from metaconf.training.teacher import write_reflections
 
 GOOD = "I know little of this and may mix it up."
@@ -68,12 +67,6 @@ def test_a_leak_is_written_again_or_dropped_and_counted(tmp_path: Path) -> None:
 def test_a_teacher_that_mostly_fails_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"max_dropped 0\.5: 3 of 4"):
         written_by(lambda name, _: GOOD if name == "A" else "It is 9/10.", "ABCD", tmp_path, 0.5)
-
-
-def test_confidences_fall_into_three_bands() -> None:
-    found = {"low": 0.25, "middle": 0.25, "high": 0.5}
-    assert band_shares([0.29, 0.3, 0.65, 1.0]) == band_shares([0.0, 0.64, 0.9, 0.9]) == found
-    assert set(band_shares([]).values()) == {0.0}
 
 
 def test_prepare_with_a_served_teacher_and_judge(

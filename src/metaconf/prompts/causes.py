@@ -15,7 +15,7 @@ CAUSES = (KNOWLEDGE, COMPLEXITY, REASONING)
 
 MARKERS: dict[str, re.Pattern[str]] = {
     KNOWLEDGE: re.compile(
-        r"\b(know|knows|knew|known|knowledge|familiar|unfamiliar|recall|remember|memory|"
+        r"\b(know|knows|knew|known|unknown|knowledge|familiar|unfamiliar|recall|remember|memory|"
         r"heard of|learnt|learned)\b",
         re.I,
     ),

@@ -1,127 +1,58 @@
 """The offline teacher: a first-person reflection built from what the model itself sampled.
 
-It names the other answers that the model gave and the cause of uncertainty. It is given a noisy
-certainty, and neither the grade nor the exact target. The wording is drawn from a seeded generator,
-so that no fixed phrase stands for a number.
+It names the cause of uncertainty, how sure the model is, and the other answers that it gave and
+whether it gave them as often. It does not know the grade. Each reflection is written once for each
+of the `frames.STANCES`; stage 1 takes the one nearest to the model's own expected confidence, so
+that the wording explains that number and tells nothing that the model does not know.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metaconf.prompts.causes import COMPLEXITY, KNOWLEDGE, REASONING
-
-MAX_ALTERNATIVES = 2
-BANDS = {"high": 0.65, "middle": 0.3, "low": 0.0}
-"""Lower bounds of high, middle and low certainty, which choose the wording."""
+from metaconf.prompts.causes import KNOWLEDGE, REASONING
+from metaconf.prompts.frames import FRAMES, NONE, ONE, STANCES, TWO
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known about one answer without its grade.
 
-    `certainty` chooses the wording; it is the confidence target with noise, and may leave [0, 1].
-    `alternatives` are the other answers that the model sampled, the most frequent first.
+    `alternatives` are the other answers that the model sampled, the most frequent first; `often`:
+    the first of them came about as often as the answer.
     """
 
     question: str
-    answer: str
-    certainty: float
     alternatives: tuple[str, ...]
+    often: bool
     cause: str
 
 
-_OPENINGS: dict[str, dict[str, tuple[str, ...]]] = {
-    KNOWLEDGE: {
-        "high": (
-            "I know {s} well",
-            "My knowledge of {s} is firm here",
-            "I am familiar with {s}",
-            "I clearly recall {s}",
-        ),
-        "middle": (
-            "I know something of {s}, but not much",
-            "I am only partly familiar with {s}",
-            "My knowledge of {s} is not firm",
-            "I recall {s} only in part",
-        ),
-        "low": (
-            "I know very little about {s}",
-            "My knowledge of {s} is thin",
-            "I hardly recall {s}",
-            "I am not familiar with {s}",
-        ),
-    },
-    COMPLEXITY: {
-        "high": (
-            "More than one place is called {s}, but one stands out to me",
-            "Several places share the name {s}, and I take the most prominent",
-            "The name {s} is ambiguous, though one reading is plain to me",
-        ),
-        "middle": (
-            "I see more than one place called {s}",
-            "I find that several places share the name {s}",
-            "I find the name {s} ambiguous",
-        ),
-        "low": (
-            "More than one place is called {s}, and I cannot tell which one is meant",
-            "Several places share the name {s}, and I hardly see which",
-            "The name {s} is ambiguous, and no reading stands out to me",
-        ),
-    },
-    REASONING: {
-        "high": (
-            "I worked out {s} and each step looks sound",
-            "My calculation of {s} came out the same each time",
-            "I find the steps of {s} easy",
-        ),
-        "middle": (
-            "I worked out {s}, but I may have slipped",
-            "My calculation of {s} is not steady",
-            "I find one step of {s} doubtful",
-        ),
-        "low": (
-            "I did not really work out {s}",
-            "My calculation of {s} comes out differently each time",
-            "I lose my way in the steps of {s}",
-        ),
-    },
-}
-
-_ONE = ("; I might also say {a}", "; I would also consider {a}", "; it could be {a} too")
-_TWO = (
-    "; I might also say {a} or {b}",
-    "; I would also consider {a} or {b}",
-    "; it could be {a} or {b} too",
-)
-_NONE = ("", "; no other answer comes to mind", "; I see no other answer")
-
-
-def reflect(evidence: Evidence, rng: random.Random) -> str:
-    """A reflection of one sentence: the cause, and the alternatives."""
-    openings = _OPENINGS[evidence.cause][band(evidence.certainty)]
-    opening = rng.choice(openings).replace("{s}", subject(evidence.question))
+def reflections(evidence: Evidence, rng: random.Random) -> tuple[str, ...]:
+    """The reflection in each of the STANCES, from the least sure to the surest. They share the
+    frame and the other answers, which `rng` chooses."""
+    lead, wordings = rng.choice(FRAMES[evidence.cause])
+    start = lead.replace("{s}", subject(evidence.question))
     # "Washington, D.C." brings a full stop of its own.
-    return (opening + _others(evidence.alternatives[:MAX_ALTERNATIVES], rng)).rstrip(".") + "."
+    end = _others(evidence, rng).rstrip(".") + "."
+    return tuple(f"{start[0].upper()}{start[1:]}{wording}{end}" for wording in wordings)
 
 
-def band(certainty: float) -> str:
-    """The name of the band that a certainty falls into; below 0 the lowest."""
-    return next((name for name, low in BANDS.items() if certainty >= low), "low")
+def stance(confidence: float) -> int:
+    """The index of the stance nearest to a confidence in [0, 1]."""
+    return min(range(len(STANCES)), key=lambda k: abs(STANCES[k] - confidence))
 
 
-def _others(alternatives: Sequence[str], rng: random.Random) -> str:
-    if not alternatives:
-        return rng.choice(_NONE)
-    if len(alternatives) == 1:
-        return rng.choice(_ONE).replace("{a}", alternatives[0])
-    first, second = alternatives
+def _others(evidence: Evidence, rng: random.Random) -> str:
+    names = [re.sub(r"(?<=\d)\.$", "", name) for name in evidence.alternatives[:2]]
+    if not names:
+        return rng.choice(NONE)
+    wording = rng.choice((ONE if len(names) == 1 else TWO)[evidence.often])
     # One pass, so that an answer that holds "{b}" stays as it is.
-    filled = {"{a}": first, "{b}": second}
-    return re.sub(r"\{[ab]\}", lambda m: filled[m.group()], rng.choice(_TWO))
+    filled = {"{a}": names[0], "{b}": names[-1]}
+    return re.sub(r"\{[ab]\}", lambda m: filled[m.group()], wording)
 
 
 def subject(question: str) -> str:
@@ -133,8 +64,10 @@ def subject(question: str) -> str:
     return "this"
 
 
+_PARTICLES = "of|the|and|de|del|da|do|dos|di|du|des|la|le|les|el|al|y|nad|am|an|der|den|sur|upon"
 _PROPER_NAME = re.compile(
-    r"(?<=[a-z,] )[A-ZÀ-ÞĀ-ſ][^\s?]*(?: (?:(?:of|the|de|del|da|do|la) )*[A-ZÀ-ÞĀ-ſ0-9][^\s?]*)*"
+    r"(?<=[a-z,] )[A-ZÀ-ÞĀ-ſ][^\s?]*"
+    rf"(?: (?:(?:{_PARTICLES}) )*[A-ZÀ-ÞĀ-ſ0-9][^\s?]*)*"
 )
 
 

@@ -13,7 +13,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from metaconf.config.blocks import Confidence
-from metaconf.prompts.causes import named_causes
 from metaconf.prompts.chat import DIRECT
 from metaconf.reply import parse_reply
 
@@ -24,7 +23,7 @@ Rows = list[dict[str, Any]]
 def ordered(rows: Sequence[dict[str, Any]], alone: float, whole: float) -> tuple[Rows, Rows]:
     """Of shuffled rows: the first, a share `alone`, for answer and confidence alone; and a share
     `whole` for whole replies, balanced by cause and from the end of the rows."""
-    last = evenly([_causes(row) for row in rows], round(whole * len(rows)))
+    last = evenly([row.get("cause") for row in rows], round(whole * len(rows)))
     return list(rows[: round(alone * len(rows))]), [rows[place] for place in last]
 
 
@@ -63,7 +62,3 @@ def evenly(kinds: Sequence[Hashable], count: int) -> list[int]:
         chosen += own[len(own) - some :]
         left -= some
     return sorted(chosen)
-
-
-def _causes(row: dict[str, Any]) -> frozenset[str]:
-    return named_causes(parse_reply(row["conversations"][1]["value"]).reflection or "")

@@ -1,8 +1,9 @@
 """The training set of stage 1: sharegpt rows from graded answers, and the files that hold them.
 
-`sft.jsonl` holds the rows with the exact `target` beside them, for TRL's engine. `curriculum.jsonl`
-holds the same in the order in which stage 1 trains on them, for LLaMA-Factory, which reads both
-files as they are (`dataset_info.json`).
+`sft.jsonl` holds the rows for TRL's engine, with the exact `target` and, from the offline teacher,
+`reflections`: pairs of a confidence and the wording for it. `curriculum.jsonl` holds the same rows
+in the order in which stage 1 trains on them, for LLaMA-Factory, which reads both files as they are
+(`dataset_info.json`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from metaconf.config.blocks import Confidence, Teacher
 from metaconf.config.llama_factory import CURRICULUM_SET, ROWS_SET
 from metaconf.generation.local import LocalModel
 from metaconf.prompts.chat import INSTRUCTION
+from metaconf.prompts.frames import STANCES
+from metaconf.prompts.teacher import likely_cause, stance
 from metaconf.records import FACTS, write_jsonl
 from metaconf.reply import format_reply
 from metaconf.runs import who
 from metaconf.training.curriculum import curriculum
-from metaconf.training.evidence import Answered, reflection_for, targets
+from metaconf.training.evidence import Answered, offline_reflections, targets
 from metaconf.training.levels import LEVELS, soft_labels
 from metaconf.training.probe import answer_states, probe_layer
 from metaconf.training.teacher import TeacherOutput
@@ -41,12 +44,12 @@ def build_rows(
 ) -> list[dict[str, Any]]:
     """Sharegpt rows with `target` in [0, 1]. Answers without a target are left out, and so are
     those without one of the given `reflections` (by question id). None: the offline teacher writes
-    them, from the target."""
+    them."""
     states = _states(local, answers) if how.target == "probe" else None
     goals = targets(answers, how.target, states, how.num_labeled)
     known = [(a, goal) for a, goal in zip(answers, goals, strict=True) if not np.isnan(goal)]
     if reflections is None:
-        return [_row(a, goal, reflection_for(a, goal, seed), seed) for a, goal in known]
+        return [_offline_row(a, goal, seed) for a, goal in known]
     texts = [(a, goal, reflections.get(a.question.id)) for a, goal in known]
     return [_row(a, goal, text, seed) for a, goal, text in texts if text is not None]
 
@@ -56,6 +59,14 @@ def _states(local: LocalModel, answers: Sequence[Answered]) -> np.ndarray:
     prompts = [local.answer_prompt(a.question.prompt) for a in answers]
     layer = probe_layer(local.model.config.num_hidden_layers)
     return answer_states(local, prompts, [a.answer for a in answers], layer)
+
+
+def _offline_row(row: Answered, goal: float, seed: int) -> dict[str, Any]:
+    """One row with the offline teacher's reflections for all confidences; its reply has the one for
+    the target."""
+    written = offline_reflections(row, seed)
+    made = _row(row, goal, written[stance(goal)], seed)
+    return made | {"reflections": list(zip(STANCES, written, strict=True))}
 
 
 def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, Any]:
@@ -72,6 +83,7 @@ def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, An
         ],
         "system": INSTRUCTION,
         "id": row.question.id,
+        "cause": likely_cause(row.question.task, row.question.cause),
         "target": round(float(goal), 6),
     }
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaconf.grading import grade_answer, group_answers, same_answer
-from metaconf.prompts.teacher import Evidence, likely_cause, reflect
+from metaconf.prompts.teacher import Evidence, likely_cause, reflections
 from metaconf.records import Question, Reply
 from metaconf.training.probe import append_features, cross_fitted, fit, logprob_features
 
 MIN_SHARE = 0.2
 """An alternative is an answer given by at least this share of the samples."""
-CERTAINTY_NOISE_STD = 0.15
-"""Standard deviation of the noise on the certainty that chooses a wording (`reflection_for`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,8 @@ class Answered:
 
     In [0, 1]: `probability` of the answer's tokens (None: unknown), `right` its correctness (None:
     not graded), `agreement` the share of samples that gave the same answer. `alternatives` are the
-    other answers that came often enough, the most frequent first.
+    other answers that came often enough, the most frequent first; `often`: the first of them came
+    at least as often as the answer.
     """
 
     question: Question
@@ -34,6 +33,7 @@ class Answered:
     right: float | None
     agreement: float
     alternatives: tuple[str, ...]
+    often: bool = False
 
 
 def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
@@ -42,22 +42,24 @@ def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Ans
     texts = [s.text for s in samples if s.status != "failed"]
     same = [same_answer(greedy.text, text, question.task) for text in texts]
     others = [text for text, agrees in zip(texts, same, strict=True) if not agrees]
+    names, most = _alternatives(others, len(texts))
     return Answered(
         question,
         greedy.text,
         greedy.probability,
         grade_answer(question, greedy.text)[0],
         float(np.mean(same)) if same else 0.0,
-        _alternatives(others, len(texts)),
+        names,
+        often=most >= max(sum(same), 1),
     )
 
 
-def _alternatives(others: list[str], total: int) -> tuple[str, ...]:
-    """Distinct other answers with at least MIN_SHARE of the samples, the most frequent first."""
+def _alternatives(others: list[str], total: int) -> tuple[tuple[str, ...], int]:
+    """Distinct other answers with at least MIN_SHARE of the samples, the most frequent first, and
+    how often the first of them came."""
     groups = sorted(group_answers(others), key=len, reverse=True)
-    return tuple(
-        others[g[0]] for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]])
-    )
+    found = [g for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]])]
+    return tuple(others[g[0]] for g in found), len(found[0]) if found else 0
 
 
 def speakable(answer: str) -> bool:
@@ -67,23 +69,13 @@ def speakable(answer: str) -> bool:
     return one_line and any(ch.isalnum() for ch in answer)
 
 
-def reflection_for(row: Answered, certainty: float, seed: int) -> str:
-    """The offline teacher's reflection on an answer; deterministic in seed and question id.
-
-    `certainty` in [0, 1] gets Gaussian noise before it chooses the wording. Without noise the
-    wording would leak the target, and the model would read the target off the reflection.
-    """
+def offline_reflections(row: Answered, seed: int) -> tuple[str, ...]:
+    """The offline teacher's reflections on an answer, one a stance (`prompts.teacher`);
+    deterministic in seed and question id."""
     question = row.question
-    rng = random.Random(f"{seed}:{question.id}")
-    certainty = rng.gauss(certainty, CERTAINTY_NOISE_STD)
-    evidence = Evidence(
-        question.prompt,
-        row.answer,
-        certainty,
-        row.alternatives,
-        likely_cause(question.task, question.cause),
-    )
-    return reflect(evidence, rng)
+    cause = likely_cause(question.task, question.cause)
+    evidence = Evidence(question.prompt, row.alternatives, row.often, cause)
+    return reflections(evidence, random.Random(f"{seed}:{question.id}"))
 
 
 def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.generation.prefill import common_prefix
 from metaconf.prompts.chat import messages, render
+from metaconf.reply import format_reply, parse_reply
 from metaconf.training.curriculum import ordered
 from metaconf.training.encode import encode_reply
 from metaconf.training.forward import right_padded
@@ -45,13 +46,16 @@ class Row:
     """One training row: the tokens of prompt and reply, and the continuations.
 
     `level_at` is the position in the reply of the level's first token, which the text loss leaves
-    out; None in a reply that ends before it.
+    out; None in a reply that ends before it. `wordings` are whole replies with the same answer, of
+    which the trainer takes the one nearest to the model's own expected confidence (`nearest`); the
+    row itself then ends with the answer.
     """
 
     prompt: list[int]
     reply: list[int]
     level_at: int | None
     continuations: tuple[Continuation, ...]
+    wordings: tuple[tuple[float, Row], ...] = ()
 
     def columns(self) -> dict[str, Any]:
         """The row as plain columns of a dataset."""
@@ -63,6 +67,8 @@ class Row:
             "continuation_tokens": [c.tokens for c in self.continuations],
             "continuation_target": [c.target for c in self.continuations],
             "without_reflection": [c.without_reflection for c in self.continuations],
+            "wordings": [row.columns() for _, row in self.wordings],
+            "wording_confidences": [confidence for confidence, _ in self.wordings],
         }
 
 
@@ -73,13 +79,40 @@ def train_rows(
 
     First the share `alone` of the rows, whose reply ends with the line break after the answer and
     whose only continuation is the confidence straight after it. Then the share `whole`, with the
-    whole reply and the confidence both straight after the answer and after the reflection. Raises
-    UserError, with the row's id, where a reply states no answer or no confidence.
+    whole reply and the confidence both straight after the answer and after the reflection; where a
+    row has several `reflections`, with one whole reply for each. Raises UserError, with the row's
+    id, where a reply states no answer or no confidence.
     """
     label = lead_in(local.tokenizer)
     first, last = ordered(rows, alone, whole)
     short = [_train_row(local, row, label, whole=False) for row in first]
-    return [*short, *(_train_row(local, row, label, whole=True) for row in last)]
+    return [*short, *(_whole_row(local, row, label) for row in last)]
+
+
+def _whole_row(local: LocalModel, row: dict[str, Any], label: list[int]) -> Row:
+    if not row.get("reflections"):
+        return _train_row(local, row, label, whole=True)
+    wordings = tuple(
+        (confidence, _train_row(local, _reworded(row, text), label, whole=True))
+        for confidence, text in row["reflections"]
+    )
+    return replace(_train_row(local, row, label, whole=False), wordings=wordings)
+
+
+def _reworded(row: dict[str, Any], reflection: str) -> dict[str, Any]:
+    """The row with another reflection in its reply."""
+    question, reply = row["conversations"]
+    parsed = parse_reply(reply["value"])
+    if parsed.answer is None or parsed.confidence is None:
+        return row  # refused by `_train_row`, which names it
+    text = format_reply(parsed.answer, reflection, parsed.confidence)
+    return {**row, "conversations": [question, {**reply, "value": text}]}
+
+
+def nearest(row: dict[str, Any], confidence: float) -> dict[str, Any]:
+    """Of a row's `wordings` (columns) the one for the nearest `confidence` in [0, 1]."""
+    away = [abs(each - confidence) for each in row["wording_confidences"]]
+    return row["wordings"][away.index(min(away))]
 
 
 def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: bool) -> Row:
@@ -102,14 +135,25 @@ def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: 
 
 def within(rows: Sequence[Row], longest: int | None) -> list[Row]:
     """The rows of at most `longest` tokens; those left out are counted on stderr, never cut."""
-    fits = [r for r in rows if longest is None or len(r.prompt) + len(r.reply) <= longest]
+    fits = [r for r in rows if longest is None or _length(r) <= longest]
     if left := len(rows) - len(fits):
         print(f"{left} of {len(rows)} rows are longer than max_length {longest}", file=sys.stderr)
     return fits
 
 
+def _length(row: Row) -> int:
+    return len(row.prompt) + max(len(r.reply) for r in (row, *(r for _, r in row.wordings)))
+
+
+def collate_batch(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, Any]:
+    """`collate`, and the columns as "rows" where some have wordings to choose from."""
+    choice = {"rows": list(rows)} if any(row["wordings"] for row in rows) else {}
+    return collate(rows, pad, one) | choice
+
+
 def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, torch.Tensor]:
-    """Columns of B rows → tensors. `pad` is the padding token, `one` the token of level 1.
+    """Columns of B rows → tensors, without their wordings. `pad` is the padding token, `one` the
+    token of level 1.
 
     * prefix (1, P): the tokens that all prompts begin with.
     * input_ids (B, T), right-padded: the rest of the prompt, the reply, and each continuation with

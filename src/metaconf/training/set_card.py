@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaconf.prompts.teacher import BANDS, band
 from metaconf.training.teacher import TeacherOutput
 
 BINS = 10
@@ -68,15 +67,8 @@ def _teacher(output: TeacherOutput) -> list[str]:
 
 
 def _histogram(confidences: Sequence[float]) -> list[str]:
-    bands = ", ".join(f"{name} {share:.0%}" for name, share in band_shares(confidences).items())
-    lines = ["## Confidences", "", bands, "", "| confidence | rows |", "|---|---|"]
+    lines = ["## Confidences", "", "| confidence | rows |", "|---|---|"]
     for i in range(BINS):
         number = sum(min(int(c * BINS), BINS - 1) == i for c in confidences)
         lines.append(f"| {i / BINS:.1f}–{(i + 1) / BINS:.1f} | {number} |")
     return lines
-
-
-def band_shares(confidences: Sequence[float]) -> dict[str, float]:
-    """The share of low, middle and high confidences in [0, 1]; all 0 where there is none."""
-    names = [band(confidence) for confidence in confidences]
-    return {name: names.count(name) / max(len(names), 1) for name in reversed(BANDS)}
