@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -44,24 +45,21 @@ def clean_text(text: str) -> str:
 
 def clean_value(value: Any) -> Any:
     """`clean_text` for every text in a JSON value, keys included."""
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, list):
-        return [clean_value(item) for item in value]
-    if isinstance(value, dict):
-        return {clean_value(name): clean_value(item) for name, item in value.items()}
-    return value
+    return changed(value, lambda one: clean_text(one) if isinstance(one, str) else one)
 
 
 def finite(value: Any) -> Any:
     """A JSON value with None for NaN and infinities, which strict JSON cannot hold."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, list):
-        return [finite(item) for item in value]
+    return changed(value, lambda one: None if isinstance(one, float) and not isfinite(one) else one)
+
+
+def changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A JSON value with `change` made to every text, number, truth value and None, and to keys."""
+    if isinstance(value, list | tuple):
+        return [changed(item, change) for item in value]
     if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
-    return value
+        return {change(name): changed(item, change) for name, item in value.items()}
+    return change(value)
 
 
 def as_seen(text: str) -> tuple[str, list[int] | None]:

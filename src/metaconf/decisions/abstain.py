@@ -144,8 +144,8 @@ def size(n: Index, level: float, alpha: float) -> Array:
     from scipy.special import bdtrik
 
     reached = np.ceil(bdtrik(level, n, alpha))
-    most = np.where(_tail(n, reached, alpha) <= level, reached, reached - 1)
-    return np.where(most < 0, 0.0, _tail(n, np.maximum(most, 0), alpha))
+    most = np.where(tail(n, reached, alpha) <= level, reached, reached - 1)
+    return np.where(most < 0, 0.0, tail(n, np.maximum(most, 0), alpha))
 
 
 def _first(holds: np.ndarray) -> int:
@@ -174,26 +174,16 @@ def p_values(counts: Index, totals: Array, alpha: float, binary: bool) -> Array:
     bounds (Bates et al. 2021, "Distribution-free, risk-controlling prediction sets", theorem 2).
     """
     if binary:
-        return _tail(counts, totals, alpha)
+        return tail(counts, totals, alpha)
     mean = np.minimum(totals / np.maximum(counts, 1), alpha)
     hoeffding = np.exp(-counts * _divergence(mean, alpha))
     # Sums of grades carry rounding: 3.0000000000000004 is three.
-    bentkus = math.e * _tail(counts, np.ceil(totals - 1e-9), alpha)
+    bentkus = math.e * tail(counts, np.ceil(totals - 1e-9), alpha)
     return np.minimum(1.0, np.minimum(hoeffding, bentkus))
 
 
-def p_value(losses: Array, alpha: float) -> float:
-    """`p_values` of one level, for its losses (n,) in [0, 1]."""
-    counts, totals = np.array([len(losses)]), np.array([losses.sum()])
-    return float(p_values(counts, totals, alpha, _is_binary(losses))[0])
-
-
-def tail(n: int, losses: float, alpha: float) -> float:
+def tail(n: Index, losses: Array, alpha: float) -> Array:
     """P(at most `losses` of `n`) where each is lost with probability `alpha`; 1 for no reply."""
-    return float(_tail(np.array([n]), np.array([losses]), alpha)[0])
-
-
-def _tail(n: Index, losses: Array, alpha: float) -> Array:
     from scipy.special import bdtr  # binom.cdf without its checks, ten times as fast
 
     return np.where(n > 0, bdtr(np.minimum(losses, n), n, alpha), 1.0)

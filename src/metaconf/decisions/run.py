@@ -125,7 +125,7 @@ def _calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
         mapping(kept["confidences"])  # each is one
         if rule.threshold is not None and not 0 <= rule.threshold <= 1:
             raise ValueError(rule.threshold)
-        if "silent" in kept and not _counts(kept["silent"], kept["replies"]):
+        if not _counts(kept["silent"], kept["replies"]):
             raise ValueError(kept["silent"])
         return kept, rule, mapping
     except OSError as error:
@@ -170,8 +170,6 @@ def _silence(kept: dict[str, Any], silent: int, replies: int) -> Sequence[str]:
     (Fisher's exact test): a model that falls silent where it is unsure shows in no confidence."""
     from scipy.stats import fisher_exact
 
-    if "silent" not in kept:  # written before it was counted
-        return ()
     before, of = kept["silent"], kept["replies"]
     found = fisher_exact([[before, of - before], [silent, replies - silent]])
     p = float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue]

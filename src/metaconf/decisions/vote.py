@@ -23,9 +23,7 @@ def vote(
     _check(weights)
     if not sum(weights):
         weights = [1.0] * len(answers)
-    sums: dict[Hashable, float] = {}
-    for answer, weight in zip(answers, weights, strict=True):
-        sums[answer] = sums.get(answer, 0.0) + weight
+    sums = _sums(answers, weights)
     best = max(sums, key=lambda answer: sums[answer])
     return best, sums[best] / sum(weights)
 
@@ -67,12 +65,17 @@ def vote_until_settled(
 
 def _settled(answers: Sequence[Hashable], confidences: Sequence[float] | None, left: int) -> bool:
     """Whether `left` further replies, however confident, cannot change who wins."""
-    sums: dict[Hashable, float] = {}
-    for i, answer in enumerate(answers):
-        sums[answer] = sums.get(answer, 0.0) + (1.0 if confidences is None else confidences[i])
-    first, *others = sorted(sums.values(), reverse=True)
+    weights = [1.0] * len(answers) if confidences is None else confidences
+    first, *others = sorted(_sums(answers, weights).values(), reverse=True)
     # Clearly more, beyond rounding: at equal sums the answer that came first would win.
     return first - max(others, default=0.0) > left + 1e-9
+
+
+def _sums(answers: Sequence[Hashable], weights: Sequence[float]) -> dict[Hashable, float]:
+    sums: dict[Hashable, float] = {}
+    for answer, weight in zip(answers, weights, strict=True):
+        sums[answer] = sums.get(answer, 0.0) + weight
+    return sums
 
 
 def _check(confidences: Sequence[float]) -> None:

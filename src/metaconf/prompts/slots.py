@@ -18,7 +18,7 @@ from typing import Any
 
 import regex
 
-from metaconf.safe_text import INVISIBLE
+from metaconf.safe_text import INVISIBLE, changed
 
 TICKET = "ticket"
 _UNSEEN = regex.compile(rf"[[\p{{Other}}{INVISIBLE}]--[\n\t]]", regex.VERSION1)
@@ -53,12 +53,6 @@ def sealed(data: Mapping[str, Any]) -> tuple[str, str]:
 
     `data` maps names to texts, lists of texts or None.
     """
-    cleaned = {name: _cleaned(value) for name, value in data.items()}
+    cleaned = changed(dict(data), lambda one: clean(one) if isinstance(one, str) else one)
     ticket = ticket_of(cleaned)
     return json.dumps({TICKET: ticket, "data": cleaned}, ensure_ascii=False), ticket
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    return [_cleaned(one) for one in value] if isinstance(value, list | tuple) else value
