@@ -135,6 +135,12 @@ def test_subject(question: str, about: str) -> None:
     assert subject(question) == about
 
 
+def test_a_problem_in_words_and_a_choice_are_about_no_name_inside_them() -> None:
+    assert subject("In a shop, Janet buys 3 eggs. How many are left?", REASONING) == "this"
+    assert subject("which of these is a river?\nA. the Nile\nB. in Paris") == "this"
+    assert subject("Who wrote the Pride and Prejudice?\nA. by Jane Austen") == "Pride and Prejudice"
+
+
 def test_likely_cause() -> None:
     assert likely_cause("math", None) == REASONING
     assert likely_cause("short", None) == KNOWLEDGE

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from metaconf.grading import same_answer
 from metaconf.prompts.causes import named_answers, named_causes
-from metaconf.prompts.teacher import subject
+from metaconf.prompts.teacher import likely_cause, subject
 from metaconf.records import Parsed, Question
 
 _FIRM = re.compile(
@@ -41,7 +41,8 @@ def score_reflection(
         return None, {}
     reflection, answer = parsed.reflection, parsed.answer
     parts = {"answers": _answers(question, answer, reflection, samples)}
-    if (about := subject(question.prompt)) != "this":
+    cause = likely_cause(question.task, question.cause)
+    if (about := subject(question.prompt, cause)) != "this":
         parts["specific"] = float(about.casefold() in reflection.casefold())
     if question.cause is not None:
         parts["cause"] = float(question.cause in named_causes(reflection))

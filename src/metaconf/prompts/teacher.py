@@ -34,7 +34,7 @@ def reflections(evidence: Evidence, rng: random.Random) -> tuple[str, ...]:
     """The reflection in each of the STANCES, from the least sure to the surest. They share the
     frame and the other answers, which `rng` chooses."""
     lead, wordings = rng.choice(FRAMES[evidence.cause])
-    start = lead.replace("{s}", subject(evidence.question))
+    start = lead.replace("{s}", subject(evidence.question, evidence.cause))
     # "Washington, D.C." brings a full stop of its own.
     end = _others(evidence, rng).rstrip(".") + "."
     return tuple(f"{start[0].upper()}{start[1:]}{wording}{end}" for wording in wordings)
@@ -55,12 +55,14 @@ def _others(evidence: Evidence, rng: random.Random) -> str:
     return re.sub(r"\{[ab]\}", lambda m: filled[m.group()], wording)
 
 
-def subject(question: str) -> str:
-    """The subject of the question: its sum or product, else its last proper name, else "this"."""
-    if found := re.search(r"-?\d+(?:[.,]\d+)?(?: ?[-+×x*/−] ?-?\d+(?:[.,]\d+)?)+", question):
+def subject(question: str, cause: str = KNOWLEDGE) -> str:
+    """What the question's first paragraph is about: its sum or product, else its last proper name,
+    else "this". A problem of several steps is about no name that occurs in it."""
+    asked = question.split("\n", 1)[0]
+    if found := re.search(r"-?\d+(?:[.,]\d+)?(?: ?[-+×x*/−] ?-?\d+(?:[.,]\d+)?)+", asked):
         return found.group().strip()
-    if found := re.findall(_PROPER_NAME, question):
-        return found[-1].strip(" ?.,")
+    if cause != REASONING and (names := re.findall(_PROPER_NAME, asked)):
+        return names[-1].strip(" ?.,")
     return "this"
 
 
