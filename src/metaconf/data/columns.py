@@ -19,7 +19,7 @@ from metaconf.config.values import nearest
 from metaconf.data.extract import EXTRACTORS
 from metaconf.data.literal import shown
 from metaconf.data.opened import Row, Source
-from metaconf.data.rows import TASKS, USER_KEYS
+from metaconf.data.rows import TASKS, USER_KEYS, remedy
 from metaconf.errors import UserError
 
 NEEDED = ("question", "answer")
@@ -184,8 +184,7 @@ def _compiled(name: str, columns: Mapping[str, str], first: Row, chosen: bool = 
 def _user_map(columns: Mapping[str, Any], first: Row) -> Columns:
     for field, text in columns.items():
         if field not in USER_KEYS:
-            close = nearest(str(field), USER_KEYS)
-            hint = f"did you mean {close}?" if close else f"use {', '.join(USER_KEYS)}"
+            hint = remedy(str(field), USER_KEYS)
             raise UserError(f"questions.columns: unknown key {field}; {hint}")
         if not isinstance(text, str) or not text:
             raise UserError(f"questions.columns.{field}: {text!r} is no column's name; write one")
@@ -205,8 +204,7 @@ def _user_map(columns: Mapping[str, Any], first: Row) -> Columns:
 def _column(text: str, where: str = "") -> Column:
     path, _, take = (part.strip() for part in text.partition("|"))
     if take and take not in EXTRACTORS:
-        close = nearest(take, EXTRACTORS)
-        hint = f"did you mean {close}?" if close else f"use {', '.join(EXTRACTORS)}"
+        hint = remedy(take, EXTRACTORS)
         raise UserError(f"{where}: {take!r} behind the bar is unknown; {hint}")
     return Column(path, take)
 

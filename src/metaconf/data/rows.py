@@ -1,6 +1,6 @@
 """One row of a user's as a question, checked value by value.
 
-Nothing but the standard library is imported: a bad row is refused at once.
+Nothing that takes time is imported: a bad row is refused at once.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from metaconf.config.values import nearest
 from metaconf.data.choices import choices_of, right
 from metaconf.data.extract import LETTERS, last_line
 from metaconf.data.literal import listed, shown
@@ -65,16 +65,20 @@ def _task(row: Mapping[str, Any], where: str) -> str | None:
     task = _optional(row, "task", where)
     if task is None or task in TASKS:
         return task and sys.intern(task)
-    close = get_close_matches(task, TASKS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(TASKS)}"
-    raise UserError(f"{where}: no grader for task {task!r}; {hint}")
+    raise UserError(f"{where}: no grader for task {task!r}; {remedy(task, TASKS)}")
+
+
+def remedy(name: str, known: Collection[str]) -> str:
+    """What to write instead of an unknown name."""
+    close = nearest(name, known)
+    return f"did you mean {close}?" if close else f"use one of {', '.join(known)}"
 
 
 def _nearest(key: str, row: Mapping[str, Any]) -> str:
     others = [name for name in row if name not in USER_KEYS]
-    close = get_close_matches(key, others, n=1) or get_close_matches(key[0], others, 1, 0.99)
+    close = nearest(key, others) or (key[0] if key[0] in others else None)
     found = ", ".join(map(repr, row)) or "nothing"
-    return f" (is {close[0]!r} meant?)" if close else f" among {found}"
+    return f" (is {close!r} meant?)" if close else f" among {found}"
 
 
 def _answers(answer: Any, task: str | None, where: str) -> tuple[list[str], str]:
