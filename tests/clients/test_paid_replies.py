@@ -16,6 +16,7 @@ from chat_server import Server, completion, serving
 import metaconf.clients.run as run
 from metaconf.clients import Completion, Endpoint, Failure, Request, complete_all, endpoint_of, wire
 from metaconf.clients.body import parsed
+from metaconf.clients.endpoint import Shape
 from metaconf.clients.reply import used
 from metaconf.config.blocks import Client
 from metaconf.errors import UserError
@@ -123,8 +124,8 @@ def test_a_resumed_run_is_not_ended_by_a_prompt_that_is_denied(
     "message", ["Your account was flagged", "This API key is not moderated: key revoked", "no"]
 )
 def test_what_is_about_the_account_is_not_kept_as_a_refusal_of_the_prompt(message: str) -> None:
-    where = Endpoint("http://h/v1", "m")
-    verdict = wire.read(403, {}, json.dumps({"error": {"message": message}}), where).verdict
+    where, said = Endpoint("http://h/v1", "m"), json.dumps({"error": {"message": message}})
+    verdict = wire.read(403, {}, said, where, Shape()).verdict
     assert isinstance(verdict, wire.Denied)
 
 
@@ -134,7 +135,7 @@ def test_a_400_is_about_the_prompt_only_where_its_code_says_so() -> None:
         ({"message": "triggered our policy", "code": "content_filter"}, "moderated"),
         ({"message": "too long: 'was it flagged?'", "code": "context"}, "refused"),
     ):
-        verdict = wire.read(400, {}, json.dumps({"error": error}), where).verdict
+        verdict = wire.read(400, {}, json.dumps({"error": error}), where, Shape()).verdict
         assert isinstance(verdict, Failure) and verdict.kind == kind
 
 
@@ -161,7 +162,7 @@ def test_a_key_is_hidden_and_words_are_not() -> None:
     assert shown("x", "max x") == "max x"
     long = Endpoint("http://h/v1", "m", "max_completion_tokens")
     refused = json.dumps({"error": {"message": "use max_completion_tokens"}})
-    verdict = wire.read(400, {}, refused, long).verdict
+    verdict = wire.read(400, {}, refused, long, Shape()).verdict
     assert isinstance(verdict, wire.Reshape) and "max_c" not in verdict.detail
 
 
@@ -250,5 +251,6 @@ def test_a_total_alone_counts_at_the_dearer_price() -> None:
 
 @pytest.mark.parametrize("after", ["1_0", "١", "+1", "0x1", "1,0", " ", "1 0"])
 def test_what_is_no_number_of_seconds_is_ignored(after: str) -> None:
-    verdict = wire.read(429, {"Retry-After": after}, "", Endpoint("http://h/v1", "m")).verdict
+    where = Endpoint("http://h/v1", "m")
+    verdict = wire.read(429, {"Retry-After": after}, "", where, Shape()).verdict
     assert isinstance(verdict, wire.Again) and verdict.wait is None

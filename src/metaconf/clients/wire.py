@@ -110,10 +110,9 @@ class Read:
     billed: bool
 
 
-def body(request: Request, endpoint: Endpoint, shape: Shape | None = None) -> dict[str, Any]:
+def body(request: Request, endpoint: Endpoint, shape: Shape) -> dict[str, Any]:
     """The JSON to send. The endpoint's `extra` wins over ours, and a null in it leaves a key out;
     `shape` is what the server has been found to take."""
-    shape = shape or endpoint.learnt.shape
     sent: dict[str, Any] = {
         "model": endpoint.model,
         "messages": [dict(message) for message in request.messages],
@@ -131,11 +130,7 @@ def body(request: Request, endpoint: Endpoint, shape: Shape | None = None) -> di
 
 
 def read(
-    status: int,
-    headers: Mapping[str, str],
-    text: str,
-    endpoint: Endpoint,
-    shape: Shape | None = None,
+    status: int, headers: Mapping[str, str], text: str, endpoint: Endpoint, shape: Shape
 ) -> Read:
     """What a reply to a request in `shape` means; every text that is shown is without the key."""
     value = _object(text)
@@ -146,19 +141,16 @@ def read(
     price = cost(*tokens, endpoint)
     if price is None and tokens == (None, None) and total is not None:
         # What was read and what was written is not known: all of it at the dearer price.
-        price = max((cost(*each, endpoint) for each in ((total, 0), (0, total))), key=_price)
+        either = (cost(*each, endpoint) for each in ((total, 0), (0, total)))
+        price = max((one for one in either if one is not None), default=None)
     if good and not error:
         verdict = _completion(value, text, tokens, price, endpoint)
     else:
         named = _status(value) if good else status
         told = _told(value, text)
         said = Error(named, _words(value), told, endpoint.hide(told)[:_SHOWN])
-        verdict = _refused(said, value, headers, shape or endpoint.learnt.shape)
+        verdict = _refused(said, value, headers, shape)
     return Read(verdict, total or 0, price, good and not error)
-
-
-def _price(price: float | None) -> float:
-    return price or 0.0
 
 
 @dataclass(frozen=True, slots=True)
