@@ -24,21 +24,27 @@ FAR = 9
 """Words before a cue among which its negation is looked for."""
 NEAR = 6
 """Words between two cues of which one speaks of the other, at most."""
-WEIGHTS = {"sure": 3.0, "view": 3.0, "right": 2.0, "wrong": 2.0, "know": 2.0, "work": 2.0, "runs": 2.0}
+WEIGHTS = {"sure": 3.0, "alone": 3.0, "view": 3.0, "right": 2.0, "wrong": 2.0, "know": 2.0, "work": 2.0, "runs": 2.0}
 """A cue's weight by kind: words about the answer count more than words about the subject."""
-AFTER_BUT, LEADING, TRAILING, LAST = 2.5, 0.35, 0.8, 1.3
-"""A clause's weight after "but", in "although …,", in "…, although …", and in the last sentence."""
+AFTER_BUT, LEADING, TRAILING, EXCEPTION, LATER = 3.0, 0.35, 0.6, 0.25, 1.3
+"""A clause's weight after "but", in "although …,", in "…, although …", in "…, unless …", and how
+much more each sentence counts than the one before."""
+DOUBT = 2.0
+"""How much more the greatest doubt counts than the greatest assurance."""
 HIGH, LOW = 0.75, 0.35
 """From HIGH on a cue claims sureness, up to LOW it denies it."""
 PARTLY = 0.55
 """What "not entirely certain" sounds like."""
+EXCEPTED = 0.6
+"""What an exception sounds like, whatever it names: "unless I made a mistake"."""
+CONTRARY = 0.3
+"""How far what follows "but" without a cue ("but not its capital") says the contrary."""
 ASKED = 0.3
 """What a question in a reflection sounds like: "Was it Brahms?"."""
-ELIDED = 0.25
-"""What "but not its capital" sounds like, where no cue follows."""
 SUBJECTS = frozenset(("neither", "none", "nothing", "nobody", "no", "few", "little"))
 """Words that negate all that is said of them: "none of the names rings a bell"."""
 _WRITTEN_OUT = (
+    (r'["\u201c][^"\u201d\n]{0,80}["\u201d]', " "),
     (r"\b(?:can't|cannot)\b", "can not"),
     (r"\bwon't\b", "will not"),
     (r"n't\b", " not"),
@@ -50,6 +56,7 @@ _WRITTEN_OUT = (
     (r"(?<=it|at|re|he)'s\b", " is"),
     (r"'s?\b", ""),
     (r"\ba (?:little|bit)\b", "slightly"),
+    (r"\ba certain\b", "some"),
     (r"\b(?:kind|sort) of\b", "somewhat"),
     (r"\bper ?cent\b", "%"),
     (r"(?<=\w)-(?=\w)", " "),
@@ -67,6 +74,9 @@ _ARTICLES = frozenset(("a", "an", "the"))
 _ENDS = frozenset(".!?;:\n")
 _BREAKS = frozenset(",()-")
 _ASKING = frozenset("am do did is was are were could can would might may or have".split())
+_COUNTED = frozenset("time times chance chances attempts tries samples runs drafts votes".split())
+_BEING = frozenset("is are was were be been being had has have felt seemed very quite so".split())
+_OTHERS = frozenset(("he", "she", "they", "who"))
 _JOINTS = _BREAKS | {"and", "or", "because", "since", "so", "which", "as"}
 _OF_CHANCE = frozenset(
     ["sure", "certain", "confident", "confidence", "chance", "chances", "probability", "likely", "likelihood", "odds", "right", "correct", "wrong", "put", "give", "say", "attempts", "tries", "samples", "times", "runs", "drafts", "cases"]
@@ -110,6 +120,8 @@ class _Clause(NamedTuple):
     weight: float
     words: list[str]
     asked: bool
+    contrasts: bool
+    excepted: bool
 
 
 def reading(reflection: str | None) -> float | None:
@@ -117,10 +129,22 @@ def reading(reflection: str | None) -> float | None:
 
     English only; at most LONGEST characters are read.
     """
-    clauses = [(c, _sureness(c)) for c in _clauses(_words((reflection or "")[:LONGEST]))]
-    read = [(clause.weight * weight, value) for clause, (weight, value) in clauses if weight]
-    total = sum(weight for weight, _ in read)
-    return round(sum(w * value for w, value in read) / total, 4) if total else None
+    read: list[tuple[float, float]] = []
+    for clause in _clauses(_words((reflection or "")[:LONGEST])):
+        weight, value = _sureness(clause)
+        if clause.excepted and clause.words:
+            read.append((clause.weight * WEIGHTS["work"], EXCEPTED))
+        elif weight:
+            read.append((clause.weight * weight, value))
+        elif clause.contrasts and read:
+            read.append((clause.weight * WEIGHTS["work"], 0.5 - CONTRARY * (read[-1][1] - 0.5)))
+    return round(_mean(read), 4) if read else None
+
+
+def _mean(read: Sequence[tuple[float, float]]) -> float:
+    """Mean of the values of (weight, value), where a doubt counts more than an assurance."""
+    weights = [weight * (1 + DOUBT * (1 - value)) for weight, value in read]
+    return sum(w * value for w, (_, value) in zip(weights, read, strict=True)) / sum(weights)
 
 
 @cache
@@ -175,9 +199,11 @@ def _clauses(words: Sequence[str]) -> list[_Clause]:
     sentences = list(_sentences(words))
     found: list[_Clause] = []
     for place, sentence in enumerate(sentences):
-        last = LAST if place == len(sentences) - 1 > 0 else 1.0
+        last = LATER**place
         asked = sentence[-1] == "?"
-        found += [_Clause(last * weight, part, asked) for weight, part in _parts(sentence)]
+        for weight, part in _parts(sentence):
+            kinds = (weight == AFTER_BUT and len(part) > 2, weight == EXCEPTION)
+            found.append(_Clause(last * weight, part, asked, *kinds))
     return found
 
 
@@ -199,11 +225,13 @@ def _parts(sentence: Sequence[str]) -> Iterator[tuple[float, list[str]]]:
     weight, part, leading = 1.0, list[str](), False
     for word in sentence:
         opens = not part or part[-1] in _BREAKS
+        exception = word in roles["unless"]
         contrast = word in roles["but"] or (word in roles["opens"] and opens)
-        if contrast or word in roles["though"]:
+        if contrast or exception or word in roles["though"]:
             yield weight, part
-            leading = word in roles["though"] and weight == 1.0 and not part
+            leading = not contrast and weight == 1.0 and not part
             weight = AFTER_BUT if contrast else LEADING if leading else TRAILING
+            weight = EXCEPTION if exception else weight
             part = []
         elif leading and word == ",":
             yield weight, part
@@ -216,15 +244,12 @@ def _parts(sentence: Sequence[str]) -> Iterator[tuple[float, list[str]]]:
 def _sureness(clause: _Clause) -> tuple[float, float]:
     """(weight, value) of a clause; weight 0 where it holds no cue."""
     hits = _resolved(_hits(clause.words), clause.words)
-    if not hits and clause.weight >= AFTER_BUT and clause.words[:1] in (["not"], ["less"]):
-        return WEIGHTS["know"], ELIDED
     if not hits:
         return (WEIGHTS["work"], ASKED) if clause.asked and len(clause.words) > 1 else (0.0, 0.0)
-    weights = [WEIGHTS[hit.kind] for hit in hits]
-    value = sum(w * hit.value for w, hit in zip(weights, hits, strict=True)) / sum(weights)
+    value = _mean([(WEIGHTS[hit.kind], hit.value) for hit in hits])
     value = min(value, 0.5) if _lexicon().roles["cap"].intersection(clause.words) else value
     asked = clause.asked and clause.words[0] in _ASKING
-    return max(weights), min(value, ASKED) if asked else value
+    return max(WEIGHTS[h.kind] for h in hits), min(value, ASKED) if asked else value
 
 
 def _hits(words: Sequence[str]) -> list[_Hit]:
@@ -236,6 +261,8 @@ def _hits(words: Sequence[str]) -> list[_Hit]:
             place = number.end
             continue
         end, cue = _match(cues.get(words[place], ()), words, place)
+        if cue is not None and cue.kind == "alone" and len(words) > 3:
+            end, cue = place, None
         if cue is not None and cue.kind != "skip":
             value = _in_place(cue, words, place, end)
             found += [] if value is None else [_Hit(cue.kind, value, place, end)]
@@ -271,6 +298,8 @@ def _in_place(cue: _Cue, words: Sequence[str], start: int, end: int) -> float | 
     """The cue's value with what negates, strengthens or weakens it; None where it is none."""
     roles = _lexicon().roles
     before, negations = _before(words, start)
+    if cue.kind in ("sure", "know", "view") and _of_others(words, start):
+        return None
     degree = [word for word in before if word not in roles["not"]]
     if negations % 2 == 0:
         return None if cue.value is None else _by_degree(cue.value, degree[:1])
@@ -280,6 +309,14 @@ def _in_place(cue: _Cue, words: Sequence[str], start: int, end: int) -> float | 
     if cue.value is not None and cue.value >= HIGH and any(w in roles["full"] for w in degree):
         return PARTLY
     return cue.negated
+
+
+def _of_others(words: Sequence[str], start: int) -> bool:
+    """Whether the cue tells what somebody else thinks: "he was certain of victory"."""
+    at = start - 1
+    while at > 0 and words[at] in _BEING:
+        at -= 1
+    return at >= 0 and words[at] in _OTHERS
 
 
 def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
@@ -302,7 +339,7 @@ def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
 def _stretch(words: Sequence[str], end: int) -> Sequence[str]:
     """The words before `end` back to the last comma."""
     start = end
-    while start and words[start - 1] not in _BREAKS:
+    while start and words[start - 1] not in _JOINTS:
         start -= 1
     return words[start:end]
 
@@ -329,7 +366,7 @@ def _number(words: Sequence[str], place: int) -> _Hit | None:
     rest = words[place + 1 : place + 6]
     if rest[:1] == ["%"] and value <= 100:
         return _Hit("sure", _inside(value / 100), place, place + 2)
-    rest = rest[1:] if rest[:1] and rest[0] in ("times", "chances", "chance") else rest
+    rest = rest[1:] if rest[:1] and rest[0] in _COUNTED else rest
     if value < 1 and "." in words[place]:
         return _Hit("sure", _inside(value), place, place + 1)
     if rest[:1] not in (["in"], ["of"], ["out"], ["/"]):
