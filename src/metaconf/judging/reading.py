@@ -22,8 +22,9 @@ GAP = 5
 """Words that "*" in a cue stands for at most."""
 FAR = 9
 """Words before a cue among which its negation is looked for."""
-NEAR = 6
-"""Words between two cues of which one speaks of the other, at most."""
+NEAR, AT_ONCE = 6, 2
+"""Words between two cues of which one speaks of the other, at most; and where the other follows
+that is "another answer"."""
 WEIGHTS = {"sure": 3.0, "alone": 3.0, "view": 3.0, "right": 2.0, "wrong": 2.0, "know": 2.0, "work": 2.0, "runs": 2.0}
 """A cue's weight by kind: words about the answer count more than words about the subject."""
 AFTER_BUT, LEADING, TRAILING, EXCEPTION, LATER = 3.0, 0.35, 0.6, 0.25, 1.3
@@ -37,6 +38,8 @@ PARTLY = 0.55
 """What "not entirely certain" sounds like."""
 EXCEPTED = 0.6
 """What an exception sounds like, whatever it names: "unless I made a mistake"."""
+INVENTED = 0.13
+"""Below it a cue confesses an invention, which no word about other answers turns round."""
 CONTRARY = 0.3
 """How far what follows "but" without a cue ("but not its capital") says the contrary."""
 ASKED = 0.3
@@ -422,17 +425,19 @@ def _about_others(hits: Sequence[_Hit], words: Sequence[str]) -> list[_Hit]:
     rivals = [place for place, word in enumerate(words) if word in _lexicon().roles["rival"]]
     return [
         hit._replace(value=_turned(hit.value))
-        if hit.kind in _CLAIMS and any(_near(place, hit, words) for place in rivals)
+        if hit.kind in _CLAIMS
+        and hit.value >= INVENTED
+        and any(_near(i, hit, words, NEAR if i < hit.start else AT_ONCE) for i in rivals)
         else hit
         for hit in hits
     ]
 
 
-def _near(place: int, hit: _Hit, words: Sequence[str]) -> bool:
-    """Whether a word outside of the hit stands in the same stretch between commas."""
+def _near(place: int, hit: _Hit, words: Sequence[str], far: int) -> bool:
+    """Whether a word outside of the hit stands at most `far` words off in the same stretch."""
     between = words[place : hit.start] if place < hit.start else words[hit.end : place]
     outside = not hit.start <= place < hit.end
-    return outside and len(between) <= NEAR and not _JOINTS.intersection(between)
+    return outside and len(between) <= far and not _JOINTS.intersection(between)
 
 
 def _answer_called(hits: Sequence[_Hit], words: Sequence[str]) -> list[_Hit]:
@@ -440,12 +445,12 @@ def _answer_called(hits: Sequence[_Hit], words: Sequence[str]) -> list[_Hit]:
     it round."""
     kept: list[_Hit] = []
     for hit in hits:
-        governing = [i for i, one in enumerate(kept) if one.kind in _CLAIMS]
-        if hit.kind == "wrong" and governing and _near(hit.start, kept[governing[-1]], words):
-            at = governing[-1]
-            kept[at] = kept[at]._replace(
-                value=_turned(kept[at].value) if hit.value < 0.5 else kept[at].value
-            )
+        last = kept[-1] if kept else None
+        verdict = hit.kind in ("right", "wrong")
+        if verdict and last and last.kind in _CLAIMS and _near(hit.start, last, words, NEAR):
+            kept[-1] = last._replace(value=_turned(last.value)) if hit.value < 0.5 else last
+        elif hit.kind == "view" and last and last.kind == "wrong":
+            continue
         elif hit.kind != "right" or not any(one.kind in _CLAIMS for one in hits):
             kept.append(hit)
     return kept
