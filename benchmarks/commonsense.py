@@ -2,7 +2,7 @@
 
     python benchmarks/commonsense.py --questions commonsense_qa.jsonl [--seeds 0]
 
-The embedded model, the demo's recipe, no setting changed. Goes on where it was interrupted
+The embedded model and configs/demo.yaml, no setting changed. Goes on where it was interrupted
 (runs/bench-commonsense). Writes benchmarks/results/commonsense.json; values are means over seeds,
 intervals are 95 % by resampling questions and seeds together.
 """
@@ -19,17 +19,13 @@ import default
 import numpy as np
 import record
 import scoring
+import shipped
 
 from metaconf import metrics
-from metaconf.cli import demo
-from metaconf.config.blocks import Config
 from metaconf.data import load_questions, pick
 from metaconf.evaluation.generate import evaluate
-from metaconf.evaluation.rows import EvaluatedReply
-from metaconf.generation.local import LocalModel, load_local
-from metaconf.records import Question
-from metaconf.training import stage2
-from metaconf.training.prepare import prepare
+from metaconf.generation.local import load_local
+from metaconf.records import Question, write_jsonl
 
 SIZES = (1700, 200, 300, 800)
 
@@ -51,31 +47,25 @@ def split(questions: Sequence[Question], sizes: Sequence[int] = SIZES) -> Splits
     return Splits(*(shuffled[a:b] for a, b in pairwise(ends)))
 
 
-def trained(out: Path, splits: Splits, seed: int) -> dict[str, list[EvaluatedReply]]:
+def trained(out: Path, splits: Splits, seed: int) -> shipped.Rows:
     """Both stages, and what each says of the held-out questions; goes on with what is there."""
-    if not (out / "prepare" / "sft.jsonl").exists():
-        into = out / "prepare"
-        config = Config("sft", {}, output_dir=str(into), seed=seed, confidence=demo.CONFIDENCE)
-        prepare(config, splits.stage1)
-    rows: dict[str, list[EvaluatedReply]] = {}
-    for stage in ("stage1", "stage2"):
-        model = _stage(out, stage, splits, seed)
-        rows[stage] = evaluate(model, splits.heldout, "reply", out / f"{stage}.jsonl", stage)
-    return rows
+    files = {name: out / f"{name}.jsonl" for name in ("stage1", "stage2")}
+    for name, file in files.items():
+        write_jsonl(file, [question.to_json() for question in getattr(splits, name)])
+    prepared = shipped.prepared(out / "prepare", seed=seed, **{"questions.path": files["stage1"]})
+    first = shipped.trained("sft", out / "stage1", seed=seed, train_file=prepared)
+    keys = {"model_name_or_path": out / "stage1", "questions.path": files["stage2"]}
+    models = {
+        "stage1": first,
+        "stage2": shipped.trained("grpo", out / "stage2", seed=seed, **keys),
+    }
+    return {
+        name: evaluate(model, splits.heldout, "reply", out / f"{name}-heldout.jsonl", name)
+        for name, model in models.items()
+    }
 
 
-def _stage(out: Path, stage: str, splits: Splits, seed: int) -> LocalModel:
-    if (out / stage / "tokenizer_config.json").exists():
-        return load_local(str(out / stage))
-    plan = demo.Plan()
-    if stage == "stage1":
-        return demo.train_stage1(out, plan, seed)
-    trainer = {**demo.STAGE2, "max_steps": plan.stage2_steps}
-    config = Config("grpo", trainer, seed=seed, confidence=demo.CONFIDENCE)
-    return stage2.train(load_local(str(out / "stage1")), splits.stage2, config, out / stage)
-
-
-def figures(runs: Sequence[dict[str, list[EvaluatedReply]]]) -> dict[str, record.Figure]:
+def figures(runs: Sequence[shipped.Rows]) -> dict[str, record.Figure]:
     """Each method's figures, and how far the reply's Brier score lies from the probability's."""
     found: dict[str, record.Figure] = {}
     for key in runs[0]:
@@ -103,7 +93,6 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-commonsense"))
     args = parser.parse_args()
     splits, out = split(load_questions(str(args.questions))), args.output_dir
-    out.mkdir(parents=True, exist_ok=True)
     base = load_local("embedded")
     shared = {
         "samples8": evaluate(base, splits.heldout, "samples8", out / "answers.jsonl"),

@@ -131,7 +131,7 @@ def halved(c: np.ndarray, y: np.ndarray, alpha: float) -> tuple[float, float]:
 
 def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
     """Accuracy of the majority and of the weighted vote, and the samples that stopping saves."""
-    from metaconf.cli import demo
+    from metaconf.data import embedded_heldout
     from metaconf.generation.local import load_local, sample_replies
     from metaconf.generation.sampler import Sampling
     from metaconf.generation.store import collect
@@ -139,7 +139,7 @@ def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
     from metaconf.grading.short import answer_key
     from metaconf.reply import parse_reply
 
-    local, asked = load_local(model), demo.heldout(count, 1)[:count]
+    local, asked = load_local(model), embedded_heldout(count, 1)[:count]
     how = Sampling(96, seed=0, rows=256)
 
     def ask(some: Any, wanted: tuple[int, ...], keep: Any) -> None:

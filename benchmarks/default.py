@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,72 +18,68 @@ from typing import Any
 
 import numpy as np
 import record
+import shipped
 from default_figures import STAGES, figures
 from scoring import in_domain, pairs, slim
 
 from metaconf import metrics
-from metaconf.cli import demo
+from metaconf.data import embedded_heldout, embedded_questions, load_questions, pick
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.metrics.figures import figures_to_json
-from metaconf.runs import RUN_MARKER
+from metaconf.records import Question
 from metaconf.training.evidence import Answered, features
+from metaconf.training.prepare import SAMPLES
 from metaconf.training.probe import fit
 
-PLAN = demo.Plan(heldout=1500, out_of_domain=300)
+HELDOUT, OUT_OF_DOMAIN = 1500, 300
+"""Questions that are asked instead of the demo's: figures with narrower intervals."""
 
 
-def seed_run(folder: Path, seed: int, unknowable: Path | None, demo_run: Path) -> dict[str, Any]:
+def seed_run(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
     """Everything measured with one seed; its results are kept in `folder`/bench.json."""
     kept = folder / "bench.json"
     if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _share_demo(folder, seed, demo_run)
-        kept.write_text(json.dumps(_measure(folder, seed, unknowable), allow_nan=False))
+        found = _measure(folder, seed, unknowable)
+        kept.write_text(json.dumps(found, allow_nan=False))
     return json.loads(kept.read_text())
 
 
 def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
-    from metaconf.data import embedded_questions
     from metaconf.evaluation.forced_decoding import with_other_reflection, without_reflection
     from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
 
-    rows, clock = measured(folder, seed)
-    calibrated = _recalibrated(folder)
-    asked = demo.heldout(PLAN.heldout, PLAN.out_of_domain)
+    rows = measured(folder, seed)
     model = load_local(str(folder / "stage2"))
-    told = in_domain(rows["stage2"])
-    with clock.part("ablations"):
-        rows["without_reflection"] = without_reflection(model, told)
-        rows["swapped_reflection"] = with_other_reflection(model, told)
-    with clock.part("invented"):
-        made_up = embedded_questions("unknowable")
-        rows["invented"] = evaluate(model, made_up, "reply", folder / "invented.jsonl")
+    own = in_domain(rows["stage2"])
+    rows["without_reflection"] = without_reflection(model, own)
+    rows["swapped_reflection"] = with_other_reflection(model, own)
+    others = {"invented": embedded_questions("unknowable")}
     if unknowable is not None:
-        with clock.part("unknowable"):
-            strange = _unknowable(unknowable)
-            rows["unknowable"] = evaluate(model, strange, "reply", folder / "unknowable.jsonl")
-    with clock.part("reflections"):
-        found = _reflections(folder, model, rows, asked)
-    with clock.part("probe"):
-        probes = _probes(folder, asked)
-    rows["probability_calibrated"] = calibrated(rows["probability"])
-    return {"rows": {key: slim(value) for key, value in rows.items()}, **found, "probes": probes}
+        others["unknowable"] = pick(load_questions(str(unknowable)), 200, 0)
+    for name, questions in others.items():
+        rows[name] = evaluate(model, questions, "reply", folder / f"{name}.jsonl")
+    rows["probability_calibrated"] = _recalibrated(folder)(rows["probability"])
+    found = {"reflections": _reflections(folder, model, rows), "probes": _probes(folder)}
+    return {"rows": {key: slim(value) for key, value in rows.items()}, **found}
 
 
-def measured(folder: Path, seed: int) -> tuple[dict[str, Any], demo.Clock]:
-    """The demo's models and their replies to more held-out questions, or what is left of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _share_base(folder)
-    return demo.measure(folder, seed, PLAN)
+def asked() -> list[Question]:
+    """The held-out questions."""
+    return embedded_heldout(HELDOUT, OUT_OF_DOMAIN)
+
+
+def measured(folder: Path, seed: int) -> shipped.Rows:
+    """The demo's replies to the held-out questions; `folder` has its models."""
+    counts = ("--heldout", str(HELDOUT), "--out_of_domain", str(OUT_OF_DOMAIN))
+    return shipped.demo(folder, seed, *counts)
 
 
 def _recalibrated(folder: Path) -> Callable[[list[EvaluatedReply]], list[EvaluatedReply]]:
-    from metaconf.data import embedded_questions, pick
     from metaconf.generation.local import load_local
 
-    asked = pick(embedded_questions("calibration"), CALIBRATION, 0)
-    return recalibration(load_local("embedded"), asked, folder / "base" / "calibration.jsonl")
+    known = pick(embedded_questions("calibration"), CALIBRATION, 0)
+    return recalibration(load_local("embedded"), known, folder / "base" / "calibration.jsonl")
 
 
 def recalibration(
@@ -110,65 +105,34 @@ CALIBRATION = 500
 """Calibration questions that the isotonic map of the answer's probability is fitted on."""
 
 
-def _share_base(folder: Path) -> None:
-    """The base does not depend on the seed: its replies are asked for once."""
-    shared = folder.parent / "base"
-    shared.mkdir(parents=True, exist_ok=True)
-    if not (folder / "base").exists():
-        (folder / "base").symlink_to(shared.resolve(), target_is_directory=True)
-
-
-def _share_demo(folder: Path, seed: int, demo_run: Path) -> None:
-    """A finished demo of this seed has trained the very models: they are taken over."""
-    marker = demo_run / RUN_MARKER
-    if (folder / "stage1").exists() or not (demo_run / "report.html").exists():
-        return
-    asked = json.loads(marker.read_text())
-    trained = {name: getattr(PLAN, name) for name in TRAINING}
-    if asked["seed"] == seed and trained == {name: asked["plan"][name] for name in TRAINING}:
-        for part in ("prepare", "stage1", "stage2"):
-            shutil.copytree(demo_run / part, folder / part, dirs_exist_ok=True)
-
-
-TRAINING = ("stage1_questions", "stage2_steps", "samples")
-"""What of a plan decides how the models are trained."""
-
-
-def _unknowable(path: Path) -> list[Any]:
-    from metaconf.data import load_questions, pick
-
-    return pick(load_questions(str(path)), 200, 0)
-
-
-def _reflections(
-    folder: Path, model: Any, rows: dict[str, list[EvaluatedReply]], asked: Sequence[Any]
-) -> dict[str, Any]:
+def _reflections(folder: Path, model: Any, rows: shipped.Rows) -> dict[str, Any]:
     """Figures of stage 2's reflections, against 20 answers sampled from the same model, and what
     those of both stages tell a reader."""
     from metaconf.evaluation.generate import short_answers
     from metaconf.evaluation.reader import reader_figures
     from metaconf.evaluation.reflections import reflection_figures
 
-    some = [question for question in asked if question.split != "ood"][:SAMPLED]
+    questions = asked()
+    some = [question for question in questions if question.split != "ood"][:SAMPLED]
     path = folder / "stage2" / "policy.jsonl"
     drawn = short_answers(model, some, range(20), path, "20 answers", trained=True)
     samples = {q.id: [drawn[q.id, i].text for i in range(20)] for q in some}
     agreement = {row.question_id: row.agreement for row in rows["samples8"]}
-    found = reflection_figures(rows["stage2"], asked, samples, agreement)
+    found = reflection_figures(rows["stage2"], questions, samples, agreement)
     for stage in STAGES:
         for name, figure in reader_figures(rows[stage]).items():
             # In the records the gain has a shorter name.
             found[f"{name.replace('reflection_brier_gain', 'reader_gain')}_{stage}"] = figure
-    return {"reflections": figures_to_json(found)}
+    return figures_to_json(found)
 
 
 SAMPLED = 500
 """Questions of which 20 answers are drawn for the alternatives' figures."""
 
 
-def _probes(folder: Path, asked: Sequence[Any]) -> dict[str, Any]:
+def _probes(folder: Path) -> dict[str, Any]:
     """Confidences of a linear probe on the base, fitted on the stage-1 labels of this seed."""
-    (train, x), (test, z) = probed(folder, asked)
+    (train, x), (test, z) = probed(folder)
     labels = np.array([r.right for r in train], float)
     right = [r.right for r in test]
     hidden = fit(x, labels)(z)
@@ -183,9 +147,8 @@ def _probes(folder: Path, asked: Sequence[Any]) -> dict[str, Any]:
 Probed = tuple[list[Answered], np.ndarray]
 
 
-def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
+def probed(folder: Path) -> tuple[Probed, Probed]:
     """The base's answers in training and held out, with its hidden states at their ends (n, D)."""
-    from metaconf.data import embedded_questions
     from metaconf.generation.local import load_local
     from metaconf.generation.store import read_replies
     from metaconf.training.prepare import collect
@@ -194,9 +157,9 @@ def probed(folder: Path, asked: Sequence[Any]) -> tuple[Probed, Probed]:
     taught = read_replies(folder / "prepare" / "answers.jsonl")
     known = {key[0] for key in taught}
     questions = [q for q in embedded_questions("stage1") if q.id in known]
-    train = collect(questions, taught, PLAN.samples)
-    held = [q for q in asked if q.split != "ood"]
-    test = collect(held, read_replies(folder / "base" / "answers.jsonl"), PLAN.samples)
+    train = collect(questions, taught, SAMPLES)
+    held = [q for q in asked() if q.split != "ood"]
+    test = collect(held, read_replies(folder / "base" / "answers.jsonl"), SAMPLES)
     return (train, states(base, train)), (test, states(base, test))
 
 
@@ -240,19 +203,18 @@ def _sampling(questions: int = 32, k: int = 8) -> dict[str, record.Figure]:
     """How many times longer `generate(num_return_sequences=k)` takes than our sampler."""
     import torch
 
-    from metaconf.data import embedded_questions, pick
     from metaconf.generation.local import load_local, sample_answers
     from metaconf.generation.sampler import Sampling
 
     local = load_local("embedded")
-    asked = pick(embedded_questions("stage1"), questions, 0)
-    prompts = [list(local.answer_prompt(q.prompt)) for q in asked]
+    some = pick(embedded_questions("stage1"), questions, 0)
+    prompts = [list(local.answer_prompt(q.prompt)) for q in some]
     width = max(map(len, prompts))
     ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=local.model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
     ends = sorted(local.end_tokens | local.newline_tokens)
     start = time.monotonic()
-    sample_answers(local, asked, range(k), Sampling(12, rows=questions * k), lambda _: None)
+    sample_answers(local, some, range(k), Sampling(12, rows=questions * k), lambda _: None)
     middle = time.monotonic()
     with torch.inference_mode():
         local.model.generate(
@@ -283,14 +245,11 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-default"))
     parser.add_argument("--unknowable", type=Path, help="questions that the model cannot know")
     parser.add_argument(
-        "--demo", type=Path, default=Path("runs/demo"), help="a finished demo: its time and models"
+        "--demo", type=Path, default=Path("runs/demo"), help="a finished demo: its time"
     )
     arguments = parser.parse_args()
     folder = arguments.output_dir
-    runs = [
-        seed_run(folder / f"seed{seed}", seed, arguments.unknowable, arguments.demo)
-        for seed in arguments.seeds
-    ]
+    runs = [seed_run(folder / f"seed{n}", n, arguments.unknowable) for n in arguments.seeds]
     found = (figures(runs) if runs else {}) | _demo_figures(arguments.demo) | _sampling()
     path = record.write("default", _command(arguments), found, arguments.seeds, notes(), PACKAGES)
     print(path.read_text())

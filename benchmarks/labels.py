@@ -14,7 +14,6 @@ question.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,8 +22,7 @@ import numpy as np
 import record
 
 from metaconf import metrics
-from metaconf.cli import demo
-from metaconf.runs import RUN_MARKER
+from metaconf.config.values import read_yaml
 from metaconf.training.evidence import Answered, features, targets
 from metaconf.training.probe import fit
 
@@ -44,9 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--run", type=Path, default=Path("runs/bench-default/seed42"))
     run: Path = parser.parse_args().run
-    seed = json.loads((run / RUN_MARKER).read_text())["seed"]
-    asked = demo.heldout(default.PLAN.heldout, default.PLAN.out_of_domain)
-    (train, x), (test, z) = default.probed(run, asked)
+    seed = read_yaml(run / "prepare" / "config.yaml")[0]["seed"]
+    (train, x), (test, z) = default.probed(run)
     labels, right = (np.array([row.right for row in part], float) for part in (train, test))
     chances, held = (np.array([r.probability or 0.0 for r in p]) for p in (train, test))
     sides = {"hidden": (x, z), "probe": (features(train, x), features(test, z))}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,17 @@ import default
 import numpy as np
 import record
 import scoring
+import shipped
 
-from metaconf.cli import demo
-from metaconf.cli import main as metaconf
+from metaconf.evaluation.generate import evaluate
 from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.generation.local import load_local
 
 CONFIG = "configs/llama_factory_sft_cpu.yaml"
 PASS = ("--confidence.full_reply_fraction", "0.2")
 """What the README gives the pass of TRL's engine after LLaMA-Factory."""
 STAGES = ("llama_factory", "stage1", "stage2")
 NOTES = (Path(__file__).parent / "llama-factory-notes.txt").read_text(encoding="utf-8").strip()
-Rows = dict[str, list[EvaluatedReply]]
 
 
 def main() -> None:
@@ -40,12 +41,12 @@ def main() -> None:
     parser.add_argument("--trl", type=Path, default=Path("runs/bench-default"))
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-llama-factory"))
     args = parser.parse_args()
-    trl: list[Rows] = []
-    ours: list[Rows] = []
+    trl: list[shipped.Rows] = []
+    ours: list[shipped.Rows] = []
     folders: list[Path] = []
     for seed in args.seeds:
         own = args.trl / f"seed{seed}"
-        trl.append(default.measured(own, seed)[0])
+        trl.append(default.measured(own, seed))
         folders.append(args.output_dir / f"seed{seed}")
         ours.append(by_llama_factory(folders[-1], own / "prepare", seed))
     found = spent(folders)
@@ -57,44 +58,42 @@ def main() -> None:
     print(record.write("llama_factory", command, found, args.seeds, NOTES, packages).read_text())
 
 
-def _beside(stage: str, trl: Rows) -> list[EvaluatedReply]:
+def _beside(stage: str, trl: shipped.Rows) -> list[EvaluatedReply]:
     """What a stage is compared with: LLaMA-Factory's model with TRL's stage 1."""
     return trl["stage1" if stage == "llama_factory" else stage]
 
 
-def by_llama_factory(out: Path, prepared: Path, seed: int) -> Rows:
+def by_llama_factory(out: Path, prepared: Path, seed: int) -> shipped.Rows:
     """Train and ask the three models of one seed, or what is left of it."""
-    clock = demo.Clock.of(out / "clock.json")
-    out.mkdir(parents=True, exist_ok=True)
     first = ["--engine", "llama-factory", "--config", CONFIG, "--dataset_dir", str(prepared)]
     second = ["--config", "configs/sft_train_config.yaml", "--model", str(out / STAGES[0])]
     second += ["--train_file", str(prepared / "sft.jsonl"), *PASS]
-    for stage, words in ((STAGES[0], first), (STAGES[1], second)):
-        with clock.part(stage):
-            _sft([*words, "--output_dir", str(out / stage), "--seed", str(seed)], out / stage)
-    asked = demo.heldout(default.PLAN.heldout, default.PLAN.out_of_domain)
-    rows: Rows = {}
-    for stage in STAGES:
-        rows |= demo.stage_method(out, stage, asked, default.PLAN, seed, clock)
+    third = ["--config", str(shipped.DEMO), "--model", str(out / STAGES[1])]
+    rows: shipped.Rows = {}
+    for stage, words in zip(STAGES, (first, second, third), strict=True):
+        model = out / stage
+        _timed("grpo" if stage == "stage2" else "sft", words, model, seed)
+        replies = model / "heldout.jsonl"
+        rows[stage] = evaluate(load_local(str(model)), default.asked(), "reply", replies, stage)
     return rows
 
 
-def _sft(words: list[str], model: Path) -> None:
-    """One `metaconf sft`, unless its model is there: the tokenizer is saved after the weights."""
-    if (model / "tokenizer_config.json").exists():
+def _timed(command: str, words: list[str], model: Path, seed: int) -> None:
+    """One command that trains, unless its model is there; its seconds beside the model."""
+    if shipped.is_whole(model):
         return
     shutil.rmtree(model, ignore_errors=True)  # cut short while it trained
-    if metaconf(["sft", *words]):
-        raise SystemExit(f"{model}: stage 1 failed")
+    start = time.monotonic()
+    shipped.command(command, *words, "--output_dir", str(model), "--seed", str(seed))
+    (model / "seconds.json").write_text(json.dumps(time.monotonic() - start))
 
 
 def spent(folders: list[Path]) -> dict[str, record.Figure]:
     """Means over seeds of the seconds of each training; LLaMA-Factory's steps and last loss."""
-    clocks = [json.loads((folder / "clock.json").read_text())["seconds"] for folder in folders]
-    found = {
-        f"seconds_{stage}": record.figure(_mean([clock[stage] for clock in clocks]), unit="s")
-        for stage in STAGES
-    }
+    found: dict[str, record.Figure] = {}
+    for stage in STAGES:
+        each = [json.loads((folder / stage / "seconds.json").read_text()) for folder in folders]
+        found[f"seconds_{stage}"] = record.figure(_mean(each), unit="s")
     logs = [_log(folder / STAGES[0]) for folder in folders]
     losses = [[row["loss"] for row in log if "loss" in row][-1] for log in logs]
     steps = [max(row["step"] for row in log) for log in logs]

@@ -1,16 +1,19 @@
 """Every recipe on one trainer: same stage-1 start, same number of sampled replies, same questions.
 
+    python benchmarks/recipes.py --sweep [--minutes 60]
     python benchmarks/recipes.py --seeds 0 1 2 [--minutes 60]
 
-The start of a seed is our stage 1 with part of the labels (`recipes_starts`); from it ours, ours
+The start of a seed is our stage 1 with part of the labels (`stage1_start`); from it ours, ours
 with one thing changed (ABLATIONS) and the published recipes train stage 2. RLCR comes once more
 with ten times the replies. Of the seeds, ours and RLCR take all, the other published recipes the
-first two, what is changed or longer the first.
+first two, what is changed or longer the first. A published recipe has its own best learning rate:
+--sweep tries RATES with the first seed, measures on the questions for calibration, and writes
+learning-rates.json into --keep, which later runs read; the start is the same.
 
-Work is cut into pieces (one recipe, one seed: trained, then asked the held-out questions) and goes
-on where it was interrupted; --minutes begins no piece after so long. What a piece measured is kept
-in --keep, small enough for the repository, so that the seeds may be done on several days and
-machines; models and raw replies stay in runs/bench-recipes. Writes
+Work is cut into pieces (one recipe, one seed: trained, then asked the held-out questions; in the
+sweep one recipe and one rate) and goes on where it was interrupted; --minutes begins no piece after
+so long. What a piece measured is kept in --keep, small enough for the repository, so that the seeds
+may be done on several days and machines; models and raw replies stay in runs/bench-recipes. Writes
 benchmarks/results/recipes.json; what was not measured is absent. Intervals are 95 %, by
 resampling questions and seeds together; a difference is recipe − metaconf on the same questions.
 """
@@ -21,7 +24,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,30 +33,27 @@ import default
 import recipes_figures
 import recipes_reached
 import record
-from recipes_measured import asked, base_rows, named_answers, probe
-from recipes_plan import QUICK, Plan
-from recipes_reached import LONGER
-from recipes_starts import stage1_start
+import shipped
+from recipes_measured import asked, base_rows, named_answers, probe, stage1_start
+from recipes_plan import (
+    ABLATIONS,
+    GROUP,
+    LONGER,
+    QUICK,
+    RATES,
+    Plan,
+    best_rates,
+    changes,
+    sweep_file,
+)
 from scoring import slim
 
-from metaconf.cli import demo
-from metaconf.config.blocks import Config
+from metaconf.config.values import read_yaml
+from metaconf.files import write_json
 from metaconf.rewards.recipes import OURS, PUBLISHED
 from metaconf.runs import RUN_MARKER, mark_run
+from metaconf.training.heldout import BRIER
 
-GROUP = 4
-"""Replies to a question: the published recipes compare within a group, and the demo's pairs, which
-ours keeps, are little for that."""
-ABLATIONS: dict[str, dict[str, Any]] = {
-    "ours-constant-rate": {"lr_scheduler_type": "constant"},
-    "ours-groups": {"num_generations": GROUP},
-    "ours-few-large-updates": {
-        "gradient_accumulation_steps": 4, "learning_rate": 6e-5, "warmup_steps": 1,
-    },
-}  # fmt: skip
-"""Our recipe with other keys of TRL's."""
-TIMES = 10
-"""LONGER has so many times the replies: how long does RLCR take to be calibrated?"""
 RECIPES = (OURS, *PUBLISHED, LONGER, *ABLATIONS)
 SEEDS = {OURS: 3, "rlcr": 3, "start": 3, **dict.fromkeys((LONGER, *ABLATIONS), 1)}
 """Of how many of the seeds a recipe is run; of two where it is not named."""
@@ -61,18 +61,29 @@ START = "start"
 """That start itself, untrained."""
 
 
+SWEEP = "sweep"
+"""Where the pieces of the sweep are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One recipe, or START, with one seed."""
+    """One recipe, or START, with one seed; in the sweep at one learning rate."""
 
     recipe: str
     seed: int
+    rate: float | None = None
 
     def folder(self, out: Path) -> Path:
-        return out / START / self.recipe / f"seed{self.seed}"
+        """Its run directory."""
+        if self.rate is None:
+            return out / START / self.recipe / f"seed{self.seed}"
+        return out / SWEEP / self.recipe / f"{self.rate:g}" / f"seed{self.seed}"
 
     def kept(self, keep: Path) -> Path:
-        return recipes_figures.kept(keep, START, self.recipe, self.seed)
+        """The file with what it measured."""
+        if self.rate is None:
+            return recipes_figures.kept(keep, START, self.recipe, self.seed)
+        return recipes_figures.kept(keep, SWEEP, f"{self.recipe}-{self.rate:g}", self.seed)
 
 
 def pieces(recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
@@ -81,80 +92,107 @@ def pieces(recipes: Sequence[str], seeds: Sequence[int]) -> list[Piece]:
     return [piece for piece in every if piece.seed in seeds[: SEEDS.get(piece.recipe, 2)]]
 
 
-def do(piece: Piece, start: Path, out: Path, keep: Path, plan: Plan) -> None:
-    """Train (or take the start as it is), ask the held-out questions, keep rows, curve, tokens."""
-    from metaconf.evaluation.generate import evaluate
-    from metaconf.evaluation.reader import readings
-    from metaconf.generation.local import load_local
+def sweep_pieces(recipes: Sequence[str], seed: int) -> list[Piece]:
+    """Every recipe at each of RATES, but for those that are ours with a change, or longer."""
+    tried = [recipe for recipe in recipes if recipe in (OURS, *PUBLISHED)]
+    return [Piece(recipe, seed, rate) for recipe in tried for rate in RATES]
 
-    folder = piece.folder(out)
-    curve = folder / "curve.json"
+
+def do(piece: Piece, out: Path, keep: Path, plan: Plan) -> None:
+    """Train (or take the start as it is) and keep what it measured; of the sweep the curve alone,
+    else also the replies to the held-out questions."""
+    folder, start = piece.folder(out), stage1_start(out, plan, piece.seed)
     if piece.recipe == START:
-        folder.mkdir(parents=True, exist_ok=True)
-        local = load_local(str(start))
-    elif (folder / "tokenizer_config.json").exists():  # saved after the weights
-        local = load_local(str(folder))
+        local = shipped.load_local(str(start))
     else:
-        shutil.rmtree(folder, ignore_errors=True)  # cut short while it trained
-        local = _train(piece, start, folder, plan)
-    rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
-    measured: dict[str, Any] = {
-        "plan": decided(piece, plan),
-        "rows": slim(rows),
-        "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
+        keys = {"model_name_or_path": start, "seed": piece.seed, **_changes(piece, keep, plan)}
+        local = shipped.trained("grpo", folder, **keys)
+    curve = folder / "curve.json"
+    measured = {
+        "plan": decided(piece, keep, plan),
         "curve": json.loads(curve.read_text()) if curve.exists() else [],
-        "tokens": sum(row.tokens or 0 for row in rows) / len(rows),
     }
-    if piece.recipe in (START, OURS):
-        answers = folder / "answers.jsonl"
-        measured |= {"named": named_answers(local, rows, answers, plan)}
-    if piece.recipe == OURS:
-        measured |= {"probe": probe(out, plan, piece.seed)}
+    if piece.rate is None:
+        measured |= _asked(piece, local, out, plan)
     recipes_figures.write(piece.kept(keep), measured)
     for weights in (folder / "model.safetensors", folder / "best"):  # 0.3 GB a piece
         shutil.rmtree(weights) if weights.is_dir() else weights.unlink(missing_ok=True)
 
 
-def decided(piece: Piece, plan: Plan) -> dict[str, Any]:
-    """What decided a piece's figures: the plan, and of LONGER how much longer it is."""
-    return {k: v for k, v in deciding(plan).items() if k != "times" or piece.recipe == LONGER}
+def _asked(piece: Piece, local: Any, out: Path, plan: Plan) -> dict[str, Any]:
+    """The replies to the held-out questions, and what they show."""
+    from metaconf.evaluation.generate import evaluate
+    from metaconf.evaluation.reader import readings
+
+    folder = piece.folder(out)
+    rows = evaluate(local, asked(plan), "reply", folder / "heldout.jsonl", piece.recipe)
+    found: dict[str, Any] = {
+        "rows": slim(rows),
+        "read": {key: [round(x, 4) for x in one] for key, one in readings(rows).items()},
+        "tokens": sum(row.tokens or 0 for row in rows) / len(rows),
+    }
+    if piece.recipe in (START, OURS):
+        found["named"] = named_answers(local, rows, folder / "answers.jsonl", plan)
+    if piece.recipe == OURS:
+        found["probe"] = probe(out, plan, piece.seed)
+    return found
 
 
-def deciding(plan: Plan) -> dict[str, Any]:
-    """The plan and TIMES, as plain data."""
-    return asdict(plan) | {"times": TIMES}
+def _changes(piece: Piece, keep: Path, plan: Plan) -> dict[str, Any]:
+    """The keys that a piece changes in configs/demo.yaml, its learning rate among them."""
+    if piece.rate is None:
+        rate = best_rates(keep).get(piece.recipe.removesuffix("-longer"))
+        return changes(piece.recipe, plan, rate)
+    keys = changes(piece.recipe, plan, piece.rate)
+    return keys | {"eval_steps": keys["max_steps"]}  # only the end counts
 
 
-def _train(piece: Piece, start: Path, folder: Path, plan: Plan) -> Any:
-    from metaconf.data import embedded_questions, pick
-    from metaconf.generation.local import load_local
-    from metaconf.training import stage2
+def decided(piece: Piece, keep: Path, plan: Plan) -> dict[str, Any]:
+    """What decides a piece's figures, as plain data: the plan, configs/demo.yaml as far as it
+    matters, and the keys that are changed."""
+    file = _decisive(read_yaml(shipped.DEMO)[0])
+    if piece.recipe == START:
+        del file["grpo"]
+    changed = {} if piece.recipe == START else _changes(piece, keep, plan)
+    return json.loads(json.dumps({**asdict(plan), "file": file, "changed": changed}))
 
-    questions = pick(embedded_questions("stage2"), None, piece.seed)
-    return stage2.train(load_local(str(start)), questions, config(piece, plan), folder)
+
+UNDECIDING = (
+    *("heldout", "out_of_domain", "model_name_or_path", "seed"),
+    *("save_", "logging_", "report_to"),
+)
+"""How keys of configs/demo.yaml begin that decide no figure here, or are a piece's own."""
 
 
-def config(piece: Piece, plan: Plan) -> Config:
-    """What a piece is trained with: as many replies (LONGER: TIMES as many), and looks at the
-    held-out questions, whatever the size of its updates."""
-    named: Any = OURS if piece.recipe in ABLATIONS else piece.recipe.removesuffix("-longer")
-    times = TIMES if piece.recipe == LONGER else 1
-    trainer = {**demo.STAGE2, "max_steps": plan.steps * times}
-    if named != OURS:
-        trainer["num_generations"] = GROUP
-    trainer |= ABLATIONS.get(piece.recipe, {})
-    together = trainer.get("gradient_accumulation_steps", 1)
-    trainer["max_steps"] //= together
-    every = max(1, plan.every * times // together)
-    return Config(
-        "grpo", trainer, seed=piece.seed, recipe=named, eval_steps=every, eval_questions=plan.curve
-    )
+def _decisive(block: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _decisive(value) if isinstance(value, dict) else value
+        for name, value in block.items()
+        if not name.startswith(UNDECIDING)
+    }
+
+
+def sweep(keep: Path, plan: Plan, every: Sequence[Piece]) -> Path:
+    """Write which of the learning rates is the best for each recipe; returns the table's file."""
+    path = sweep_file(keep)
+    table = json.loads(path.read_text()) if path.exists() else {}
+    for recipe in dict.fromkeys(piece.recipe for piece in every):
+        tried = [piece for piece in every if piece.recipe == recipe]
+        read = [recipes_figures.read(p.kept(keep), decided(p, keep, plan)) for p in tried]
+        last = [[row[BRIER] for row in one["curve"] if BRIER in row][-1:] for one in read]
+        scores = {p.rate: end[0] for p, end in zip(tried, last, strict=True) if end}
+        if scores:
+            brier = {f"{rate:g}": round(score, 4) for rate, score in scores.items()}
+            table[recipe] = {"best": min(scores, key=lambda rate: scores[rate]), "brier": brier}
+    write_json(path, table)
+    return path
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--sweep", action="store_true", help="find learning rates, no figures")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after")
     parser.add_argument("--output_dir", type=Path, default=Path("runs/bench-recipes"))
     parser.add_argument("--keep", type=Path, default=record.RESULTS / "recipes")
@@ -174,39 +212,65 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     return Plan(**{**asdict(QUICK if arguments.quick else Plan()), **given})
 
 
-def _todo(arguments: argparse.Namespace) -> Iterator[Piece]:
-    every = pieces(arguments.recipes, arguments.seeds)
-    return (p for p in every if not p.kept(arguments.keep).exists())
+def _work(every: Sequence[Piece], arguments: argparse.Namespace, plan: Plan) -> bool:
+    """Do what is left of the pieces; whether all are done."""
+    begun, out, keep = time.monotonic(), arguments.output_dir, arguments.keep
+    left = [piece for piece in every if not piece.kept(keep).exists()]
+    for place, piece in enumerate(left):
+        if time.monotonic() - begun > 60 * arguments.minutes:
+            print(f"{len(left) - place} pieces left after {arguments.minutes:g} minutes: run again")
+            return False
+        rate = "" if piece.rate is None else f", learning rate {piece.rate:g}"
+        print(f"\n■ {piece.recipe}, seed {piece.seed}{rate}", flush=True)
+        do(piece, out, keep, plan)
+    return True
 
 
 def main(words: Sequence[str] | None = None) -> None:
     arguments = _arguments(words)
-    begun, plan, out = time.monotonic(), _plan(arguments), arguments.output_dir
+    plan, out, keep = _plan(arguments), arguments.output_dir, arguments.keep
+    recipes, seeds = arguments.recipes, arguments.seeds
     asked_for = {"stage": "bench-recipes", "plan": asdict(plan)}
     mark_run(out, asked_for, resume=(out / RUN_MARKER).is_file())
-    for piece in _todo(arguments):
-        if time.monotonic() - begun > 60 * arguments.minutes:
-            left = len(list(_todo(arguments)))
-            print(f"{left} pieces left after {arguments.minutes:g} minutes: run it again")
-            break
-        print(f"\n■ {piece.recipe}, seed {piece.seed}", flush=True)
-        do(piece, stage1_start(out, plan, piece.seed), out, arguments.keep, plan)
-    which = (arguments.keep, deciding(plan), arguments.recipes, arguments.seeds)
-    found = recipes_figures.figures(*which, base_rows(out, plan))
+    if arguments.sweep:
+        every = sweep_pieces(recipes, seeds[0])
+        if _work(every, arguments, plan):
+            print(sweep(keep, plan, every).read_text())
+        return
+    _work(pieces(recipes, seeds), arguments, plan)
+
+    def decides(recipe: str, seed: int) -> dict[str, Any]:
+        return decided(Piece(recipe, seed), keep, plan)
+
+    found = recipes_figures.figures(keep, decides, recipes, seeds, base_rows(out, plan))
+    found |= rates(found, keep, plan)
     found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
-    path = record.write(
-        "recipes", _command(arguments, plan), found, arguments.seeds, notes(plan), default.PACKAGES
-    )
+    command = _command(arguments, plan)
+    path = record.write("recipes", command, found, seeds, notes(plan), default.PACKAGES)
     print(path.read_text())
+
+
+def rates(found: Mapping[str, Any], keep: Path, plan: Plan) -> dict[str, record.Figure]:
+    """The learning rate of each recipe that was measured."""
+    named = {name: f"accuracy_{name}" for name in RECIPES}
+    return {
+        f"learning_rate_{name}": record.figure(
+            shipped.config("grpo", _changes(Piece(name, 0), keep, plan)).trainer["learning_rate"]
+        )
+        for name, figure in named.items()
+        if figure in found
+    }
 
 
 def notes(plan: Plan) -> str:
     """What a reader of the figures must know."""
-    replies = plan.steps * demo.STAGE2["per_device_train_batch_size"]
+    replies = plan.steps * shipped.config("grpo").trainer["per_device_train_batch_size"]
     return (
-        f"{replies} graded replies a recipe and seed, all with the settings of the demo's stage 2"
-        f" in groups of {GROUP} (ours: pairs), from our stage 1, whose probe on {plan.labels}"
-        f" graded answers gives the targets of all {plan.stage1_questions} stage-1 questions;"
+        f"{replies} graded replies a recipe and seed, with the settings of configs/demo.yaml but"
+        f" for groups of {GROUP} (ours: pairs) and the learning rate, which is the one that was best"
+        " for a recipe on the questions for calibration; from our stage 1, whose probe on"
+        f" {plan.labels} graded answers gives the targets of all {plan.stage1_questions} stage-1"
+        " questions;"
         f" {plan.heldout} held-out questions in domain. Calibrated: AUROC of the answer's own"
         f" probability and ECE <= {recipes_reached.ECE_REACHED}, at a look of the curve on"
         f" {plan.curve} questions for calibration, or at the end on all that are held out."

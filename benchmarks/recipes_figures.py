@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,32 +36,39 @@ def write(path: Path, measured: Mapping[str, Any]) -> None:
     partial.replace(path)
 
 
-def read(
-    keep: Path, plan: Mapping[str, Any], start: str, recipe: str, seeds: Sequence[int]
+def read(path: Path, decided: Mapping[str, Any]) -> dict[str, Any]:
+    """What a piece measured. Raises UserError where something else decided it."""
+    found = json.loads(gzip.decompress(path.read_bytes()))
+    if found["plan"] != decided:
+        raise UserError(f"{path}: was measured by another plan; give another --keep")
+    return found
+
+
+def read_seeds(
+    keep: Path, decides: Callable[[str, int], Mapping[str, Any]], recipe: str, seeds: Sequence[int]
 ) -> dict[int, Any]:
-    """What was measured of the seeds. Raises UserError for a piece of another plan."""
+    """What was measured of a recipe's seeds. Raises UserError as `read`."""
     found: dict[int, Any] = {}
     for seed in seeds:
-        path = kept(keep, start, recipe, seed)
+        path = kept(keep, "start", recipe, seed)
         if path.exists():
-            found[seed] = json.loads(gzip.decompress(path.read_bytes()))
+            found[seed] = read(path, decides(recipe, seed))
             found[seed]["rows"] = [EvaluatedReply.from_json(one) for one in found[seed]["rows"]]
-            if {"times": plan.get("times"), **found[seed]["plan"]} != plan:
-                raise UserError(f"{path}: was measured by another plan; give another --keep")
     return found
 
 
 def figures(
     keep: Path,
-    plan: Mapping[str, Any],
+    decides: Callable[[str, int], Mapping[str, Any]],
     recipes: Sequence[str],
     seeds: Sequence[int],
     base: Mapping[str, list[EvaluatedReply]],
 ) -> dict[str, record.Figure]:
-    """The figures of what was measured so far; `base` as `recipes.base_rows` gives it."""
+    """The figures of what was measured so far. `decides` gives what decides the piece of a recipe
+    and seed (`recipes.decided`); `base` as `recipes.base_rows` gives it."""
     found = _of_base(base)
     names = dict.fromkeys((OURS, "start", *recipes))
-    all_pieces = {name: read(keep, plan, "start", name, seeds) for name in names}
+    all_pieces = {name: read_seeds(keep, decides, name, seeds) for name in names}
     own, before = all_pieces[OURS], all_pieces["start"]
     ours = _rows(own)
     found |= _read_more(own, before, "reader_gain_difference")

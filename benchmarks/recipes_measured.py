@@ -9,10 +9,10 @@ from typing import Any
 
 import default
 import numpy as np
+import shipped
 from recipes_plan import Plan
-from recipes_starts import start_folder
 
-from metaconf.cli import demo
+from metaconf.data import embedded_heldout
 from metaconf.evaluation.rows import EvaluatedReply
 
 SAMPLES = 20
@@ -21,10 +21,27 @@ ASKED = 400
 """Questions to which they are drawn."""
 
 
+def start_folder(out: Path, seed: int) -> Path:
+    """Where the start of a seed is: `model`, and what `prepare` wrote."""
+    return out / "stage1" / f"seed{seed}"
+
+
+def stage1_start(out: Path, plan: Plan, seed: int) -> Path:
+    """The demo's stage 1 from the base with `plan.labels` graded answers. A finished model is
+    reused."""
+    folder = start_folder(out, seed)
+    model, keys = folder / "model", {"model_name_or_path": plan.base, "seed": seed}
+    if not shipped.is_whole(model):
+        some = {"questions.limit": plan.stage1_questions, "confidence.num_labeled": plan.labels}
+        rows = shipped.prepared(folder / "prepare", **keys, **some)
+        shipped.trained("sft", model, **keys, train_file=rows)
+    return model
+
+
 @cache
 def asked(plan: Plan) -> list[Any]:
     """The held-out questions, the same for all."""
-    return demo.heldout(plan.heldout, plan.out_of_domain)
+    return embedded_heldout(plan.heldout, plan.out_of_domain)
 
 
 def base_rows(out: Path, plan: Plan) -> dict[str, list[EvaluatedReply]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import record
+from recipes_plan import LONGER
 from scoring import Pairs, both_classes, inside
 
 from metaconf import metrics
@@ -17,8 +18,6 @@ from metaconf.rewards.recipes import OURS
 
 ECE_REACHED = 0.06
 """Calibrated: AUROC of the answer's own probability, and an ECE of at most this."""
-LONGER = "rlcr-longer"
-"""RLCR with more replies than the others."""
 
 
 def reached(

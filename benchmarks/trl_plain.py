@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import record
-from recipes import GROUP
+import shipped
+from recipes_plan import GROUP
 from transformers import PrinterCallback, ProgressCallback
 
-from metaconf.cli import demo
 from metaconf.config.blocks import Config
 
 STEPS, TURNS = 6, 2
@@ -65,13 +65,11 @@ NOTES = (
 PACKAGES = ("torch", "transformers", "trl", "peft")
 
 
-def trainer_settings(out: Path) -> dict[str, Any]:
-    """What both sides are told."""
-    from metaconf.training.stage1 import hardware
-    from metaconf.training.stage2 import DEFAULTS
-
-    told = {**DEFAULTS, **hardware(), **demo.STAGE2, "seed": 0, "output_dir": str(out)}
-    return {**told, "max_steps": STEPS, "num_generations": GROUP, "disable_tqdm": True}
+def settings(model: str, recipe: str, out: Path) -> Config:
+    """What both sides are trained with."""
+    keys = {"model_name_or_path": model, "recipe": recipe, "num_generations": GROUP, "seed": 0}
+    more = {"output_dir": out, "max_steps": STEPS, "disable_tqdm": True, "save_strategy": "no"}
+    return shipped.config("grpo", keys | more)
 
 
 def plain(model: str, out: Path) -> Log:
@@ -85,11 +83,12 @@ def plain(model: str, out: Path) -> Log:
     from metaconf.rewards.recipes import PUBLISHED
     from metaconf.training.adapters import lora
     from metaconf.training.reward_computer import RewardComputer
+    from metaconf.training.stage1 import hardware
     from metaconf.training.stage2 import question_rows
 
     local = load_local(model)
     asked = pick(embedded_questions("stage2"), None, 0)
-    config = Config("grpo", {})
+    config = settings(model, "rlcr", out)
     rows = question_rows(local, asked, config.max_prompt_length)
     compute = RewardComputer(PUBLISHED["rlcr"], out / "replies.jsonl")
 
@@ -98,7 +97,7 @@ def plain(model: str, out: Path) -> Log:
 
     trainer = GRPOTrainer(
         model=local.model,
-        args=GRPOConfig(**trainer_settings(out), scale_rewards="none"),
+        args=GRPOConfig(**{**hardware(), **config.trainer, "scale_rewards": "none"}),
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         reward_funcs=rlcr,  # pyright: ignore[reportArgumentType]
@@ -110,15 +109,11 @@ def plain(model: str, out: Path) -> Log:
     return [row for row in trainer.state.log_history if "step_time" in row]
 
 
-def ours(model: str, recipe: Any, out: Path) -> Log:
+def ours(model: str, recipe: str, out: Path) -> Log:
     """The product's stage 2."""
-    from metaconf.data import embedded_questions, pick
-    from metaconf.generation.local import load_local
     from metaconf.training import stage2
 
-    config = Config("grpo", trainer_settings(out), seed=0, recipe=recipe)
-    asked = pick(embedded_questions("stage2"), None, 0)
-    stage2.train(load_local(model), asked, config, out)
+    stage2.run(settings(model, recipe, out))
     rows = json.loads((out / "curve.json").read_text())
     return [row for row in rows if "step_time" in row]
 

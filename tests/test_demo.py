@@ -222,7 +222,8 @@ def test_both_stages_of_the_real_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "demo"
-    small = ["--sft.questions.limit=24", "--sft.save_steps=1", "--grpo.max_steps=1"]
+    small = ["--sft.questions.limit=24", "--sft.save_steps=1"]
+    small += ["--grpo.max_steps=1", "--grpo.warmup_steps=0"]
     few = demo.read(None, small, seed=0, heldout=6, out_of_domain=2)
     taken: list[int] = []
     step = ConfidenceSFTTrainer.training_step

@@ -6,7 +6,6 @@ import gzip
 import json
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from metaconf.config.blocks import Confidence
 from metaconf.errors import UserError
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.records import read_jsonl
-from metaconf.training import prepare, probe
+from metaconf.training import checkpoints, prepare, probe
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,12 +31,14 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(recipes.recipes_figures.scoring, "REPLICATES", 20)
+    # A random model earns nothing by most recipes, which would be refused.
+    monkeypatch.setattr(checkpoints, "check_learned", lambda *_: None)
     # They are read anew for each piece: half a second each time.
     monkeypatch.setattr(questions, "embedded_questions", cache(questions.embedded_questions))
     yield recipes
     for name in (
         "recipes",
-        "recipes_starts",
+        "shipped",
         "recipes_figures",
         "recipes_measured",
         "recipes_plan",
@@ -50,6 +51,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_quick_run_and_its_figures(
     bench: Any, taught: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,13 +76,14 @@ def test_a_quick_run_and_its_figures(
         return fitted(states, labels)
 
     begun: dict[str, str] = {}
-    trained = bench._train
+    trained = bench.shipped.trained
 
-    def train(piece: Any, start: Path, *args: Any) -> Any:
-        begun[piece.recipe] = str(start.relative_to(out))
-        return trained(piece, start, *args)
+    def train(stage: str, folder: Path, **keys: Any) -> Any:
+        if stage == "grpo":
+            begun[keys["recipe"]] = str(keys["model_name_or_path"].relative_to(out))
+        return trained(stage, folder, **keys)
 
-    monkeypatch.setattr(bench, "_train", train)
+    monkeypatch.setattr(bench.shipped, "trained", train)
     monkeypatch.setattr(prepare, "prepare", prepare_rows)
     monkeypatch.setattr(probe, "fit", fit)
     # Cut short after the first piece, as by --minutes.
@@ -105,14 +108,13 @@ def test_a_quick_run_and_its_figures(
         assert (counted[0], counted[-1]) == (0, 64)
         measured = json.loads(kept)
         assert ("named" in measured) == ("probe" in measured) == (recipe == "metaconf")
-        assert measured["plan"] | {"times": bench.TIMES} == measured_plan(bench, tiny)
+        assert measured["plan"] == measured_plan(bench, tiny, recipe, tmp_path / "keep")
     assert begun == dict.fromkeys(("metaconf", "rlcr"), "stage1/seed0/model")
     of_ours = json.loads(gzip.decompress((tmp_path / "keep/start/metaconf-0.json.gz").read_bytes()))
     assert len(of_ours["probe"]) == 8  # those in the domain
     assert of_ours["named"].keys() <= of_ours["probe"].keys()
     folder = out / "stage1" / "seed0"
     assert 32 < len([*read_jsonl(folder / "prepare" / "sft.jsonl")]) <= 40
-    assert bench.demo.Clock.of(folder / "clock.json").parts["stage1"] > 0
 
     # Nothing is left to be done, and a run of other settings does not mix with this one.
     def again(*_: Any) -> None:
@@ -134,9 +136,9 @@ def test_a_quick_run_and_its_figures(
         )
 
 
-def measured_plan(bench: Any, base: str) -> dict[str, Any]:
+def measured_plan(bench: Any, base: str, recipe: str, keep: Path) -> dict[str, Any]:
     plan = bench.Plan(**{**asdict(bench.QUICK), "base": base})
-    return json.loads(json.dumps(bench.deciding(plan)))
+    return bench.decided(bench.Piece(recipe, 0), keep, plan)
 
 
 def rows(shift: float, n: int = 60) -> list[EvaluatedReply]:
@@ -155,41 +157,103 @@ def rows(shift: float, n: int = 60) -> list[EvaluatedReply]:
     return made
 
 
-def test_each_change_to_ours_trains_on_as_many_replies(
-    bench: Any, taught: Callable[[], Any], tmp_path: Path
-) -> None:
+@pytest.fixture
+def tiny(taught: Callable[[], Any], tmp_path: Path) -> Path:
     start = taught()
     for part in (start.model, start.tokenizer):
         part.save_pretrained(tmp_path / "tiny")
-    plan = bench.Plan(
-        **{**asdict(bench.QUICK), "base": str(tmp_path / "tiny"), "steps": 4, "labels": 32}
-    )
+    return tmp_path / "tiny"
+
+
+@pytest.mark.slow
+def test_each_change_to_ours_trains_on_as_many_replies(
+    bench: Any, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, keep = bench.Plan(**{**asdict(bench.QUICK), "base": str(tiny)}), tmp_path / "keep"
+    monkeypatch.setattr(bench, "stage1_start", lambda *_: tiny)
     for name in ("ours-few-large-updates", "ours-groups"):
         piece = bench.Piece(name, 0)
-        bench.do(piece, tmp_path / "tiny", tmp_path / "run", tmp_path / "keep", plan)
+        bench.do(piece, tmp_path / "run", keep, plan)
         replies = (piece.folder(tmp_path / "run") / "replies.jsonl").read_text().splitlines()
         assert len(replies) == 64, name
-    longer = bench.config(bench.Piece("rlcr-longer", 0), plan)
-    assert (longer.recipe, longer.trainer["max_steps"], longer.eval_steps) == ("rlcr", 40, 20)
+    longer = bench.changes("rlcr-longer", plan)
+    assert (longer["recipe"], longer["max_steps"], longer["eval_steps"]) == ("rlcr", 40, 20)
     names = ["metaconf", *bench.ABLATIONS]
-    configs = [repr(bench.config(bench.Piece(n, 0), plan)) for n in names]
-    assert len(set(configs)) == len(names)  # no two are the same run
+    assert len({repr(bench.changes(n, plan)) for n in names}) == len(names)
 
 
-def test_a_longer_run_says_how_much_longer(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    longer, rlcr = (bench.Piece(name, 0) for name in ("rlcr-longer", "rlcr"))
-    before = [bench.decided(piece, bench.QUICK) for piece in (longer, rlcr)]
-    monkeypatch.setattr(bench, "TIMES", 2 * bench.TIMES)
-    now = [bench.decided(piece, bench.QUICK) for piece in (longer, rlcr)]
-    assert now[0] != before[0] and now[1] == before[1]
+@pytest.mark.slow
+def test_the_sweep_gives_each_published_recipe_its_learning_rate(
+    bench: Any,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keep, out = tmp_path / "keep", tmp_path / "run"
+    monkeypatch.setattr(bench, "RATES", (1e-5, 1e-2))
+    monkeypatch.setattr(bench, "stage1_start", lambda *_: tiny)
+    words = ["--quick", "--base", str(tiny), "--output_dir", str(out), "--keep", str(keep)]
+    words += ["--seeds", "3", "--recipes", "metaconf", "rlcr", "rlcr-longer", "--sweep"]
+    bench.main([*words, "--minutes", "0"])
+    assert "4 pieces left" in capsys.readouterr().out and not bench.sweep_file(keep).exists()
+    bench.main(words)
+    table = json.loads(bench.sweep_file(keep).read_text())
+    assert table.keys() == {"metaconf", "rlcr"} and not bench.record.RESULTS.exists()
+    for row in table.values():
+        assert row["brier"].keys() == {"1e-05", "0.01"}
+        assert row["best"] == float(min(row["brier"], key=row["brier"].get))
+    curve = json.loads((out / "sweep" / "rlcr" / "0.01" / "seed3" / "curve.json").read_text())
+    looks = [row for row in curve if "heldout_brier" in row]  # before, and at the end
+    assert [row["step"] for row in looks] == [0, 4]
+    assert table["rlcr"]["brier"]["0.01"] == round(looks[-1]["heldout_brier"], 4)
+    log = [row["learning_rate"] for row in curve if "learning_rate" in row]
+    assert max(log) == 1e-2 * 3 / 4  # four steps of warm-up
+
+    # Later runs read it, but ours keeps the rate that ships; nothing is done twice.
+    plan, best = bench.Plan(**asdict(bench.QUICK)), table["rlcr"]["best"]
+    of = {name: bench._changes(bench.Piece(name, 0), keep, plan) for name in bench.RECIPES}
+    assert of["rlcr"]["learning_rate"] == of["rlcr-longer"]["learning_rate"] == best
+    assert "learning_rate" not in of["metaconf"] and "learning_rate" not in of["coca"]
+    monkeypatch.setattr(bench, "do", lambda *_: pytest.fail("a piece was done twice"))
+    bench.main(words)
+    found = bench.rates({"accuracy_rlcr": {}, "accuracy_metaconf": {}}, keep, plan)
+    ships = bench.shipped.config("grpo").trainer["learning_rate"]
+    assert {name: figure["value"] for name, figure in found.items()} == {
+        "learning_rate_metaconf": ships,
+        "learning_rate_rlcr": best,
+    }
 
 
-def test_a_piece_without_part_of_the_plan_does_not_mix(bench: Any, tmp_path: Path) -> None:
-    figures, plan = bench.recipes_figures, {"steps": 2, "labels": 32, "times": 10}
-    for kept, fits in (({"steps": 2, "labels": 32}, True), ({"steps": 2}, False)):
-        figures.write(figures.kept(tmp_path, "start", "rlcr", 0), {"plan": kept, "rows": []})
-        with nullcontext() if fits else pytest.raises(UserError, match="another plan"):
-            assert figures.read(tmp_path, plan, "start", "rlcr", [0]).keys() == {0}
+def test_what_decides_a_piece(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decided(recipe: str) -> Any:
+        return bench.decided(bench.Piece(recipe, 0), tmp_path, bench.QUICK)
+
+    before = {name: decided(name) for name in ("start", "metaconf", "rlcr")}
+    bench.sweep_file(tmp_path).write_text(json.dumps({"rlcr": {"best": 0.5}}))
+    assert [name for name in before if decided(name) != before[name]] == ["rlcr"]
+    file = tmp_path / "demo.yaml"
+    text = bench.shipped.DEMO.read_text()
+    monkeypatch.setattr(bench.shipped, "DEMO", file)
+    for old, new, apart in (
+        ("learning_rate: 3e-5", "learning_rate: 4e-5", ["metaconf", "rlcr"]),
+        ("learning_rate: 4e-4", "learning_rate: 5e-4", ["start", "metaconf", "rlcr"]),
+        ("lora_r: 64", "lora_r: 32", ["start", "metaconf", "rlcr"]),
+        ("save_steps: 8", "save_steps: 4", []),
+    ):
+        assert text.count(old) == 1
+        bench.sweep_file(tmp_path).unlink(missing_ok=True)
+        file.write_text(text.replace(old, new))
+        assert [name for name in before if decided(name) != before[name]] == apart
+
+
+def test_a_piece_that_something_else_decided_does_not_mix(bench: Any, tmp_path: Path) -> None:
+    figures = bench.recipes_figures
+    figures.write(figures.kept(tmp_path, "start", "rlcr", 0), {"plan": {"steps": 2}, "rows": []})
+    found = figures.read_seeds(tmp_path, lambda *_: {"steps": 2}, "rlcr", [0, 1])
+    assert found.keys() == {0}
+    with pytest.raises(UserError, match=r"rlcr-0\.json\.gz: was measured by another plan"):
+        figures.read_seeds(tmp_path, lambda *_: {"steps": 2, "labels": 3}, "rlcr", [0])
 
 
 def test_which_recipe_is_run_with_how_many_seeds(bench: Any) -> None:
