@@ -123,7 +123,7 @@ def _config(architecture: Architecture, vocabulary: int, layers: int, spread: fl
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 8,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": 1024,
         "tie_word_embeddings": True,
         "initializer_range": spread,
         "bos_token_id": 0,

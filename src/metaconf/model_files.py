@@ -39,13 +39,13 @@ def check_files(folder: Path) -> None:
     Tensors are not read, only where they should lie. Raises UserError that names the file.
     """
     adapts = (folder / ADAPTER).is_file()
-    config = _json(folder / (ADAPTER if adapts else "config.json"))
+    _json(folder / (ADAPTER if adapts else "config.json"))
     for path in weight_files(folder):
         tensors(path)
     _check_index(folder)
     if adapts:
-        base = str(config.get("base_model_name_or_path") or "")
-        if _is_path(base) and not Path(base).expanduser().is_dir():
+        base = base_of(folder)
+        if _is_path(base) and not Path(base).is_dir():
             raise UserError(
                 f"{folder}: an adapter of the model {base}, which is not there; set"
                 f" base_model_name_or_path in {ADAPTER} to where it is now"
@@ -55,6 +55,11 @@ def check_files(folder: Path) -> None:
             f"{folder}: holds no tokenizer ({', '.join(VOCABULARIES[:3])}, … and"
             " tokenizer_config.json); copy the files of the model that it was made from"
         )
+
+
+def base_of(adapter: Path) -> str:
+    """The folder or hub id of the model that an adapter's folder belongs to."""
+    return os.path.expanduser(str(_json(adapter / ADAPTER).get("base_model_name_or_path") or ""))
 
 
 def _is_path(name: str) -> bool:
@@ -136,8 +141,8 @@ def fingerprint(folder: Path) -> dict[str, str]:
         parts[name] = [folder / one for one in files if (folder / one).is_file()]
     found = {name: _digest(paths) for name, paths in parts.items() if paths}
     if (folder / ADAPTER).is_file():
-        base = Path(str(_json(folder / ADAPTER).get("base_model_name_or_path") or "")).expanduser()
-        if base.is_dir() and (base / "config.json").is_file():
+        base = Path(base_of(folder))
+        if (base / "config.json").is_file():
             found |= {f"base {name}": digest for name, digest in fingerprint(base).items()}
     return found
 

@@ -338,6 +338,13 @@ def model_inputs(name_or_path: str) -> dict[str, str]:
     return fingerprint(folder) if folder.is_dir() else {}
 
 
+def model_identity(name_or_path: str) -> str:
+    """`model_inputs` in 16 digits; of a model on the hub its name."""
+    parts = model_inputs(name_or_path)
+    text = json.dumps(parts, sort_keys=True) if parts else name_or_path
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def _check_inputs(run: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Refuse other contents; other versions are named on stderr."""
     apart = [name for name in {**before, **now} if before.get(name) != now.get(name)]

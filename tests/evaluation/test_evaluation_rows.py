@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from metaconf.errors import UserError
 from metaconf.evaluation.generate import Plain, Settings, evaluate, short_answers, worked_turns
 from metaconf.evaluation.rows import EvaluatedReply, agreement, truth
 from metaconf.generation.sampler import GREEDY
-from metaconf.generation.store import append_replies, read_replies
+from metaconf.generation.store import append_replies, content_of, read_replies
 from metaconf.prompts.chat import messages
 from metaconf.records import Question, Reply, Target
 from metaconf.reply import parse_reply
@@ -27,8 +28,9 @@ FAST = Settings(reply_tokens=12, answer_tokens=4, rows=16)
 
 def rows_of(tmp_path: Path, method: Any, replies: Sequence[Reply], questions: Any) -> list[Any]:
     """Rows made of stored replies: no model is asked."""
-    append_replies(tmp_path / "raw.jsonl", replies)
-    return evaluate(None, questions, method, tmp_path / "raw.jsonl", "mine")  # pyright: ignore
+    path, nobody = tmp_path / "raw.jsonl", SimpleNamespace(identity="nobody")
+    append_replies(path, replies, {q.id: content_of(q, "nobody") for q in questions})
+    return evaluate(nobody, questions, method, path, "mine")  # pyright: ignore
 
 
 def test_a_reply_row_holds_all_that_is_reported(tmp_path: Path) -> None:

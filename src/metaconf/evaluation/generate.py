@@ -107,7 +107,7 @@ def short_answers(
         prompt = engine.policy_prompt if trained else engine.answer_prompt
         sample_answers(engine, asked, wanted, how, keep, prompt)
 
-    return collect(out, questions, samples, ask, label)
+    return collect(out, questions, samples, ask, label, engine.identity)
 
 
 def first_line(text: str) -> Span:
@@ -145,7 +145,7 @@ def full_replies(
         tokens = lambda question: tuple(render(tokenizer, asked_by(question)))  # noqa: E731
         sample_replies(engine, asked, wanted, how, keep, tokens)
 
-    return collect(out, questions, samples, ask, label)
+    return collect(out, questions, samples, ask, label, engine.identity)
 
 
 def worked_turns() -> list[tuple[str, str]]:

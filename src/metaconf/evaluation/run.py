@@ -27,7 +27,7 @@ from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.files import write_json
 from metaconf.grading import grade_answer
 from metaconf.records import Question, write_jsonl
-from metaconf.runs import check_output_dir, mark_run
+from metaconf.runs import check_output_dir, held, mark_run, model_inputs
 
 if TYPE_CHECKING:
     from metaconf import judging as judges
@@ -81,6 +81,7 @@ def run(
     asked = {
         "command": "evaluate",
         "model": model,
+        "model_files": {} if endpoint else model_inputs(model),
         "questions": _digest(questions),
         "seed": seed,
         "baselines": list(baselines),
@@ -92,11 +93,28 @@ def run(
             {"extra": endpoint.limits.extra_body} if endpoint and endpoint.limits.extra_body else {}
         ),
     }
-    mark_run(output_dir, asked, resume)
     methods = _methods(baselines, fitted_on)
-    if show:
-        print(preview.preview(model, questions, fitted_on, methods, endpoint), file=sys.stderr)
+    with held(output_dir):
+        mark_run(output_dir, asked, resume)
+        if show:
+            print(preview.preview(model, questions, fitted_on, methods, endpoint), file=sys.stderr)
+        return _measure(
+            model, questions, fitted_on, methods, output_dir, seed, endpoint, judge, engine
+        )
 
+
+def _measure(
+    model: str,
+    questions: Sequence[Question],
+    fitted_on: Sequence[Question],
+    methods: Sequence[str],
+    output_dir: Path,
+    seed: int,
+    endpoint: Endpoint | None,
+    judge: Judge | None,
+    engine: str,
+) -> Path:
+    """Generate, parse, grade and write; returns the report's path."""
     from metaconf.evaluation import baselines as others
     from metaconf.evaluation.generate import Settings, evaluate
     from metaconf.generation import load_engine

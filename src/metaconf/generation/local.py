@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
 from metaconf.generation.decoding import reply_text
+from metaconf.generation.loaded import check_loaded
 from metaconf.generation.prefill import prefilled
 from metaconf.generation.sampler import Draw, Drawn, Sampling, draw
+from metaconf.model_files import ADAPTER, VOCABULARIES, base_of
 from metaconf.prompts.chat import ANSWER_ONLY, INSTRUCTION, answer_turns, messages, render
 from metaconf.records import Question, Reply
+from metaconf.runs import model_identity
 
 ANSWER_START = "Answer:"
 
@@ -37,6 +43,8 @@ class LocalModel:
     model: Any
     tokenizer: Any
     draw: Callable[..., list[Drawn]] = draw
+    identity: str = ""
+    """What the model is by content (`runs.model_identity`); its replies are stored with it."""
 
     @cached_property
     def end_tokens(self) -> frozenset[int]:
@@ -74,23 +82,29 @@ class LocalModel:
 def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalModel:
     """Load a hub id, a local folder or "embedded"; adapters (PEFT folders) are merged.
 
-    Raises UserError where the folder or hub id cannot be loaded.
+    Raises UserError where the folder or hub id cannot be loaded, and as `check_loaded`.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # loading takes a second; our own bars are what one watches
     with _named(name_or_path):
         tokenizer = load_tokenizer(name_or_path)
-        model = _load_weights(resolve_model(name_or_path), dtype or default_dtype())
-    return LocalModel(model.eval(), tokenizer)
+        model, info = _load_weights(resolve_model(name_or_path), dtype or default_dtype())
+    check_loaded(name_or_path, model, tokenizer, info)
+    return LocalModel(model.eval(), tokenizer, identity=model_identity(name_or_path))
 
 
 def load_tokenizer(name_or_path: str) -> Any:
-    """The tokenizer alone, without the weights. Raises UserError as `load_local`."""
+    """The tokenizer alone, without the weights; of an adapter that has none, its base's. Raises
+    UserError as `load_local`."""
     from transformers import AutoTokenizer
 
     with _named(name_or_path):
-        return AutoTokenizer.from_pretrained(resolve_model(name_or_path))
+        folder = Path(resolve_model(name_or_path))
+        own = any((folder / name).is_file() for name in (*VOCABULARIES, "tokenizer_config.json"))
+        if (folder / ADAPTER).is_file() and not own:
+            return load_tokenizer(base_of(folder))
+        return AutoTokenizer.from_pretrained(folder if folder.is_dir() else name_or_path)
 
 
 @contextmanager
@@ -98,27 +112,50 @@ def _named(name_or_path: str) -> Iterator[None]:
     """What cannot be loaded is said with its name and the remedy."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"{name_or_path}: cannot be loaded as a causal language model ({error}); "
             "give a hub id, a folder with config.json and safetensors, or `embedded`"
         ) from error
 
 
-def _load_weights(path: str, dtype: torch.dtype) -> Any:
-    from pathlib import Path
-
+def _load_weights(path: str, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """The model on its device, and what transformers says of its weights."""
     from transformers import AutoModelForCausalLM
 
     gpu = os.environ.get("LOCAL_RANK", "0")  # each of several processes has its own
     device = f"cuda:{gpu}" if torch.cuda.is_available() else "cpu"
-    if (Path(path) / "adapter_config.json").is_file():
+    if (Path(path) / ADAPTER).is_file():
         from peft import AutoPeftModelForCausalLM
 
         peft_model: Any = AutoPeftModelForCausalLM.from_pretrained(path, dtype=dtype)
-        return peft_model.merge_and_unload().to(device)
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True)
-    return model.to(device)
+        return peft_model.merge_and_unload().to(device), {}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        path, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    model, info = loaded
+    return model.to(device), info
+
+
+def askable(
+    local: LocalModel, draws: Sequence[Draw], on_batch: Callable[[list[Reply]], None]
+) -> list[Draw]:
+    """The draws whose prompt leaves room for a reply in the model's context; the others get
+    replies of status "failed", and are counted on stderr. Raises UserError where none has room."""
+    config = getattr(local.model, "config", None)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None) if config else None
+    long = [one for one in draws if context and len(one.prompt) >= context]
+    if not long:
+        return list(draws)
+    told = (
+        f"{len(long)} of {len(draws)} prompts fill the model's context of {context} tokens (first:"
+        f" {long[0].key} with {len(long[0].prompt)})"
+    )
+    if len(long) == len(draws):
+        raise UserError(f"{told}; shorten the questions, or take a model with a longer context")
+    print(f"metaconf: {told}: they are not asked, and count as failed", file=sys.stderr)
+    on_batch([Reply(one.key, sample, "", "failed") for one in long for sample in one.samples])
+    return [one for one in draws if one not in long]
 
 
 def sample_answers(
@@ -138,7 +175,7 @@ def sample_answers(
     wanted = tuple(samples)
     ask = prompt or local.answer_prompt
     ends = local.end_tokens | local.newline_tokens
-    draws = [Draw(ask(q.prompt), q.id, wanted) for q in questions]
+    draws = askable(local, [Draw(ask(q.prompt), q.id, wanted) for q in questions], on_batch)
     how = replace(sampling, stop=ends)
     local.draw(
         local.model, draws, how, lambda rows: on_batch([_answer(local, ends, r) for r in rows])
@@ -166,7 +203,7 @@ def sample_replies(
     makes the tokens that ask for it (default: `local.reply_prompt`)."""
     wanted = tuple(samples)
     ask = prompt or (lambda question: local.reply_prompt(question.prompt))
-    draws = [Draw(ask(q), q.id, wanted) for q in questions]
+    draws = askable(local, [Draw(ask(q), q.id, wanted) for q in questions], on_batch)
     how = replace(sampling, stop=local.end_tokens)
     local.draw(local.model, draws, how, lambda rows: on_batch([_reply(local, r) for r in rows]))
 

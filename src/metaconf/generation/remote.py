@@ -36,6 +36,11 @@ class Remote:
     cache: Path
     logprobs: bool = False
 
+    @property
+    def identity(self) -> str:
+        """The server's name of the model; of what is behind it, it tells no more."""
+        return self.endpoint.model
+
     def sample(
         self,
         questions: Sequence[Question],

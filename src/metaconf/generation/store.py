@@ -1,14 +1,18 @@
 """Replies on disk, a batch at a time, so that a killed run asks only what it has not got yet.
 
 One JSON object a line, keyed by (question id, sample). A line counts once its line break is
-written; what a kill left behind the last one is dropped when the file is opened again.
+written; what a kill left behind the last one is dropped when the file is opened again. Each says in
+`of` what it replies to, by content: an id may be a line of a file that has changed, and a model's
+folder may hold another model.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,16 +34,25 @@ def read_replies(path: Path) -> dict[Key, Reply]:
     Of two replies with one key the later counts; half a surrogate pair is U+FFFD. Raises UserError
     for a broken line before the last, or one that is no reply.
     """
+    return {key: reply for key, (reply, _) in _stored(path).items()}
+
+
+def _stored(path: Path) -> dict[Key, tuple[Reply, str]]:
+    """The replies in `path`, each with what it says it replies to."""
     if not path.exists():
         return {}
     _drop_torn_line(path)
-    replies = (_reply(path, number, row) for number, row in read_jsonl(path))
-    return {(reply.question_id, reply.sample): reply for reply in replies}
+    rows = ((_reply(path, number, row), row) for number, row in read_jsonl(path))
+    return {(reply.question_id, reply.sample): (reply, str(row.get("of"))) for reply, row in rows}
 
 
-def append_replies(path: Path, replies: Iterable[Reply]) -> None:
-    """Add replies at the end of `path`; they are on the disk when this returns."""
-    lines = "".join(json.dumps(r.to_json(), allow_nan=False) + "\n" for r in replies)
+def append_replies(
+    path: Path, replies: Iterable[Reply], of: Mapping[str, str] | None = None
+) -> None:
+    """Add replies at the end of `path`; they are on the disk when this returns. `of` gives by
+    question id what they reply to."""
+    rows = [{**r.to_json(), **({"of": of[r.question_id]} if of else {})} for r in replies]
+    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     with path.open("ab") as out:
         out.write(lines.encode("ascii"))
         out.flush()
@@ -47,15 +60,21 @@ def append_replies(path: Path, replies: Iterable[Reply]) -> None:
 
 
 def collect(
-    path: Path, questions: Sequence[Question], samples: Iterable[int], ask: Ask, label: str = ""
+    path: Path,
+    questions: Sequence[Question],
+    samples: Iterable[int],
+    ask: Ask,
+    label: str = "",
+    model: str = "",
 ) -> dict[Key, Reply]:
     """The replies to `questions` with these sample numbers: read from `path`, the rest asked for.
 
-    What is missing is asked for and stored batch by batch, with a progress bar on stderr.
+    What is missing is asked for and stored batch by batch, with a progress bar on stderr; so is
+    what another `model` replied, or what was replied to other words under the same id.
     """
     wanted = tuple(samples)
-    # What failed is asked again.
-    stored = {key: r for key, r in read_replies(path).items() if r.status != "failed"}
+    of = {q.id: content_of(q, model) for q in questions}
+    stored = _of_these(path, of)
     path.parent.mkdir(parents=True, exist_ok=True)
     missing = _missing(questions, wanted, stored)
     total = len(questions) * len(wanted)
@@ -65,13 +84,32 @@ def collect(
         def keep(batch: list[Reply]) -> None:
             # As it is read back: a run that goes on from the file sees the same text.
             batch = [replace(reply, text=clean_text(reply.text)) for reply in batch]
-            append_replies(path, batch)
+            append_replies(path, batch, of)
             stored.update({(reply.question_id, reply.sample): reply for reply in batch})
             bar.update(len(batch))
 
         for absent, group in missing.items():
             ask(group, absent, keep)
     return {(q.id, sample): stored[q.id, sample] for q in questions for sample in wanted}
+
+
+def content_of(question: Question, model: str) -> str:
+    """What a reply belongs to: the words that are asked and the model, in 16 digits."""
+    return hashlib.sha256(f"{model}\n{question.prompt}".encode()).hexdigest()[:16]
+
+
+def _of_these(path: Path, of: Mapping[str, str]) -> dict[Key, Reply]:
+    """The stored replies to `of`; others under the same ids are counted on stderr. What failed is
+    asked again."""
+    asked = {key: found for key, found in _stored(path).items() if key[0] in of}
+    stored = {key: reply for key, (reply, it) in asked.items() if it == of[key[0]]}
+    if others := len(asked) - len(stored):
+        print(
+            f"metaconf: {path}: {others} replies are to other questions, or by another model: they"
+            " are asked again",
+            file=sys.stderr,
+        )
+    return {key: reply for key, reply in stored.items() if reply.status != "failed"}
 
 
 def _missing(

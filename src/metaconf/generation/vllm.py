@@ -17,6 +17,7 @@ from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, load_tokenizer
 from metaconf.generation.sampler import GREEDY, Draw, Drawn, Sampling
+from metaconf.runs import model_identity
 
 REMEDY = "install the extra `vllm` of this package, or use transformers"
 AT_ONCE = 4096
@@ -49,7 +50,8 @@ def load_vllm(name_or_path: str, options: Mapping[str, Any] | None = None) -> Lo
         llm = LLM(model=path, **told)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f"{name_or_path}: vLLM cannot load it ({error})") from error
-    return LocalModel(Engine(llm, _generation_config(path)), tokenizer, draw)
+    engine = Engine(llm, _generation_config(path))
+    return LocalModel(engine, tokenizer, draw, model_identity(name_or_path))
 
 
 def draw(

@@ -6,7 +6,9 @@ same everywhere, and a template without a system role gets it in the user turn e
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from metaconf.errors import UserError
@@ -86,26 +88,73 @@ def without_system(chat: Sequence[Message]) -> list[Message]:
 def render(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
     """Token ids of the conversation up to where the assistant's reply begins.
 
-    A template that refuses the system role (it raises) gets the instruction in the user turn. One
-    that opens a block of thinking for the assistant gets it closed, empty: a reply begins with its
-    answer, and stage 1 would train answers as thoughts. Training and evaluation ask alike.
-    Raises UserError for a tokenizer without a chat template, and for a block that cannot be closed.
+    A template that refuses the system role (it raises), or leaves its text out, gets the
+    instruction in the user turn. One that opens a block of thinking for the assistant gets it
+    closed, empty: a reply begins with its answer, and stage 1 would train answers as thoughts.
+    Training and evaluation ask alike.
+    Raises UserError for a tokenizer without a chat template, for one that fails or drops a turn,
+    and for a block that cannot be closed.
     """
-    from jinja2.exceptions import TemplateError
-
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             f"{_named(tokenizer)}: has no chat template: a "
             "base model? Name its instruct or chat version, or set tokenizer.chat_template"
         )
-    try:
-        tokens = _apply(tokenizer, chat, tokenize=True)
-    except TemplateError:
+    lost = _lost(tokenizer, tokenizer.chat_template)
+    if "system" in lost:
         chat = without_system(chat)
-        tokens = _apply(tokenizer, chat, tokenize=True)
+    if "turns" in lost and len(chat) > 2:
+        raise UserError(
+            f"{_named(tokenizer)}: its chat template drops earlier turns of a conversation; set"
+            " tokenizer.chat_template to one that keeps them"
+        )
+    tokens = _apply(tokenizer, chat, tokenize=True)
     if closing_of_prompt(tokenizer.decode(tokens[-_TAIL:])) == "":
         return tokens
     return _closed(tokenizer, chat, tokens)
+
+
+_PROBE = messages("last7", "system7", [("first7", "reply7")])
+
+
+@lru_cache(maxsize=8)
+def _lost(tokenizer: Any, template: Any) -> frozenset[str]:
+    """What of a conversation `template` leaves out or refuses: "system", "turns"; the first is said
+    on stderr, once. Raises UserError where it fails, or leaves the question out."""
+    from jinja2.exceptions import TemplateError
+
+    lost = set[str]()
+    try:
+        text = _apply(tokenizer, _PROBE, tokenize=False)
+    except TemplateError:
+        text, lost = _without(tokenizer), {"system"}
+    if "system" not in lost and "system7" not in text:
+        lost.add("system")
+        print(
+            f"metaconf: {_named(tokenizer)}: its chat template leaves the system message out; the"
+            " instruction goes into the user's turn",
+            file=sys.stderr,
+        )
+    if "last7" not in text:
+        raise UserError(
+            f"{_named(tokenizer)}: its chat template leaves the question out; set"
+            " tokenizer.chat_template to the model's own"
+        )
+    if "first7" not in text or "reply7" not in text:
+        lost.add("turns")
+    return frozenset(lost)
+
+
+def _without(tokenizer: Any) -> str:
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return _apply(tokenizer, without_system(_PROBE), tokenize=False)
+    except TemplateError as error:
+        raise UserError(
+            f"{_named(tokenizer)}: its chat template fails ({error}); set tokenizer.chat_template"
+            " to the model's own"
+        ) from error
 
 
 _TAIL = 48

@@ -113,7 +113,9 @@ def sample(
     def ask(asked: Any, wanted: tuple[int, ...], keep: Any) -> None:
         sample_answers(local, asked, wanted, how, keep)
 
-    return store.collect(path, questions, (GREEDY, *range(k)), ask, "sample answers")
+    return store.collect(
+        path, questions, (GREEDY, *range(k)), ask, "sample answers", local.identity
+    )
 
 
 def collect(
