@@ -9,7 +9,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from metaconf.grading.numbers import either
 from metaconf.grading.text import fold, normalise, visible, words
+
+
+def _by_word(table: dict[str, str]) -> dict[str, str]:
+    """Folded words → their kind."""
+    return {fold(word): kind for kind, said in table.items() for word in said.split("|")}
+
 
 # Kind → what stands before the number, and what stands behind it.
 _BEFORE = {
@@ -42,7 +49,8 @@ _BEHIND = {
     "lessthan": "未満|미만|未满",
     "operated": "squared|cubed|factorial",
 }
-_KINDS = (*_BEFORE, "not")
+_KIND_BEFORE, _KIND_BEHIND = _by_word(_BEFORE), _by_word(_BEHIND)
+_KIND = _KIND_BEFORE | _KIND_BEHIND
 _SIGNS = (
     (re.compile(r"(?<![-=~<])(?:>\s?=|[≥≧⩾]|\\geq?(?:slant)?(?![a-z]))"), "atleast"),
     (re.compile(r"(?:<\s?=|[≤≦⩽]|\\leq?(?:slant)?(?![a-z]))(?![-=>])"), "atmost"),
@@ -51,29 +59,16 @@ _SIGNS = (
     (re.compile(r"<(?=\s?[-$€£]?[\d.])|[＜]|\\lt(?![a-z])"), "lessthan"),
 )
 _PLUS = re.compile(r"(?<![^\W_])([$€£]?\d[\d.,]*%?)\s?\+(?!\w|\+|\s*(?:[\d(\\$]|\.\d|[A-Za-z]\b))")
-_FOLDED = {
-    word: kind
-    for table in (_BEFORE, _BEHIND)
-    for kind, said in table.items()
-    for word in map(fold, said.split("|"))
-}
-
-
-def _any(table: dict[str, str]) -> str:
-    said = {w for words_ in table.values() for w in map(fold, words_.split("|"))}
-    return "|".join(re.escape(word) for word in sorted(said, key=lambda word: (-len(word), word)))
-
-
 _MONTHS = (
     r"(?:january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
 )
 _LEAD = re.compile(
-    rf"(?<![a-z])(?P<word>{_any(_BEFORE)}|{'|'.join(_KINDS)})\s*"
+    rf"(?<![a-z])(?P<word>{either([*_KIND_BEFORE, *_BEFORE, 'not'])})\s*"
     rf"(?:the |year |about |around |in |{_MONTHS} )*(?P<number>-?\d[\d.]*)"
 )
 _TRAIL = re.compile(
-    rf"(?<![\d.])(?P<number>-?\d[\d.]*)(?: [a-z]+)?\s*(?P<word>{_any(_BEHIND)})(?![a-z])"
+    rf"(?<![\d.])(?P<number>-?\d[\d.]*)(?: [a-z]+)?\s*(?P<word>{either(_KIND_BEHIND)})(?![a-z])"
 )
 _PRIMED = re.compile(r"(?<![\w'’‘′\"])([A-Za-z])(['’′]{1,3}|--)(?![\w'’′-])")
 _CHANGES = re.compile(r"\d|(?<!\w)[A-Za-z](?!\w)|['’′]|--")
@@ -83,7 +78,7 @@ _PROMPTED = re.compile(
     re.IGNORECASE,
 )
 _SIGN = re.compile(r"[<>+=\\]")
-_FIRST_WORDS = frozenset(re.split(r"\W", word)[0] for word in _FOLDED)
+_FIRST_WORDS = frozenset(re.split(r"\W", word)[0] for word in _KIND)
 
 
 def may_differ(text: str) -> bool:
@@ -121,4 +116,4 @@ def _bounds(text: str) -> frozenset[tuple[str, str]]:
         text = sign.sub(f" {kind} ", text)
     said = " ".join(words(fold(_PLUS.sub(r"atleast \1 ", text))))
     found = [*_LEAD.finditer(said), *_TRAIL.finditer(said)]
-    return frozenset((_FOLDED.get(m["word"], m["word"]), m["number"].rstrip(".")) for m in found)
+    return frozenset((_KIND.get(m["word"], m["word"]), m["number"].rstrip(".")) for m in found)

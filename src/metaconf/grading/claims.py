@@ -14,6 +14,7 @@ from metaconf.grading.carriers import denies
 from metaconf.grading.numbers import NUMBER
 from metaconf.grading.short import affirm
 from metaconf.grading.text import fold
+from metaconf.grading.values import FILLER
 
 _OR_WORDS = """or oder ou o u или либо або чи eller lub albo vagy veya hoặc hay atau nebo anebo
     alebo sau ori tai vai või ili arba ή או أو ام یا या अथवा অথবা বা அல்லது లేదా หรือ または
@@ -88,9 +89,6 @@ _COMPUTED = re.compile(
     re.I,
 )
 _OPERATIONS = ("squared", "cubed", "factorial", "root of", "half of", "twice", "double", "triple")
-_HARMLESS = frozenset(
-    ("the", "answer", "is", "it", "final", "result", "value", "total", "so", "hence", "thus", "are")
-)
 _ASCII_WORDS = re.compile("[a-z]+")
 _CLAUSES = re.compile(
     r"([,;:!?。，、；：！？\n](?!\d)|\.(?=\s|$)|\b(?:sondern|sino|mais|mas|ma|но|а|men|ale|but|maar"
@@ -112,7 +110,7 @@ _CAPITAL = re.compile(r"\b(?:Not|NOT|Never|Neither|Nor|Anything|Wrong|Incorrect|
 
 def affirmed(text: str) -> str:
     """Prose without what it denies, "" where a later clause takes all of it back."""
-    if text.isascii() and _HARMLESS.issuperset(_ASCII_WORDS.findall(text.lower())):
+    if text.isascii() and FILLER.issuperset(_ASCII_WORDS.findall(text.lower())):
         return text
     text = re.sub(r"(?<=n)['’]t\b", "t", _CAPITAL.sub(lambda m: m[0].lower(), text))
     text = affirm(text)
@@ -170,12 +168,6 @@ def _compute(match: re.Match[str]) -> str:
         return str(math.factorial(int(number))) if number in range(60) else match[0]
     if how == "square root of":
         root = Fraction(math.isqrt(number.numerator), math.isqrt(number.denominator))
-        return _written(root) if root**2 == number else match[0]
+        return str(root) if root**2 == number else match[0]
     powers = {"squared": number**2, "cubed": number**3, "half of": number / 2}
-    return _written(powers.get(how, number * (3 if how == "triple" else 2)))
-
-
-def _written(value: Fraction) -> str:
-    return (
-        str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
-    )
+    return str(powers.get(how, number * (3 if how == "triple" else 2)))

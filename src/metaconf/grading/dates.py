@@ -19,29 +19,21 @@ from __future__ import annotations
 
 import datetime
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from metaconf.grading.text import fold, ordinal_form, words
+from metaconf.grading.digits import han_digits
+from metaconf.grading.spelled import CARDINALS, ORDINALS, ordinal_form
+from metaconf.grading.text import fold, words
 
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-_ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-_ORDINAL = {word: i + 1 for i, word in enumerate(_ORDINALS.split())}
-_ORDINAL |= {"twentieth": 20, "thirtieth": 30, "": 0}
-_SPELLED = re.compile(rf"\b(twenty|thirty)?[ -]?\b({'|'.join(filter(None, _ORDINAL))})\b")
+_SPELLED = re.compile(rf"\b(twenty|thirty)?[ -]?\b({'|'.join(ORDINALS)})\b")
 _ROMAN_MONTH = re.compile(
     r"(?<=\d)(?:\s?\.\s?(i{1,3}|i?v|vi{1,3}|ix|xi{0,2})\.\s?|\s(i{2,3}|iv|vi{1,3}|ix|xi{1,2})\s)(?=\d{4}(?!\d))"
 )
-_ROMAN = {
-    r: i + 1
-    for i, r in enumerate(
-        ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]
-    )
-}
+_ROMAN_MONTHS = "i ii iii iv v vi vii viii ix x xi xii"
+_ROMAN = {numeral: i + 1 for i, numeral in enumerate(_ROMAN_MONTHS.split())}
 _HAN = re.compile(r"[〇零一二三四五六七八九十]+(?=[年月日號号])")
-_HAN_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
 _MAYBE = re.compile(
     r"\d|th\b|\b(?:first|second|third)\b|[〇一二三四五六七八九十][年月]|\bthousand\b"
 )
@@ -142,24 +134,14 @@ def _readings(date: Date) -> list[tuple[int, int | None]]:
 
 
 def _plain(text: str) -> str:
-    """Every digit an ASCII one, ordinals and the numerals of a Han date in digits."""
-    if not text.isascii():
-        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-        text = _HAN.sub(lambda match: _han(match[0]), text)
+    """Ordinals and the numerals of a Han date in digits."""
+    text = _HAN.sub(lambda match: han_digits(match[0]), text)
     text = _ROMAN_MONTH.sub(lambda match: f".{_ROMAN[match[1] or match[2]]}.", text)
     return _SPELLED.sub(_ordinal, text)
 
 
-def _han(numerals: str) -> str:
-    if "十" not in numerals:
-        return numerals.translate(_HAN_DIGITS)
-    tens, _, ones = numerals.translate(_HAN_DIGITS).partition("十")
-    return f"{tens or '1'}{ones or '0'}"
-
-
 def _ordinal(match: re.Match[str]) -> str:
-    tens = {"twenty": 20, "thirty": 30}.get(match[1] or "", 0)
-    day = tens + _ORDINAL[match[2]]
+    day = CARDINALS.get(match[1], 0) + ORDINALS[match[2]]
     return f" {ordinal_form(day)} " if day <= 31 else match[0]
 
 

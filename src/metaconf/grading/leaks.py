@@ -37,22 +37,17 @@ def leaks(
     `others` are the model's own other answers, `truths` the references: one of these is a leak
     where it stands in the reflection and in nothing that the model said or was asked.
     """
-    found: list[str] = []
-    if _GRADE.search(reflection):
-        found.append("it says whether the answer is right")
-    if any(number not in question for number in stated(reflection)):
-        found.append("it gives a number for the confidence")
-    if _names_truth(reflection, [question, answer, *others], truths):
-        found.append("it names an answer that the model never gave")
-    if _SOURCE.search(reflection):
-        found.append("it speaks of the data it was written from")
-    if _LABEL.search(reflection):
-        found.append("it holds a label such as Answer: or Confidence:")
-    if not _FIRST.search(reflection):
-        found.append("it does not speak as I")
-    if not reflection.strip() or len(reflection) > LONGEST:
-        found.append("it is empty or longer than three sentences")
-    return found
+    said, wordless = [question, answer, *others], not reflection.strip()
+    checks = {
+        "it says whether the answer is right": _GRADE.search(reflection),
+        "it gives a number for the confidence": any(n not in question for n in stated(reflection)),
+        "it names an answer that the model never gave": _names_truth(reflection, said, truths),
+        "it speaks of the data it was written from": _SOURCE.search(reflection),
+        "it holds a label such as Answer: or Confidence:": _LABEL.search(reflection),
+        "it does not speak as I": not _FIRST.search(reflection),
+        "it is empty or longer than three sentences": wordless or len(reflection) > LONGEST,
+    }
+    return [what for what, amiss in checks.items() if amiss]
 
 
 def _names_truth(reflection: str, said: Sequence[str], truths: Sequence[str]) -> bool:

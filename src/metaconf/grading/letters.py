@@ -15,9 +15,6 @@ from metaconf.grading.short import affirm
 from metaconf.grading.text import fold, visible
 from metaconf.grading.text import undressed as without_marks
 
-_LATEX = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt)|mbox|bf|rm|boldsymbol)\s*\{([^{}]*)\}"
-)
 _DRESS = re.compile(r"\*\*|__|`+|\\[()\[\],;! ]|\\(?:left|right)\b")
 _QUOTES = "\"“”„‟‚«»‹›「」『』〝〞‘’'*_$<>"
 _QUOTED = re.compile(rf"(?<!\w)[{_QUOTES}]+\s*(\(?(?:[A-Za-z]|\d\d?)\)?[.:]?)\s*[{_QUOTES}]+(?!\w)")
@@ -114,8 +111,6 @@ def undressed(answer: str) -> str:
     text = visible(without_marks(answer))
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_BRACKETS)).translate(_BRACKETS)
-    for _ in range(2):
-        text = _LATEX.sub(r"\1", text)
     text = _DRESS.sub(" " if "\\" in text else "", text).translate(_ROUND)
     return _QUOTED.sub(r"\1", text.replace("’", "'")).strip()
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from metaconf.data.extract import last_box
 from metaconf.grading.carriers import carried
 from metaconf.grading.claims import affirmed, altered, computed, hedged, offers_two
+from metaconf.grading.digits import SUPER, as_power
 from metaconf.grading.math_process import WORKER
 from metaconf.grading.measures import (
     Value,
@@ -36,7 +37,8 @@ from metaconf.grading.numbers import (
     plain_numbers,
 )
 from metaconf.grading.short import answer_key
-from metaconf.grading.text import is_spelled_number, visible
+from metaconf.grading.spelled import is_spelled_number
+from metaconf.grading.text import visible
 from metaconf.grading.units import stated_unit, unit_name
 from metaconf.records import Question
 
@@ -75,8 +77,7 @@ _BARE_LATEX = re.compile(
     r"-?\d*\s*\\(?:[dt]?frac|sqrt|binom)\s*(?:\[[^\]]*\])?(?:\{[^{}]*\}|\d){1,2}(?:\s*\\?%)?"
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z])(?!(?:sqrt|sin|cos|tan|log|ln|pi|infty|and|or)\b)[^\W\d_]{2,}")
-_SCRIPT = {c: str(i) for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁻": "-", "⁺": "+"}
-_SCRIPTS = re.compile(f"[{''.join(_SCRIPT)}]+")
+_SUPERSCRIPTS = re.compile(f"[{SUPER}]+")
 
 
 def grade_math(question: Question, answer: str) -> tuple[float | None, str]:
@@ -221,7 +222,7 @@ def _clean(text: str) -> str:
     if _WRAPPED.search(text):
         text = _unwrap(join_groups(text))
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _SCRIPTS.sub(_as_exponent, plain_numbers(text)))
+        text = unicodedata.normalize("NFKC", _SUPERSCRIPTS.sub(as_power, plain_numbers(text)))
         text = text.replace("−", "-").replace("–", "-").replace("∞", r"\infty")
     text = plain_numbers(text).strip().rstrip(".").strip()
     return _SIGN_FIRST.sub(lambda m: f"{m[1]}%" if m[1] else "-", _COUNTED.sub("", text))
@@ -239,11 +240,6 @@ def _unwrap(text: str) -> str:
     if inline and text.count("$") == 2:
         return text.replace("$", "")
     return re.sub(r"\$(?!\s?[\d.])", "", text) if inline else text  # "$5" is an amount
-
-
-def _as_exponent(match: re.Match[str]) -> str:
-    exponent = "".join(_SCRIPT[c] for c in match[0])
-    return f"^{exponent}" if len(exponent) == 1 else f"^{{{exponent}}}"
 
 
 def _unname(text: str) -> tuple[str, str]:

@@ -8,14 +8,14 @@ is never mistaken for another value: "1½" is not 11/2, "1 000 000" does not end
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
-import regex
+from metaconf.grading.digits import BLANK, apart, ascii_digits
+from metaconf.grading.spelled import CARDINALS, ORDINALS
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 """A number once it is plain: commas between thousands, a decimal point."""
@@ -23,7 +23,6 @@ DIGITS_ALONE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 """A number that needs no reading: nothing but ASCII digits, a sign and a point."""
 _MAX_EXPONENT = 400
 _MAX_DIGITS = 400
-_BLANK = " \u00a0\u202f\u2007\u2009\u200a\u2008\u3000"
 
 # What a scale word multiplies by, by language; "billones" and "Billionen" are the long scale's.
 _SCALE_WORDS = {
@@ -65,36 +64,22 @@ _SCALE_WORDS = {
     10**100: "googol googols",
 }
 _SCALES = {word: value for value, words in _SCALE_WORDS.items() for word in words.split()}
+_SMALL = tuple(CARDINALS)[:13]
+"""The words up to twelve."""
 _LETTERS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
-_SMALL = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
-
-
 _LIKE_ASCII = str.maketrans("ıİſ\u212a", "iisk")
 """What `re.IGNORECASE` takes for i, s and k."""
 
 
-def _either(words: Iterable[str]) -> str:
+def either(words: Iterable[str]) -> str:
+    """A pattern of these words, the longer ones first."""
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
 # Behind a Han, Hangul or Thai scale word another word may follow at once ("500만원").
 _OPEN = {word for word in _SCALES if "\u0e00" <= word[0] < "\u0e80" or word[0] > "\u3000"} - {"조"}
-_WORD = rf"(?:{_either(_OPEN)}|(?:{_either(set(_SCALES) - _OPEN)})(?![^\W\d_])\.?)"
-_WORDS_ALONE = _either(_SCALES)
+_WORD = rf"(?:{either(_OPEN)}|(?:{either(set(_SCALES) - _OPEN)})(?![^\W\d_])\.?)"
+_WORDS_ALONE = either(_SCALES)
 _TERM = rf"(?:\d+ +\d+/\d+|\d+/\d+|{NUMBER})"
 _SCALED_TERM = rf"{_TERM}(?:[\s-]*(?:de\s+)?{_WORD})+"
 _SCALED = re.compile(
@@ -112,15 +97,11 @@ _WRAPPED_SCALE = re.compile(
     rf"|(?<=[$*)~])\s*(?P<after>(?i:{_WORD}))|(?<=\\[,;:! ])\s*(?P<spaced>(?i:{_WORD})))"
 )
 _COMMA_SCALE = re.compile(rf"(?<![\w.,])(\d{{1,3}}),(\d{{1,2}})(?=\s*(?:de\s+)?(?i:{_WORD}))")
-_POWER_WORDS = {word: i for i, word in enumerate(_SMALL)} | {
-    f"{word}th": i for i, word in enumerate(_SMALL) if i in (4, 6, 7, 10, 11)
-}
-_POWER_WORDS |= {"first": 1, "second": 2, "third": 3, "fifth": 5, "eighth": 8, "ninth": 9}
-_POWER_WORDS |= {"twelfth": 12}
+_POWER_WORDS = {word: value for word, value in (CARDINALS | ORDINALS).items() if value <= 12}
 _SPACES = r"(?:\s|\\[,;:! ])*"
 _TO_THE = (
     r"\s+to the (?:power (?:of )?)?(?P<%s>-?\d{1,3}(?:st|nd|rd|th)?|"
-    + _either(_POWER_WORDS)
+    + either(_POWER_WORDS)
     + r")\b(?: power)?"
 )
 _SCIENTIFIC = re.compile(
@@ -134,7 +115,7 @@ _SCIENTIFIC = re.compile(
 )
 _GROUPED = re.compile(
     # Blanks, apostrophes and underscores, the same one throughout: 12 345 678, 12'345, 12_345.
-    rf"(?<![\w.,/])(?P<groups>[1-9]\d{{0,2}}(?P<mark>[{_BLANK}'’_])\d{{3}}(?:(?P=mark)\d{{3}})*)"
+    rf"(?<![\w.,/])(?P<groups>[1-9]\d{{0,2}}(?P<mark>[{BLANK}'’_])\d{{3}}(?:(?P=mark)\d{{3}})*)"
     r"(?:,(?P<cents>\d{1,2}))?(?![\d/])(?!,\d)"
     r"|(?<![\w.,/])(?P<dotted>[1-9]\d{0,2}(?:\.\d{3}){2,})(?:,(?P<dotted_cents>\d+))?(?!\d|\.\d)"
     r"|(?<![\w.,/])(?P<mixed>[1-9]\d{0,2}(?:\.\d{3})+),(?P<mixed_cents>\d{1,2})(?!\d|[.,]\d)"
@@ -169,21 +150,22 @@ _HALF_SCALE = re.compile(rf"\b(?:an? |one )?(half|quarter)(?: of)?(?: an?)? (?={
 _SPOKEN_POINT = re.compile(
     rf"\b(\d+|{'|'.join(_SMALL)}) point ((?:(?:{'|'.join(_SMALL[:10])}|\d)\b[ -]?)+)", re.I
 )
-_NTHS = ("half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_BELOW = {nth: i + 2 for i, nth in enumerate(_NTHS)} | {"halve": 2, "fourth": 4, "hundredth": 100}
-_BELOW |= {"thousandth": 10**3, "millionth": 10**6, "billionth": 10**9}
+_BELOW = {"half": 2, "halve": 2, "quarter": 4, "hundredth": 100, "thousandth": 1000}
+_BELOW |= {"millionth": 10**6, "billionth": 10**9}
+_BELOW |= {word: value for word, value in ORDINALS.items() if 3 <= value <= 10}
 _SPOKEN_FRACTION = re.compile(
     rf"(?<![\w.,/])(?<!ty[ -])(\d+|{'|'.join(_SMALL[1:])})[ -]({'|'.join(_BELOW)})s?\b"
     r"(?! (?:of )?[a-z]+ \d)",
     re.I,
 )
 _DOZEN = re.compile(rf"\b(?:(half) an? |(an?|{'|'.join(_SMALL[1:])})[ -])dozens?\b", re.I)
-_ALONE = {f"{a}{word}": part for a in ("", "a ") for word, part in (("half", "1/2"),)}
-_ALONE |= {"a third": "1/3", "a quarter": "1/4", "three quarters": "3/4"}
+_ALONE = {"half": "1/2", "a half": "1/2", "a third": "1/3", "a quarter": "1/4"}
+_ALONE |= {"three quarters": "3/4"}
 _SUP = re.compile(r"(?<=[\d)])<sup>\s*([-+−]?\d+)\s*</sup>")
-_HAN_POINT = re.compile(
-    r"(\d+|[零〇一二三四五六七八九十百千]+)[点點]([\d零〇一二三四五六七八九]+)(?!\s*[分刻钟鐘\d])"
+_LATEX_FRACTION = re.compile(
+    r"(?:(?<![\w.,])(\d+)\s*)?\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
 )
+_FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,9})/(\d{1,9})(?![\w/]|\.\d)")
 _PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
 # What makes a text worth more than a look: spellings without digits, then those beside digits.
 _SPOKEN_WORDS = """
@@ -202,32 +184,6 @@ _ASKED_SCALE = re.compile(
 )
 _DIGIT = re.compile(r"\d")
 _NUMERIC = re.compile(r"[\d²³¹¼-¾⅐-⅟↉⁰-₉零〇一二三四五六七八九十百千万萬億亿兆两兩]")
-_SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
-_SUB = "₀₁₂₃₄₅₆₇₈₉"
-_PLAIN_SCRIPT = str.maketrans(_SUPER + _SUB, "0123456789+-0123456789")
-_SCRIPT_FRACTION = re.compile(rf"(\d?)([{_SUPER[:10]}]+)[⁄/]([{_SUB}]+)")
-_SUPERSCRIPT = re.compile(rf"(?<=[\d)])[{_SUPER}]+")
-_SUBSCRIPT = re.compile(rf"(?<=\d)([{_SUB}]+)")
-_SIGNS = {
-    **dict.fromkeys(map(ord, "٫．"), "."),
-    **dict.fromkeys(map(ord, "٬،，、"), ","),
-    **dict.fromkeys(map(ord, "٪％﹪"), "%"),
-    **dict.fromkeys(map(ord, "−﹣－‐‑‒"), "-"),
-    **dict.fromkeys(map(ord, "⁄∕／"), "/"),
-    **dict.fromkeys(map(ord, _BLANK), " "),
-    **{ord("＋"): "+", ord("。"): ". "},
-}
-# Scripts written without blanks, or with particles that touch the number.
-_TOUCHING = (
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Hangul}\p{Arabic}"
-    r"\p{Hebrew}\p{Devanagari}\p{Bengali}\p{Tamil}\p{Telugu}\p{Tibetan}]"
-)
-_BORDER = regex.compile(rf"(?<={_TOUCHING})(?=[-.]?\d)|(?<=\d)(?={_TOUCHING})")
-_HAN_DIGITS = "零〇一二三四五六七八九两兩"
-_HAN_UNITS = {"十": 10, "百": 100, "千": 1000}
-_HAN_MYRIADS = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12}
-_HAN = re.compile(rf"[{_HAN_DIGITS}{''.join(_HAN_UNITS)}{''.join(_HAN_MYRIADS)}]{{1,20}}")
-_HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 
 
 @lru_cache(maxsize=65536)
@@ -243,7 +199,7 @@ def plain_numbers(text: str) -> str:
     """
     if text.isascii() or not _NUMERIC.search(text):
         return _plain_ascii(text)
-    return _BORDER.sub(" ", _plain_ascii(_ascii_digits(text)))
+    return apart(_plain_ascii(ascii_digits(text)))
 
 
 def _worth_a_look(text: str) -> bool:
@@ -303,36 +259,21 @@ def _slashed(match: re.Match[str]) -> str:
     return f"{match[1]} {above}/{below}" if match[1] else f"{above}/{below}"
 
 
-_LATEX_FRACTION = re.compile(
-    r"(?:(?<![\w.,])(\d+)\s*)?\\[dt]?frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))"
-)
-
-
-_FRACTION = re.compile(r"(?<![\w./])(?:(\d{1,3}) +)?(\d{1,9})/(\d{1,9})(?![\w/]|\.\d)")
-
-
 def _as_decimal(match: re.Match[str]) -> str:
     whole, above, below = int(match[1] or 0), int(match[2]), int(match[3])
     score = below < 2 or above % below == 0 or (below > 20 and above < 32)
     if not 0 < above < below and (match[1] or score):
         return match[0]  # a date, a score, 24/7
     value = whole + Fraction(above, below)
-    return _decimal(value) if _ends(value) else f"{value.numerator}/{value.denominator}"
-
-
-def _ends(value: Fraction) -> bool:
-    return 10**6 % value.denominator == 0
+    return _decimal(value) if 10**6 % value.denominator == 0 else str(value)
 
 
 def _decimal(value: Fraction) -> str:
     """A value as decimal digits where it has such, else as numerator/denominator."""
-    below, places = value.denominator, 0
-    while below > 1 and places < 2 * _MAX_EXPONENT:
-        if 10**places % below == 0:
-            break
-        places += 1
-    if 10**places % below:
-        return f"{value.numerator}/{below}"
+    below = value.denominator
+    places = next((n for n in range(2 * _MAX_EXPONENT) if 10**n % below == 0), None)
+    if places is None:
+        return str(value)
     digits = str(abs(value.numerator) * 10**places // below).rjust(places + 1, "0")
     sign = "-" if value < 0 else ""
     return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
@@ -344,72 +285,6 @@ def _read(number: str) -> Fraction:
     above, _, below = part.partition("/")
     value = Fraction(above) / int(below or 1) if int(below or 1) else Fraction(above)
     return value + int(whole or 0)
-
-
-def _ascii_digits(text: str) -> str:
-    text = _SCRIPT_FRACTION.sub(_spaced_fraction, text)
-    text = _SUPERSCRIPT.sub(lambda m: _power(m[0].translate(_PLAIN_SCRIPT)), text)
-    text = _SUBSCRIPT.sub(lambda m: "_" + m[1].translate(_PLAIN_SCRIPT), text)
-    text = _HAN.sub(_han_number, _HAN_POINT.sub(_han_decimal, text))
-    text = "".join(map(_ascii_character, text.translate(_SIGNS)))
-    text = re.sub(r"(?<=\d)\0", " ", text).replace("\0", "")
-    return _BORDER.sub(" ", text)
-
-
-def _power(exponent: str) -> str:
-    return f"^{exponent}" if exponent.isdecimal() and len(exponent) == 1 else f"^{{{exponent}}}"
-
-
-def _spaced_fraction(match: re.Match[str]) -> str:
-    above, below = match[2].translate(_PLAIN_SCRIPT), match[3].translate(_PLAIN_SCRIPT)
-    return f"{match[1]} {above}/{below}" if match[1] else f"{above}/{below}"
-
-
-@lru_cache(maxsize=4096)
-def _ascii_character(character: str) -> str:
-    """The ASCII digit of a decimal digit, NUL and "1/2" for ½; any other character as it is."""
-    if character.isascii():
-        return character
-    digit = unicodedata.decimal(character, None)
-    if digit is not None:
-        return str(digit)
-    kind, *codes = unicodedata.decomposition(character).split() or [""]
-    if kind != "<fraction>" or len(codes) < 3:
-        return character
-    fraction = "".join(chr(int(code, 16)) for code in codes).replace("⁄", "/")
-    return f"\0{fraction}"
-
-
-def _han_number(match: re.Match[str]) -> str:
-    """A number in Han characters as digits; one character alone is a word, but for a whole text."""
-    run, text = match[0], match.string
-    alone = len(text.strip(" .,。、!！?？「」“”\"'")) == len(run)
-    units = any(c in _HAN_UNITS or c in _HAN_MYRIADS for c in run)
-    starts = run[0] in _HAN_DIGIT or run[0] == "十"
-    if not starts or not (alone or (units and len(run) > 1)):
-        return run
-    if not units:
-        return "".join(str(_HAN_DIGIT[c]) for c in run)
-    return str(_han_value(run))
-
-
-def _han_decimal(match: re.Match[str]) -> str:
-    whole = match[1] if match[1].isascii() else str(_han_value(match[1]))
-    return f"{whole}.{''.join(c if c.isascii() else str(_HAN_DIGIT[c]) for c in match[2])}"
-
-
-def _han_value(run: str) -> int:
-    total = section = digit = 0
-    for c in run:
-        if c in _HAN_DIGIT:
-            digit = digit * 10 + _HAN_DIGIT[c]
-        elif c in _HAN_UNITS:
-            section += (digit or 1) * _HAN_UNITS[c]
-            digit = 0
-        else:
-            total += (section + digit or 1) * _HAN_MYRIADS[c]
-            section = digit = 0
-    return total + section + digit
 
 
 def _join_groups(match: re.Match[str]) -> str:
@@ -428,7 +303,7 @@ def _add_part(match: re.Match[str]) -> str:
 
 def _small(word: str) -> int:
     word = word.translate(_LIKE_ASCII).lower()
-    return int(word) if word.isdecimal() else 1 if word in ("a", "an") else _SMALL.index(word)
+    return int(word) if word.isdecimal() else 1 if word in ("a", "an") else CARDINALS[word]
 
 
 def _spoken_point(match: re.Match[str]) -> str:

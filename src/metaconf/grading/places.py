@@ -46,12 +46,8 @@ _REGION = re.compile(
     r"(?:africa|asia|europe|america|americas|oceania|east|caribbean|balkans|scandinavia|polynesia"
     r"|micronesia|melanesia|maghreb|sahel|middle east|world)"
 )
-_NONE: frozenset[int] = frozenset()
 
 
 def levels(form: str) -> frozenset[int]:
     """The levels at which a normal form names a place (Georgia has two); empty if at none."""
-    known = _LEVELS.get(form)
-    if known:
-        return known
-    return frozenset({3}) if _REGION.fullmatch(form) else _NONE
+    return _LEVELS.get(form) or frozenset({3} if _REGION.fullmatch(form) else ())

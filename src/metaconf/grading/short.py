@@ -187,9 +187,9 @@ def _forms(text: str) -> set[str]:
 
 
 def _contained(question: Question, answer: str) -> Verdict:
-    marks, first_words = _marks(question.targets)
+    marks = _marks(question.targets)
     marked = folded = fold(answer)
-    if any(word in folded for word in first_words):
+    if any(word in folded for word in _by_first_word(question.targets)):
         marked = _mark_names(folded, question.targets, marks)
     if denies(apart := marked.split()) or denies_within(marked, apart):
         return 0.0, "no match (a denial in another language)"
@@ -222,11 +222,9 @@ def best_target(targets: tuple[Target, ...]) -> dict[str, int]:
 
 
 @lru_cache(maxsize=4096)
-def _marks(targets: tuple[Target, ...]) -> tuple[dict[str, str], frozenset[str]]:
-    """One private character a known answer, and the first words of all, of which a text that names
-    one holds some."""
-    marks = {key: chr(0xE000 + i) for i, key in enumerate(list(best_target(targets))[:6000])}
-    return marks, frozenset(names[0] for names in _names(targets))
+def _marks(targets: tuple[Target, ...]) -> dict[str, str]:
+    """One private character a known answer."""
+    return {key: chr(0xE000 + i) for i, key in enumerate(list(best_target(targets))[:6000])}
 
 
 def _names(targets: tuple[Target, ...]) -> list[list[str]]:
@@ -234,14 +232,9 @@ def _names(targets: tuple[Target, ...]) -> list[list[str]]:
     texts = {fold(text) for target in targets for text in target.texts}
     texts = {text for text in texts if not whole_date(text)}
     texts |= {bare for text in texts if (bare := core(normal_form(text)))}
-    found = (_words_of(text) for text in texts)
+    found = (_signed_word(text).findall(text) for text in texts)
     named = (names for names in found if names)
     return sorted(named, key=lambda names: (-len(names), -len(names[-1])))
-
-
-def _words_of(text: str) -> list[str]:
-    found: list[str] = _signed_word(text).findall(text)
-    return found
 
 
 def _signed_word(text: str) -> re.Pattern[str] | regex.Pattern[str]:
@@ -251,6 +244,7 @@ def _signed_word(text: str) -> re.Pattern[str] | regex.Pattern[str]:
 
 @lru_cache(maxsize=4096)
 def _by_first_word(targets: tuple[Target, ...]) -> dict[str, list[list[str]]]:
+    """First word → the names that begin with it; a text that names an answer holds one of them."""
     found: dict[str, list[list[str]]] = {}
     for names in _names(targets):
         found.setdefault(names[0], []).append(names)

@@ -16,6 +16,7 @@ from functools import lru_cache
 import regex
 
 from metaconf.grading.numbers import decimal_fractions, plain_numbers
+from metaconf.grading.spelled import in_digits, is_number, plain
 from metaconf.grading.units import spell_cased_units
 from metaconf.safe_text import INVISIBLE
 
@@ -47,7 +48,7 @@ _TAGS = re.compile(
     re.IGNORECASE,
 )
 _LATEX = re.compile(
-    r"\\(?:f?boxed|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt)|mbox|boldsymbol)\s*"
+    r"\\(?:f?boxed|text(?:bf|it|rm|sf|tt)?|math(?:rm|bf|it|sf|tt)|mbox|bf|rm|boldsymbol)\s*"
     r"\{([^{}]*)\}"
 )
 _STRUCK = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>", re.DOTALL | re.IGNORECASE)
@@ -75,16 +76,6 @@ _SIGN = re.compile(r"[^\W_][-+#*](?!\w)")
 _ARTICLES = frozenset(("a", "an", "the"))
 _WORDS = {"&": "and", "%": "percent", "saint": "st", "mount": "mt", "bce": "bc"}
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_UNITS += " fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SMALL = {word: i for i, word in enumerate(_UNITS.split())}
-_SMALL |= {word: 20 + 10 * i for i, word in enumerate(_TENS.split())}
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-_ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-_ORDINAL = {word: i + 1 for i, word in enumerate(_ORDINALS.split())}
-_ORDINAL |= {w[:-1] + "ieth": 20 + 10 * i for i, w in enumerate(_TENS.split())}
 _MEASURES = {
     **dict.fromkeys(("m", "metre", "metres", "meters"), "meter"),
     **dict.fromkeys(("km", "kilometre", "kilometres", "kilometers"), "kilometer"),
@@ -96,9 +87,6 @@ _MEASURES = {
 # Not I, V and X, which stand for other things too.
 _NUMERALS = "_ _ ii iii iv _ vi vii viii ix _ xi xii xiii xiv xv xvi xvii xviii xix xx"
 _ROMAN = {word: str(i) for i, word in enumerate(_NUMERALS.split()) if word != "_"}
-_MINUS = ("minus", "negative")
-_SPELLED = frozenset(_SMALL) | frozenset(_SCALES) | frozenset(_ORDINAL)
-
 _SAME = {
     **dict.fromkeys(("usa", "us", "us of", "united states of america", "america"), "united states"),
     **dict.fromkeys(("uk", "great britain", "britain"), "united kingdom"),
@@ -203,9 +191,7 @@ def words(folded: str) -> list[str]:
         last = len(tokens) - 1
         tokens = [t for i, t in enumerate(tokens) if t not in _ARTICLES or i == last]
         tokens = _join_initials(tokens)
-    if not _SPELLED.isdisjoint(tokens):
-        tokens = _spelled_numbers(tokens)
-    return _tidy(tokens)
+    return _tidy(in_digits(tokens))
 
 
 def _signed(folded: str) -> bool:
@@ -228,21 +214,11 @@ def numbers(tokens: list[str]) -> list[str]:
     return found
 
 
-def is_spelled_number(word: str) -> bool:
-    """Whether a word is one of those that numbers are spelled with."""
-    return word.lower() in _SPELLED
-
-
-def is_number(token: str) -> bool:
-    """Whether a normalised word is a number (ordinals and decades are not)."""
-    return token[-1:].isdigit() and token.lstrip("-").replace(".", "", 1).isdecimal()
-
-
 def _tidy(tokens: list[str]) -> list[str]:
     tidy: list[str] = []
     for i, token in enumerate(tokens):
         if token[-1:].isdigit():
-            token = _number(token)
+            token = plain(token)
         elif token == "ad" and _beside_number(tokens, i):
             continue
         elif token == "cent" and tidy[-1:] == ["per"]:
@@ -262,13 +238,6 @@ def _beside_number(tokens: list[str], i: int) -> bool:
     return any(token[-1:].isdigit() for token in tokens[max(0, i - 1) : i + 2])
 
 
-def _number(token: str) -> str:
-    token = token.translate({ord(mark): None for mark in ",$€£"})
-    if token[:1] == ".":
-        token = "0" + token
-    return token.rstrip("0").rstrip(".") if "." in token else token
-
-
 def _join_initials(tokens: list[str]) -> list[str]:
     joined: list[str] = []
     run = 0
@@ -280,70 +249,3 @@ def _join_initials(tokens: list[str]) -> list[str]:
             joined.append(token)
         run = single
     return joined
-
-
-def _spelled_numbers(tokens: list[str]) -> list[str]:
-    """Replace each run of number words ("one hundred and five", "1.5 million") by digits."""
-    out: list[str] = []
-    i = 0
-    while i < len(tokens):
-        if tokens[i] in _MINUS and not (out and is_number(out[-1])):
-            end, value = _read_number(tokens, i + 1)
-            if value is not None:
-                out.append(f"-{value}")
-                i = end
-                continue
-        end, value = _read_number(tokens, i)
-        if value is None:
-            out.append(_ordinal(tokens[i]))
-            i += 1
-        else:
-            out.append(value)
-            i = end
-    return out
-
-
-def _ordinal(token: str) -> str:
-    return ordinal_form(_ORDINAL[token]) if token in _ORDINAL else token
-
-
-def ordinal_form(value: int) -> str:
-    """1 → "1st", 12 → "12th"."""
-    teen = value % 100 in (11, 12, 13)
-    return f"{value}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(value % 10, 'th')}"
-
-
-def _read_number(tokens: list[str], start: int) -> tuple[int, str | None]:
-    """Read number words from `start`: (index after them, digits), or (start, None)."""
-    total, current, i, last = 0.0, 0.0, start, ""  # at most 10^27, so never infinite
-    while i < len(tokens):
-        token = tokens[i]
-        if token in _SMALL and _may_follow(last, _SMALL[token]):
-            current += _SMALL[token]
-        elif token in _SCALES and (last or i == start) and current < 10**15:
-            current = max(current, 1) * _SCALES[token]
-            if token != "hundred":
-                total, current = total + current, 0
-        elif i == start and is_number(_number(token)) and tokens[i + 1 : i + 2] != []:
-            if tokens[i + 1] not in _SCALES:
-                return start, None
-            current = float(_number(token)) if len(token) < 18 else 0
-        elif (
-            token == "and" and last in _SCALES and tokens[i + 1 : i + 2] and tokens[i + 1] in _SMALL
-        ):
-            i += 1
-            continue
-        elif token in _ORDINAL and last in _SMALL and _SMALL[last] >= 20 and _ORDINAL[token] < 10:
-            return i + 1, ordinal_form(int(total + current) + _ORDINAL[token])
-        else:
-            break
-        last, i = token, i + 1
-    if i == start:
-        return start, None
-    value = total + current
-    return i, str(int(value)) if value == int(value) else str(value)
-
-
-def _may_follow(last: str, value: int) -> bool:
-    """Whether a small number word continues the number: after a scale, or a unit after tens."""
-    return not last or last in _SCALES or (_SMALL.get(last, 0) >= 20 and 0 < value < 10)

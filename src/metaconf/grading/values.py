@@ -8,7 +8,8 @@ from functools import lru_cache
 from metaconf.grading.dates import Date, covers, find_dates, without_dotted
 from metaconf.grading.measures import Value, same_measure, with_unit
 from metaconf.grading.numbers import plain_numbers
-from metaconf.grading.text import fold, is_number, normal_form, numbers, visible, words
+from metaconf.grading.spelled import is_number
+from metaconf.grading.text import fold, normal_form, numbers, visible, words
 from metaconf.grading.units import unit_name
 from metaconf.records import Target
 
