@@ -546,9 +546,9 @@ def test_fuzz_mutated_replies() -> None:
 )
 def test_hostile_text_takes_linear_time(unit: str) -> None:
     for head in ("", "Answer", "Answer: a\nSelf-reflection: b\nConfidence: 9"):
-        start = time.monotonic()
+        start = time.process_time()  # of this process alone, however busy the machine is
         check(head + unit * (300_000 // len(unit)))
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
 
 def test_token_spans() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -61,10 +62,7 @@ def find_drafts(text: str) -> Drafts:
     found = list(marks(text))
     if not found:
         return Drafts(text)
-    scan = _Scan(text)
-    for mark in found:
-        scan.take(mark)
-    return scan.drafts()
+    return _Scan(text, found).drafts()
 
 
 def closing_of_prompt(text: str) -> str | None:
@@ -72,9 +70,7 @@ def closing_of_prompt(text: str) -> str | None:
 
     "" where none is open; None where it is not known how its convention closes it.
     """
-    scan = _Scan(text)
-    for mark in marks(text):
-        scan.take(mark)
+    scan = _Scan(text, marks(text))
     if not scan.stack:
         return ""
     opened = scan.stack[0]
@@ -88,7 +84,7 @@ def closing_of_prompt(text: str) -> str | None:
 class _Scan:
     """One pass over the markers of a text. `stack` holds what is open, the outermost first."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, found: Iterable[Mark]) -> None:
         self.text = text
         self.stack: list[Mark] = []
         self.keys: Counter[str] = Counter()
@@ -97,6 +93,8 @@ class _Scan:
         self.stray: list[int] = []
         self.lead = self.visible(0)
         """Where the first text stands that is neither thinking nor a marker."""
+        for mark in found:
+            self.take(mark)
 
     @cached_property
     def labels(self) -> list[int]:

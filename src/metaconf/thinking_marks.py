@@ -134,10 +134,7 @@ def closing_of(opened: str) -> str | None:
 
 _BEGIN = re.compile(r"(?<![a-z])(?:begin|start|prefix|open)(?![a-z])", re.IGNORECASE)
 _CLOSINGS = (
-    (
-        rf"{_HEADER}<\|channel\|>",
-        "<|end|><|start|>assistant<|channel|>final<|message|>",
-    ),
+    (rf"{_HEADER}<\|channel\|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     (rf"{_HEADER}\s?to=", "<|eom|><|start|>assistant to=user<|message|>"),
     (r"<\|channel>", "<channel|>"),
     (r"<unused94>", "<unused95>"),
