@@ -213,8 +213,9 @@ def recipes(record: dict[str, Any]) -> str:
 
 
 RECIPE_HEAD = (
-    "| recipe | accuracy | AUROC | Brier | less ours | ECE | levels | replies until calibrated |",
-    "|---|---|---|---|---|---|---|---|",
+    "| recipe | accuracy | AUROC | Brier | less ours | ECE | levels | replies until calibrated |"
+    " learning rate |",
+    "|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -225,6 +226,8 @@ def _recipe(name: str, figures: dict[str, Any]) -> str:
     reached = figures.get(f"replies_to_calibrated_{name}")
     bound = "> " if reached and "bound" in reached["unit"] else ""
     cells.append("–" if reached is None else f"{bound}{reached['value']:.0f}")
+    rate = figures.get(f"learning_rate_{name}")
+    cells.append("–" if rate is None else f"{rate['value']:g}")
     shown_name = "**metaconf**" if name == "metaconf" else RECIPE_NAMES.get(name, name)
     return f"| {shown_name} | " + " | ".join(cells) + " |"
 

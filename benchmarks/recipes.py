@@ -267,8 +267,8 @@ def notes(plan: Plan) -> str:
     replies = plan.steps * shipped.config("grpo").trainer["per_device_train_batch_size"]
     return (
         f"{replies} graded replies a recipe and seed, with the settings of configs/demo.yaml but"
-        f" for groups of {GROUP} (ours: pairs) and the learning rate, which is the one that was best"
-        " for a recipe on the questions for calibration; from our stage 1, whose probe on"
+        f" for groups of {GROUP} (ours: pairs) and the learning rate, each recipe at its best"
+        " on the questions for calibration; from our stage 1, whose probe on"
         f" {plan.labels} graded answers gives the targets of all {plan.stage1_questions} stage-1"
         " questions;"
         f" {plan.heldout} held-out questions in domain. Calibrated: AUROC of the answer's own"

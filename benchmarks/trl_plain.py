@@ -90,14 +90,15 @@ def plain(model: str, out: Path) -> Log:
     asked = pick(embedded_questions("stage2"), None, 0)
     config = settings(model, "rlcr", out)
     rows = question_rows(local, asked, config.max_prompt_length)
-    compute = RewardComputer(PUBLISHED["rlcr"], out / "replies.jsonl")
+    recipe = PUBLISHED["rlcr"]
+    compute = RewardComputer(recipe, out / "replies.jsonl")
 
     def rlcr(completions: list[Any], question: list[str], **_: Any) -> list[float]:
         return compute(question, [reply[0]["content"] for reply in completions]).total.tolist()
 
     trainer = GRPOTrainer(
         model=local.model,
-        args=GRPOConfig(**{**hardware(), **config.trainer, "scale_rewards": "none"}),
+        args=GRPOConfig(**{**hardware(), **config.trainer, "scale_rewards": recipe.scale}),
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         reward_funcs=rlcr,  # pyright: ignore[reportArgumentType]
