@@ -43,6 +43,9 @@ def check_files(folder: Path) -> None:
     for path in weight_files(folder):
         tensors(path)
     _check_index(folder)
+    for name in TOKENIZER_FILES:
+        if name.endswith(".json") and (folder / name).is_file():
+            _check_closed(folder / name)
     if adapts:
         base = base_of(folder)
         if _is_path(base) and not Path(base).is_dir():
@@ -55,6 +58,14 @@ def check_files(folder: Path) -> None:
             f"{folder}: holds no tokenizer ({', '.join(VOCABULARIES[:3])}, … and"
             " tokenizer_config.json); copy the files of the model that it was made from"
         )
+
+
+def _check_closed(path: Path) -> None:
+    """Refuse a JSON file that is empty, cut or a Git-LFS pointer. Vocabularies take long to read,
+    so only both ends are looked at."""
+    text = path.read_bytes().strip()
+    if text[:1] + text[-1:] not in (b"{}", b"[]"):
+        raise UserError(f"{path}: is empty, cut, or a Git-LFS pointer; fetch it again")
 
 
 def base_of(adapter: Path) -> str:

@@ -74,6 +74,7 @@ def check_output_dir(path: Path, resume: bool) -> None:
 
     A run that ended before it made anything does not count. Raises UserError; writes nothing.
     """
+    ignore_half_a_launch()
     if not is_main_process():  # it would find the run that the first one has begun
         return
     _check_place(path)
@@ -275,12 +276,12 @@ def _refuse_other(run: Path, before: Any, now: Any) -> None:
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted name; a run's own resume point is no setting of it."""
+    """Leaves by dotted name; where a run lies and its resume point are no settings of it."""
     if not isinstance(value, dict):
         yield name or "form", value
         return
     for key, item in value.items():
-        if key != RESUME_KEY:
+        if key not in (RESUME_KEY, "output_dir"):
             yield from _flat(item, f"{name}.{key}" if name else key)
 
 

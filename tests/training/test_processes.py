@@ -22,7 +22,7 @@ from metaconf.generation.local import LocalModel
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.records import read_jsonl
 from metaconf.reply import format_reply
-from metaconf.runs import RUN_MARKER, check_output_dir, is_main_process
+from metaconf.runs import LAUNCH, RUN_MARKER, check_output_dir, is_main_process
 from metaconf.training.processes import check_groups, check_processes
 
 QUESTIONS = (
@@ -132,7 +132,8 @@ def test_only_the_first_process_looks_after_the_run_directory(
     assert is_main_process()
     with pytest.raises(UserError, match="holds another run"):
         check_output_dir(tmp_path, resume=False)
-    monkeypatch.setenv("RANK", "1")
+    for name in LAUNCH:
+        monkeypatch.setenv(name, "1")
     assert not is_main_process()
     check_output_dir(tmp_path, resume=False)
 

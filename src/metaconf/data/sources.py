@@ -33,6 +33,8 @@ def open_source(source: str, how: Questions) -> Source:
             from metaconf.data.hub import open_data_set
 
             return open_data_set(name, how.name, split or how.split)
+        if os.path.exists(path):
+            raise UserError(f"{path}: a pipe, which can be read only once; write it to a file first")
     inner = plain(path)
     kind, stem = inner.suffix.lower(), inner.stem
     if kind == ".json":

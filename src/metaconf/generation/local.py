@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from tqdm import tqdm
 
 from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
@@ -126,10 +127,14 @@ def _load_weights(path: str, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
     gpu = os.environ.get("LOCAL_RANK", "0")  # each of several processes has its own
     device = f"cuda:{gpu}" if torch.cuda.is_available() else "cpu"
     if (Path(path) / ADAPTER).is_file():
-        from peft import AutoPeftModelForCausalLM
+        from peft import PeftModel
 
-        peft_model: Any = AutoPeftModelForCausalLM.from_pretrained(path, dtype=dtype)
-        return peft_model.merge_and_unload().to(device), {}
+        base, info = _load_weights(resolve_model(base_of(Path(path))), dtype)
+        tokens = len(load_tokenizer(path))
+        if tokens > base.get_input_embeddings().weight.shape[0]:  # as the adapter was trained
+            base.resize_token_embeddings(tokens)
+        adapted: Any = PeftModel.from_pretrained(base, path)
+        return adapted.merge_and_unload().to(device), info
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         path, dtype=dtype, use_safetensors=True, output_loading_info=True
     )
@@ -153,7 +158,7 @@ def askable(
     )
     if len(long) == len(draws):
         raise UserError(f"{told}; shorten the questions, or take a model with a longer context")
-    print(f"metaconf: {told}: they are not asked, and count as failed", file=sys.stderr)
+    tqdm.write(f"metaconf: {told}: they are not asked, and count as failed", file=sys.stderr)
     on_batch([Reply(one.key, sample, "", "failed") for one in long for sample in one.samples])
     return [one for one in draws if one not in long]
 

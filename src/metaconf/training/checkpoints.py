@@ -8,10 +8,9 @@ nothing or harm is an error, and no model is saved from it.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from metaconf.prompts.chat import messages, render
 from metaconf.runs import MANIFEST, checkpoints, file_digest
 from metaconf.signals import Stopped, noted
 from metaconf.training.processes import any_rank, average_gradients
+from metaconf.training.progress import Bar
 
 if TYPE_CHECKING:
     from transformers import Trainer as _Trainer
@@ -55,7 +55,10 @@ class ResumableTrainer(_Trainer):
             return None
         check_room(Path(str(self.args.output_dir)), self.model)
         before = weight_sums(self.model)
-        with noted() as signals:
+        bars = [one for one in self.callback_handler.callbacks if isinstance(one, Bar)]
+        with noted() as signals, ExitStack() as stack:
+            for bar in bars:
+                stack.callback(bar.close)
             self.add_callback(StopOnSignal(signals))
             result = super().train(resume_from_checkpoint, *args, **kwargs)
         if self.state.global_step < self.state.max_steps and signals:
@@ -66,15 +69,19 @@ class ResumableTrainer(_Trainer):
         return result
 
     def _check_usable(self) -> None:
-        """Raise UserError for weights with which the model says nothing: not finite, or so large
-        that its logits are not."""
-        check_finite(self.model, self._where())
+        """Raise UserError for weights that are not finite, or so large that the model's logits are
+        not, or are all equal."""
+        model: Any = self.model
+        training = model.training
+        if not all(map(is_finite, _trained(model))):
+            raise UserError(f"the weights are not finite numbers {self._where()}")
         tokens = render(self.processing_class, messages("?"))
-        self.model.eval()
-        with torch.inference_mode():
-            logits = self.model(input_ids=torch.tensor([tokens], device=self.args.device)).logits
-        if not logits.isfinite().all():
-            raise UserError(f"the logits are not finite numbers {self._where()}")
+        model.eval()
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([tokens], device=self.args.device)).logits[0, -1]
+        model.train(training)
+        if not logits.isfinite().all() or logits.min() == logits.max():
+            raise UserError(f"the model's logits say nothing any more {self._where()}")
 
     def _was_done(self, checkpoint: Path) -> bool:
         state = TrainerState.load_from_json(str(checkpoint / STATE))
@@ -87,9 +94,14 @@ class ResumableTrainer(_Trainer):
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(model, *args, **kwargs)
         average_gradients(self.accelerator, model)
-        if not math.isfinite(loss.item()):
-            raise UserError(f"the loss is {loss.item()} {self._where()}")
+        self.check_loss(loss)
         return loss
+
+    def check_loss(self, values: torch.Tensor) -> None:
+        """Raise UserError, which ends the run, where a loss, or what it is made from, is NaN or
+        infinite."""
+        if broken := values[~values.isfinite()].tolist():
+            raise UserError(f"the loss is {broken[0]} {self._where()}")
 
     def _where(self) -> str:
         """At which step something went wrong, and what to do."""
@@ -104,7 +116,7 @@ class ResumableTrainer(_Trainer):
         run = Path(str(self.args.output_dir))
         name = f"checkpoint-{self.state.global_step}"
         check_room(run, self.model)
-        check_finite(self.model, self._where())
+        self._check_usable()
         with saving(run):
             self._aside = run / ASIDE
             try:
@@ -188,8 +200,9 @@ def check_room(run: Path, model: Any) -> None:
     run.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(run).free) < need:
         raise UserError(
-            f"{run}: {free / 2**30:.2f} GiB are free on its disk, and a checkpoint takes"
-            f" {need / 2**30:.2f}; make room, then give --resume where a checkpoint was saved"
+            f"{run}: {free / 2**20:,.0f} MiB are free on its disk, and a checkpoint takes"
+            f" {need / 2**20:,.0f}; what was saved before is whole: make room, then"
+            f" {'give --resume' if whole else 'start again'}"
         )
 
 
@@ -209,12 +222,6 @@ def weight_sums(model: Any) -> torch.Tensor:
         for w in _trained(model)
     ]
     return torch.stack(sums).cpu() if sums else torch.zeros(0, 2)
-
-
-def check_finite(model: Any, where: str) -> None:
-    """Raise UserError where a weight that is trained is not a finite number."""
-    if not all(map(is_finite, _trained(model))):
-        raise UserError(f"the weights are not finite numbers {where}")
 
 
 def check_learned(model: Any, before: torch.Tensor, steps: int) -> None:

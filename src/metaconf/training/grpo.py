@@ -176,6 +176,7 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
             return inputs["target"].new_zeros(())
         decoder, head, done = forward
         levels_nK = levels_after(done, decoder, head, rows, inputs["level_at"][rows], self.levels)
+        self.check_loss(levels_nK)
         mode = "train" if self.model.training else "eval"  # pyright: ignore
         expected = expectation(levels_nK.detach())
         brier = (expected - inputs["outcome"][rows]).square().mean()

@@ -47,6 +47,10 @@ class Bar(TrainerCallback):
             self.bar.set_postfix(known)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the bar's line, also where training ends by an error."""
         if self.bar is not None:
             self.bar.close()
 

@@ -5,7 +5,8 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 
 1. loss = L_text + w·L_after_reflection + v·L_after_answer. Each is a mean over its own tokens: in
    one common mean the confidence, one token in forty, has no effect.
-2. L_text is the cross-entropy of the reply's tokens, without the level.
+2. L_text is the cross-entropy of the reply's tokens, without the level. The tokens that say how
+   sure the reflection sounds weigh four times as much.
 3. A confidence's loss is −Σ_k q_k(t)·log p_k. q(t) lies on the two levels nearest to 10·t and has
    the mean t; p_k is the exact probability of level k over the whole vocabulary, "10" included.
 4. After the answer the goal is t = E + s·(y − E), with s = `target_mix_schedule`.
@@ -77,7 +78,7 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
             inputs = self._own_wordings(model, inputs)
         answers_alone = bool(inputs["without_reflection"].all())
         hidden, head, levels = self._forward(model, inputs)
-        text = text_loss(hidden, head, inputs["labels"])
+        text = text_loss(hidden, head, inputs["labels"], inputs["weights"])
         confidence = self._confidence_losses(levels, inputs)
         self._log_means(model, loss_text=text, **confidence, **_mean_confidences(levels, inputs))
         weighted = (self._weight(name, answers_alone) * x for name, x in confidence.items())
@@ -108,6 +109,7 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     ) -> dict[str, torch.Tensor]:
         """The losses of level log-probabilities `levels` (M, 11) that the batch has: after the
         reflection "loss_confidence", after the answer "loss_direct"."""
+        self.check_loss(levels)
         after_answer = inputs["without_reflection"]  # (M,)
         targets = inputs["targets"].to(levels)  # (M,)
         expected = expectation(torch.softmax(levels.detach(), -1))  # (M,)
@@ -179,13 +181,20 @@ def self_distillation_target(
     return torch.where(after_answer | own.isnan(), targets.to(expected), own)
 
 
-def text_loss(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of the tokens `labels` (B, T) that are not -100, from hidden states
-    (B, T, D) and the output matrix (V, D)."""
+def text_loss(
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean cross-entropy over the tokens `labels` (B, T) that are not -100, weighted by `weights`
+    (B, T), from hidden states (B, T, D) and the output matrix (V, D)."""
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)  # N positions
     # Selected rows are contiguous; with a sliced view the product would copy the head for each row.
     logits = (hidden[:, :-1][at] @ head.T).float()  # (N, V)
-    return torch.nn.functional.cross_entropy(logits, labels[:, 1:][at])
+    losses = torch.nn.functional.cross_entropy(logits, labels[:, 1:][at], reduction="none")
+    weighed = torch.ones_like(losses) if weights is None else weights[:, 1:][at].to(losses)
+    return (losses * weighed).sum() / weighed.sum()
 
 
 def sft_config(trainer: dict[str, Any]) -> SFTConfig:
