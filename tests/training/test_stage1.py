@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
 from metaconf.training.curriculum import evenly
-from metaconf.training.rows import nearest, train_rows, within
+from metaconf.training.rows import STANCE_WEIGHT, collate, nearest, train_rows, within
 from metaconf.training.stage1 import DEFAULTS, schedule
 
 
@@ -85,7 +86,11 @@ def test_a_whole_row_has_a_reply_for_each_wording(local_of: Callable[..., Any]) 
     assert [c for c, _ in made.wordings] == [c for c, _ in WORDINGS]
     for (_, whole), (_, text) in zip(made.wordings, WORDINGS, strict=True):
         (plain,) = train_rows(local, [row(0.75, format_reply("Ecuador", text, 0.8))])
-        assert whole == plain
+        assert replace(whole, stance=(0, 0)) == plain
+        assert local.decode(whole.reply[slice(*whole.stance)]).strip() == text[1:].strip(" .")
+    weights = collate([made.wordings[1][1].columns()], 0, 1)["weights"][0]
+    start, end = made.wordings[1][1].stance
+    assert (weights == STANCE_WEIGHT).sum() == end - start and (weights == 1).sum() > 0
     assert within([made], len(made.prompt) + len(made.reply) + 3) == []
     chosen = [nearest(made.columns(), c)["reply"] for c in (0.0, 0.31, 0.69, 0.71)]
     assert chosen == [made.wordings[k][1].reply for k in (0, 1, 1, 2)]

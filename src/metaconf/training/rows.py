@@ -20,11 +20,16 @@ from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.generation.prefill import common_prefix
 from metaconf.prompts.chat import messages, render
+from metaconf.records import Span
 from metaconf.reply import format_reply, parse_reply
 from metaconf.training.curriculum import ordered
 from metaconf.training.encode import encode_reply
 from metaconf.training.forward import right_padded
 from metaconf.training.levels import lead_in
+
+STANCE_WEIGHT = 4.0
+"""Weight in the text loss of the tokens in which a row's wordings differ. They alone decide how
+sure the reflection sounds, and are one token in eight (docs/lab-notebook.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Row:
     `level_at` is the position in the reply of the level's first token, which the text loss leaves
     out; None in a reply that ends before it. `wordings` are whole replies with the same answer, of
     which the trainer takes the one nearest to the model's own expected confidence (`nearest`); the
-    row itself then ends with the answer.
+    row itself then ends with the answer. `stance` (start, end) are the tokens of the reply in which
+    the wordings differ.
     """
 
     prompt: list[int]
@@ -56,6 +62,7 @@ class Row:
     level_at: int | None
     continuations: tuple[Continuation, ...]
     wordings: tuple[tuple[float, Row], ...] = ()
+    stance: Span = (0, 0)
 
     def columns(self) -> dict[str, Any]:
         """The row as plain columns of a dataset."""
@@ -63,6 +70,7 @@ class Row:
             "prompt": self.prompt,
             "reply": self.reply,
             "level_at": self.level_at,
+            "stance": list(self.stance),
             "continuation_at": [c.at for c in self.continuations],
             "continuation_tokens": [c.tokens for c in self.continuations],
             "continuation_target": [c.target for c in self.continuations],
@@ -92,10 +100,14 @@ def train_rows(
 def _whole_row(local: LocalModel, row: dict[str, Any], label: list[int]) -> Row:
     if not row.get("reflections"):
         return _train_row(local, row, label, whole=True)
-    wordings = tuple(
-        (confidence, _train_row(local, _reworded(row, text), label, whole=True))
-        for confidence, text in row["reflections"]
-    )
+    written = [
+        _train_row(local, _reworded(row, text), label, whole=True) for _, text in row["reflections"]
+    ]
+    start = common_prefix([r.reply for r in written])
+    end = common_prefix([r.reply[::-1] for r in written])
+    marked = [replace(r, stance=(start, len(r.reply) - end)) for r in written]
+    confidences = [confidence for confidence, _ in row["reflections"]]
+    wordings = tuple(zip(confidences, marked, strict=True))
     return replace(_train_row(local, row, label, whole=False), wordings=wordings)
 
 
@@ -161,6 +173,7 @@ def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, tor
     * position_ids (B, T): positions along each token's own ancestors, the prefix included.
     * attention_mask (B, T, T): True where the first token attends to the second.
     * labels (B, T): the reply's tokens; -100 elsewhere, and on the level.
+    * weights (B, T): of the labels in the text loss, STANCE_WEIGHT for a stance and 1 elsewhere.
     * level_positions (M, 3), of all M continuations: the row, the position that predicts the level,
       and the position of the token `one`.
     * targets (M,) in [0, 1] and without_reflection (M,): of the continuations.
@@ -170,12 +183,14 @@ def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, tor
     rest = [[*r["prompt"][shared:], *r["reply"], *_continued(r, one)] for r in rows]
     ids, _ = right_padded(rest, pad=pad)
     labels = torch.full_like(ids, -100)
+    weights = torch.ones(ids.shape)
     mask = torch.eye(ids.shape[1], dtype=torch.bool).repeat(len(rows), 1, 1)
     positions = torch.zeros_like(ids)
     levels: list[tuple[int, int, int]] = []
     for i, (row, begin) in enumerate(zip(rows, begins, strict=True)):
         end = begin + len(row["reply"])
         labels[i, begin:end] = ids[i, begin:end]
+        weights[i, begin + row["stance"][0] : begin + row["stance"][1]] = STANCE_WEIGHT
         if row["level_at"] is not None:
             labels[i, begin + row["level_at"]] = -100
         levels += [(i, *places) for places in _lay_out(mask[i], positions[i], begin, end, row)]
@@ -185,6 +200,7 @@ def collate(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, tor
         "position_ids": positions + shared,
         "attention_mask": mask,
         "labels": labels,
+        "weights": weights,
         "level_positions": torch.tensor(levels),
         "targets": torch.tensor([t for r in rows for t in r["continuation_target"]]),
         "without_reflection": torch.tensor([w for r in rows for w in r["without_reflection"]]),
