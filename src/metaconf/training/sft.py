@@ -187,14 +187,15 @@ def text_loss(
     labels: torch.Tensor,
     weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean cross-entropy over the tokens `labels` (B, T) that are not -100, weighted by `weights`
-    (B, T), from hidden states (B, T, D) and the output matrix (V, D)."""
+    """Cross-entropy times `weights` (B, T), as a mean over the tokens `labels` (B, T) that are not
+    -100, from hidden states (B, T, D) and the output matrix (V, D). A weight above 1 takes nothing
+    from the other tokens: a weighted mean would have them learnt less (docs/lab-notebook.md)."""
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)  # N positions
     # Selected rows are contiguous; with a sliced view the product would copy the head for each row.
     logits = (hidden[:, :-1][at] @ head.T).float()  # (N, V)
     losses = torch.nn.functional.cross_entropy(logits, labels[:, 1:][at], reduction="none")
-    weighed = torch.ones_like(losses) if weights is None else weights[:, 1:][at].to(losses)
-    return (losses * weighed).sum() / weighed.sum()
+    weighed = 1.0 if weights is None else weights[:, 1:][at].to(losses)
+    return (losses * weighed).mean()
 
 
 def sft_config(trainer: dict[str, Any]) -> SFTConfig:
