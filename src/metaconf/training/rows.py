@@ -147,14 +147,15 @@ def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: 
 
 def within(rows: Sequence[Row], longest: int | None) -> list[Row]:
     """The rows of at most `longest` tokens; those left out are counted on stderr, never cut."""
-    fits = [r for r in rows if longest is None or _length(r) <= longest]
+    fits = [r for r in rows if longest is None or len(r.prompt) + reply_length(r) <= longest]
     if left := len(rows) - len(fits):
         print(f"{left} of {len(rows)} rows are longer than max_length {longest}", file=sys.stderr)
     return fits
 
 
-def _length(row: Row) -> int:
-    return len(row.prompt) + max(len(r.reply) for r in (row, *(r for _, r in row.wordings)))
+def reply_length(row: Row) -> int:
+    """Tokens of the row's reply, or of its longest wording."""
+    return max(len(r.reply) for r in (row, *(r for _, r in row.wordings)))
 
 
 def collate_batch(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, Any]:

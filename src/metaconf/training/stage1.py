@@ -12,13 +12,14 @@ from datasets import Dataset
 from metaconf.config.blocks import Config
 from metaconf.generation.local import LocalModel, load_local
 from metaconf.records import read_jsonl
-from metaconf.runs import RESUME_KEY, begin, note
+from metaconf.runs import RESUME_KEY, begin, is_main_process, note
 from metaconf.training.adapters import finish, lora
 from metaconf.training.checks import check_tokenizer
 from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
+from metaconf.training.own_replies import check_replies
 from metaconf.training.progress import show, write_curve
-from metaconf.training.rows import collate_batch, train_rows, within
+from metaconf.training.rows import collate_batch, reply_length, train_rows, within
 from metaconf.training.sft import ConfidenceSFTTrainer, sft_config
 
 DEFAULTS: dict[str, Any] = {
@@ -81,7 +82,11 @@ def train(
     write_curve(out / "curve.json", trainer.state.log_history)
     # A question may have two rows, with and without its reflection, and counts once.
     note(out, config, config.train_file, len({tuple(row.prompt) for row in tokens}))
-    return finish(trainer.model, local.tokenizer, out)
+    trained = finish(trainer.model, local.tokenizer, out)
+    if how.full_reply_fraction and is_main_process():
+        asked = [row["conversations"][0]["value"] for row in shuffled(rows, config.seed)]
+        check_replies(trained, asked, 2 * max(map(reply_length, tokens)))
+    return trained
 
 
 def _settings(config: Config, rows: int, out: Path) -> dict[str, Any]:

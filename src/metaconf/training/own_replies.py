@@ -1,0 +1,55 @@
+"""What a trained model replies to some of its training questions, looked at before it is used.
+
+What was taught with given words has to hold with the model's own: the losses of training cannot
+tell, because they are measured after the reflections of the rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from metaconf.generation.local import LocalModel, sample_replies
+from metaconf.generation.sampler import GREEDY, Sampling
+from metaconf.judging.reading import contradiction_warning
+from metaconf.records import Parsed, Question, Reply
+from metaconf.reply import parse_reply
+
+log = logging.getLogger("metaconf")
+CHECKED = 64
+"""Replies that are looked at, some seconds on two cores."""
+MAX_BROKEN, MAX_MODE_FRACTION = 0.05, 0.95
+"""Larger shares of replies that are not in the format, or that state one and the same confidence,
+are worth a warning."""
+
+
+def check_replies(local: LocalModel, questions: Sequence[str], max_new_tokens: int) -> None:
+    """Log a warning for each thing that is wrong with the greedy replies to the first CHECKED of
+    the `questions`."""
+    asked = [Question(str(i), text, ()) for i, text in enumerate(questions[:CHECKED])]
+    found: list[Reply] = []
+    how = Sampling(max_new_tokens, local.end_tokens, rows=CHECKED)
+    sample_replies(local, asked, (GREEDY,), how, found.extend)
+    for sentence in faults([parse_reply(reply.text) for reply in found]):
+        log.warning("%d replies of the trained model were read: %s", len(found), sentence)
+
+
+def faults(replies: Sequence[Parsed]) -> Iterator[str]:
+    """A sentence for each thing that is wrong with the `replies` as a whole."""
+    broken = [reply.problems[0] for reply in replies if not reply.well_formed]
+    if len(broken) > MAX_BROKEN * len(replies):
+        commonest = Counter(broken).most_common(1)[0][0]
+        yield (
+            f"{len(broken)} are not in the format (most often: {commonest}); train on more whole"
+            " replies (confidence.full_reply_fraction, num_train_epochs)"
+        )
+    stated = [reply.confidence for reply in replies if reply.confidence is not None]
+    mode, times = Counter(stated).most_common(1)[0] if stated else (0.0, 0)
+    if len(stated) > 1 and times > MAX_MODE_FRACTION * len(stated):
+        yield (
+            f"{times} of {len(stated)} state the confidence {mode:g}: it was not learnt; train on"
+            " more rows or more epochs"
+        )
+    if contradiction := contradiction_warning(replies):
+        yield contradiction
