@@ -19,7 +19,7 @@ from metaconf.evaluation.baselines import certainty
 from metaconf.evaluation.judging import by_meaning
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.judging import judge_of
-from metaconf.prompts.judge import ANSWER
+from metaconf.prompts.judge import ANSWER, READING
 from metaconf.records import Question, Target
 
 LONG = {"question": "Why is the sky blue?", "answer": "It scatters blue light.", "task": "long"}
@@ -37,6 +37,9 @@ def said(sent: Any) -> str:
     content = json.loads(sent["messages"][1]["content"])
     if sent["messages"][0]["content"] == ANSWER:
         return json.dumps({"ticket": content["ticket"], "verdict": "partly", "reason": "half"})
+    if sent["messages"][0]["content"] == READING:
+        tells = "no" if "unreadable" in content["data"]["text"] else "yes"
+        return json.dumps({"ticket": content["ticket"], "tells": tells, "sureness": 90})
     if "unreadable" in content["data"]["reflection"]:
         return "I cannot say."
     points = {"consistency": 2, "specificity": 1, "plausibility": 0}
@@ -94,7 +97,10 @@ def test_a_judged_run(
     assert (long.get("quality"), long["judged"]) == (None, "the judge failed")
     assert (good["correctness"], good["quality"]) == (1.0, 0.5)
     assert (bad["correctness"], bad.get("quality")) == (1.0, None)
+    assert [row.get("reading") for row in (long, good, bad)] == [None, 0.9, None]
     (method,) = json.loads((out / "metrics.json").read_text())["methods"]
+    coverage = method["figures"]["reading_coverage"]
+    assert (coverage["value"], coverage["n"]) == (pytest.approx(1 / 3), 3)
     quality, known = (method["figures"][f"reflection_{n}"] for n in ("quality", "judged"))
     assert (quality["value"], quality["n"]) == (0.5, 1)
     assert (known["value"], known["n"]) == (pytest.approx(1 / 3), 3)
@@ -131,7 +137,7 @@ def test_e2_a_judge_that_failed_on_everything_is_said_and_leaves_a_report(
     with serving(handler) as server:
         assert judge_run(tmp_path, server.url) == 2
         told = capsys.readouterr().err
-        what = {"unreadable": "not one of 4 verdicts", "wrong key": "401: who are you"}[trouble]
+        what = {"unreadable": "not one of 7 verdicts", "wrong key": "401: who are you"}[trouble]
         assert what in told and "report.html" in told and "--resume" in told
         rows = (tmp_path / "run" / "replies.jsonl").read_text().splitlines()
         assert {json.loads(row)["judged"] for row in rows} == {"the judge failed"}

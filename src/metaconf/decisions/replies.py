@@ -60,8 +60,8 @@ def read_reply(where: str, raw: Row) -> Row:
 
 
 def check_numbers(where: str, row: Row) -> None:
-    """Confidence and correctness are in [0, 1], null or absent; UserError otherwise."""
-    for name in ("confidence", "correctness"):
+    """Confidence, correctness and reading are in [0, 1], null or absent; UserError otherwise."""
+    for name in ("confidence", "correctness", "reading"):
         value = row.get(name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (number and 0 <= value <= 1):

@@ -10,6 +10,12 @@ from typing import Any, NamedTuple
 from metaconf.decisions.replies import read
 from metaconf.errors import UserError
 from metaconf.evaluation.external_replies import SHOWN, as_evaluated
+from metaconf.evaluation.readings import (
+    COMPARED,
+    reading_differences,
+    reading_figures,
+    with_readings,
+)
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.files import write_json, write_text
 from metaconf.metrics import Figure, ScoredReplies, brier, paired_differences, summarise
@@ -21,6 +27,7 @@ OF_STATED = ("mean_confidence", "ece", "brier", "auroc", "aurc")
 """Those of the questions on which each run states a confidence and is graded: on others silence
 where it is unsure would be a gain."""
 NAMES = (*OF_ALL, *OF_STATED)
+"""Behind them come `readings.COMPARED`, where every run has reflections that could be read."""
 
 
 class One(NamedTuple):
@@ -54,17 +61,25 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
     complete = [i for i in shared if all(run.rows[i].complete for run in runs)]
     parts = ((OF_ALL, shared), (OF_STATED, complete))
     first = runs[0].rows
+    read = all(any(run.rows[i].reading is not None for i in shared) for run in runs)
     found = list[dict[str, Any]]()
     for run in runs:
+        some = [run.rows[i] for i in shared]
         one: dict[str, Any] = {"run": run.name, "figures": {}}
         for names, ids in parts:
             one["figures"] |= figures_to_json(summarise(*_scored(run.rows, ids), names, seed=seed))
+        if read:
+            figures = reading_figures(some, seed)
+            one["figures"] |= figures_to_json({name: figures[name] for name in COMPARED})
         if run is not runs[0]:
             one |= {"differences": {}, "wins": _wins(run.rows, first, complete)}
             for names, ids in parts:
                 pair = _scored(run.rows, ids), _scored(first, ids)
                 apart = paired_differences(*pair, names, seed=seed)
                 one["differences"] |= figures_to_json(apart)
+            if read:
+                others = [first[i] for i in shared]
+                one["differences"] |= figures_to_json(reading_differences(some, others, seed))
         found.append(one)
     left_out = [len(run.rows) - len(shared) for run in runs]
     counts = {"questions": len(shared), "complete": len(complete), "left_out": left_out}
@@ -94,12 +109,13 @@ def report(runs: Sequence[One], compared: dict[str, Any], folder: Path, seed: in
 def markdown(compared: dict[str, Any]) -> str:
     """The comparison as a Markdown table: each figure, below it the difference to the first."""
     lines = [questions_in_words(compared), ""]
-    lines += [f"| run | {' | '.join(NAMES)} | families won |", "|---" * (len(NAMES) + 2) + "|"]
+    names = [name for name in (*NAMES, *COMPARED) if name in compared["runs"][0]["figures"]]
+    lines += [f"| run | {' | '.join(names)} | families won |", "|---" * (len(names) + 2) + "|"]
     for run in compared["runs"]:
-        cells = [_cell(run["figures"][name]) for name in NAMES]
+        cells = [_cell(run["figures"][name]) for name in names]
         lines.append(f"| {run['run']} | {' | '.join(cells)} | |")
         if "differences" in run:
-            cells = [_cell(run["differences"][name], signed=True) for name in NAMES]
+            cells = [_cell(run["differences"][name], signed=True) for name in names]
             won, families = run["wins"]
             lines.append(f"| − first | {' | '.join(cells)} | {won} of {families} |")
     return "\n".join(lines)
@@ -120,7 +136,7 @@ def _one(name: str, method: str | None) -> One:
         path, method = Path(before), after
     file = path / "replies.jsonl" if path.is_dir() else path
     rows = read(file, method)
-    found = {row["question_id"]: as_evaluated(row) for row in rows}
+    found = {row.question_id: row for row in with_readings(list(map(as_evaluated, rows)))}
     if len(found) < len(rows):
         raise UserError(f"{file}: has several replies to one question; keep one of each")
     return One(name, found)

@@ -64,6 +64,7 @@ def as_evaluated(row: Row, method: str | None = None) -> EvaluatedReply:
         reflection=_known(row.get("reflection")),
         confidence=row["confidence"],
         correctness=row.get("correctness"),
+        reading=row.get("reading"),
         text=_text(row.get("text") or row.get("reply")),
         truth=_text(row.get("truth")),
         split=_text(row.get("split")),

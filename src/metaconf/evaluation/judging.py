@@ -30,7 +30,8 @@ def judged(
     rows: Mapping[str, Sequence[EvaluatedReply]], questions: Sequence[Question], judge: Judge
 ) -> Rows:
     """The rows of each method with the judge's `correctness` and `why` where rules gave none,
-    `quality` of the reflection in [0, 1] and `judged`, the reason for it; None where not known.
+    `quality` of the reflection in [0, 1], `judged`, the reason for it, and `reading`, how sure it
+    sounds; None where not known.
 
     Never raises for the judge: what was paid for is worth a report. Too many failed verdicts are
     reported on stderr. Where the server cannot be asked at all, nothing is judged, `judge.trouble`
@@ -41,10 +42,14 @@ def judged(
     replies = [(by_id[row.question_id], _parsed(row), _grade(row)) for row in flat]
     try:
         grades = iter(judge(replies))
+        readings = iter(judge.readings([row.reflection for row in flat]))
     except UserError as error:
         judge.trouble = str(error)
         grades = iter([unjudged(grade) for *_, grade in replies])
-    found = {key: [_with(row, next(grades)) for row in own] for key, own in rows.items()}
+        readings = iter([None] * len(flat))
+    found = {
+        key: [_with(row, next(grades), next(readings)) for row in own] for key, own in rows.items()
+    }
     if judge.failing:
         print(f"metaconf: {judge.failing}", file=sys.stderr)
     return found
@@ -119,11 +124,12 @@ def _grade(row: EvaluatedReply) -> Grade:
     return Grade(row.question_id, 0, row.correctness, why=row.why)
 
 
-def _with(row: EvaluatedReply, grade: Grade) -> EvaluatedReply:
+def _with(row: EvaluatedReply, grade: Grade, reading: float | None) -> EvaluatedReply:
     return replace(
         row,
         correctness=grade.correctness,
         why=grade.why,
         quality=grade.quality,
         judged=grade.judged or None,
+        reading=reading,
     )

@@ -52,6 +52,8 @@ class EvaluatedReply:
     """What a judge gave the reflection, in [0, 1]."""
     judged: str | None = None
     """The judge's reason for it."""
+    reading: float | None = None
+    """How sure the reflection sounds, from its words alone, in [0, 1]."""
 
     @property
     def complete(self) -> bool:
@@ -74,7 +76,7 @@ class EvaluatedReply:
         return cls(**known)
 
 
-_OPTIONAL = ("tokens", "probability", "agreement", "expected", "quality", "judged")
+_OPTIONAL = ("tokens", "probability", "agreement", "expected", "quality", "judged", "reading")
 
 
 def reply_row(question: Question, reply: Reply, method: str) -> EvaluatedReply:

@@ -23,7 +23,7 @@ from metaconf.data import load_questions, overlap, pick
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
 from metaconf.evaluation.methods import METHODS, Method, in_order
-from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.evaluation.rows import EvaluatedReply, in_domain
 from metaconf.files import write_json
 from metaconf.grading import grade_answer
 from metaconf.records import Question, write_jsonl
@@ -174,20 +174,30 @@ def write_results(
 ) -> Path:
     """Write replies.jsonl (if `keep`), metrics.json, report.html; returns the report's path.
 
+    Reflections are read first (`readings.with_readings`); where words and number of the last method
+    contradict each other, it is said on stderr.
     `methods` names and describes the keys of `rows_by_method` (see `tables.tables`). `compared` is
     kept in metrics.json as the `comparison` of the methods (see `compare`).
     """
+    from metaconf.evaluation.readings import reading_figures, warning, with_readings
     from metaconf.evaluation.tables import tables
     from metaconf.report import write_report
 
+    rows_by_method = {key: with_readings(rows) for key, rows in rows_by_method.items()}
     if keep:
         every = (row.to_json() for rows in rows_by_method.values() for row in rows)
         write_jsonl(output_dir / "replies.jsonl", every)
-    results = tables(rows_by_method, seed, methods or {}, extra)
+    more = {
+        key: {**(extra or {}).get(key, {}), **reading_figures(in_domain(rows), seed)}
+        for key, rows in rows_by_method.items()
+    }
+    results = tables(rows_by_method, seed, methods or {}, more)
     metrics: dict[str, Any] = {"title": title, "methods": [one.to_json() for one in results]}
     if compared is not None:
         metrics["comparison"] = compared
     write_json(output_dir / "metrics.json", metrics)
+    if compared is None and (sentence := warning(list(rows_by_method.values())[-1])):
+        print(f"metaconf: {sentence}", file=sys.stderr)
     return write_report(output_dir)
 
 
@@ -301,6 +311,7 @@ def _extra_figures(
     from metaconf.evaluation.baselines import recalibrated
     from metaconf.evaluation.judging import quality_figures
     from metaconf.evaluation.reader import reader_figures
+    from metaconf.evaluation.readings import samples_figure, with_readings
     from metaconf.evaluation.reflections import reflection_figures
     from metaconf.evaluation.tables import mean_tokens
 
@@ -317,6 +328,7 @@ def _extra_figures(
         if "samples8" in rows:
             agreement = {row.question_id: row.agreement for row in rows["samples8"]}
             extra[method] |= reflection_figures(own, questions, _samples(raw), agreement, seed)
+            extra[method]["cmfg_star_samples"] = samples_figure(with_readings(own), agreement, seed)
     return extra
 
 

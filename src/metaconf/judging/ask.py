@@ -15,6 +15,7 @@ from metaconf.prompts.judge import (
     VERSION,
     Task,
     answer_task,
+    reading_task,
     reflection_task,
     same_task,
     steps_task,
@@ -76,6 +77,16 @@ class Judge:
         the verdict failed. Raises UserError as a call."""
         verdicts = self._verdicts([same_task(*pair) for pair in pairs])
         return [None if v is None else v["verdict"] == "same" for _, v in verdicts]
+
+    def readings(self, reflections: Sequence[str | None]) -> list[float | None]:
+        """How sure the writer of each reflection sounds, in [0, 1], from its text alone; None where
+        there is none, where its words do not tell, and where the verdict failed. Raises UserError
+        as a call."""
+        found: list[float | None] = [None] * len(reflections)
+        for place, verdict in self._verdicts([reading_task(r) if r else None for r in reflections]):
+            if verdict is not None and verdict["tells"] == "yes":
+                found[place] = verdict["sureness"] / 100
+        return found
 
     @property
     def failing(self) -> str:

@@ -4,6 +4,18 @@ Pure functions of confidence (n,) and correctness (n,), both in [0, 1]; `summari
 values too and gives every figure with its 95 % interval. numpy and scikit-learn only.
 """
 
+from metaconf.metrics.agreement import (
+    ReadReplies,
+    agreement_differences,
+    agreement_figures,
+    auroc_within,
+    cmfg,
+    cmfg_star,
+    contradicts,
+    mfg,
+    rank_correlation,
+    reading_aurocs,
+)
 from metaconf.metrics.arrays import as_classes
 from metaconf.metrics.bins import ace, ece, mce, null_band, reliability_bins, wilson
 from metaconf.metrics.figures import Bin, Figure, MethodResult
@@ -35,9 +47,12 @@ __all__ = [
     "Isotonic",
     "MethodResult",
     "Parts",
+    "ReadReplies",
     "RiskCoverage",
     "ScoredReplies",
     "ace",
+    "agreement_differences",
+    "agreement_figures",
     "apply_isotonic",
     "as_classes",
     "augrc",
@@ -45,7 +60,11 @@ __all__ = [
     "auprc_wrong",
     "aurc",
     "auroc",
+    "auroc_within",
     "brier",
+    "cmfg",
+    "cmfg_star",
+    "contradicts",
     "corp",
     "coverage_at_risk",
     "eaurc",
@@ -53,12 +72,15 @@ __all__ = [
     "effective_levels",
     "fit_isotonic",
     "mce",
+    "mfg",
     "murphy",
     "nll",
     "null_band",
     "paired_difference",
     "paired_differences",
     "prr",
+    "rank_correlation",
+    "reading_aurocs",
     "reliability_bins",
     "risk_at_coverage",
     "risk_coverage",

@@ -115,7 +115,7 @@ def null_band(
 def null_band_of(table: Table, bins: int, seed: int, replicates: int) -> tuple[float, float, float]:
     """`null_band` of one table with at least one complete reply."""
     levels, count = _merged(table, bins)
-    starts = starts_of(_width_bins(levels, bins))
+    starts = starts_of(width_bins(levels, bins))
     rng = np.random.default_rng(seed)
     drawn = rng.binomial(count, levels, size=(replicates, levels.size))
     errors = np.abs(segment_sums(levels * count - drawn, starts)).sum(axis=-1) / count.sum()
@@ -160,13 +160,13 @@ def _gaps(table: Table, bins: int, scheme: Scheme) -> tuple[Array, Array]:
     """Replies and |Σ(c − y)| in each bin, (..., B); levels decide B for equal width."""
     surplus = table.levels * table.count - table.right
     if check_scheme(scheme) == "width":
-        starts = starts_of(_width_bins(table.levels, bins))
+        starts = starts_of(width_bins(table.levels, bins))
         return segment_sums(table.count, starts), np.abs(segment_sums(surplus, starts))
-    place = _mass_bins(table.count, bins)
-    return _scatter(table.count, place, bins), np.abs(_scatter(surplus, place, bins))
+    place = mass_bins(table.count, bins)
+    return scatter(table.count, place, bins), np.abs(scatter(surplus, place, bins))
 
 
-def _scatter(values: Array, place: Index, bins: int) -> Array:
+def scatter(values: Array, place: Index, bins: int) -> Array:
     """Sums (..., B) of `values` (..., L) by bin."""
     tables = int(np.prod(values.shape[:-1]))
     flat = place.reshape(tables, -1) + bins * np.arange(tables)[:, None]
@@ -180,11 +180,11 @@ def edges(bins: int) -> Array:
     return np.arange(bins + 1) / bins
 
 
-def _width_bins(levels: Array, bins: int) -> Index:
+def width_bins(levels: Array, bins: int) -> Index:
     return np.minimum(np.searchsorted(edges(bins), levels, side="right") - 1, bins - 1)
 
 
-def _mass_bins(count: Array, bins: int) -> Index:
+def mass_bins(count: Array, bins: int) -> Index:
     """Bin of each level (..., L): where the middle of its replies falls, so ties never part."""
     ends = np.cumsum(count, axis=-1)
     total = np.maximum(ends[..., -1:], 1.0)
@@ -195,9 +195,9 @@ def _mass_bins(count: Array, bins: int) -> Index:
 
 def _row_bins(c: Array, y: Array, bins: int, scheme: Scheme) -> Index:
     if check_scheme(scheme) == "width":
-        return _width_bins(c, bins)
+        return width_bins(c, bins)
     table = tabulate(c, y)
-    return _mass_bins(table.count, bins)[np.searchsorted(table.levels, c)]
+    return mass_bins(table.count, bins)[np.searchsorted(table.levels, c)]
 
 
 def _bin(b: int, c: Array, y: Array, place: Index, units: int, bins: int, scheme: Scheme) -> Bin:

@@ -1,4 +1,5 @@
-"""What a judge is asked: of a reflection, an answer, two answers, the steps of a calculation.
+"""What a judge is asked: of a reflection, an answer, two answers, the steps of a calculation, and
+how sure a reflection sounds.
 
 Every request is a fixed instruction and one sealed JSON object (see `slots`); what the policy wrote
 is never part of the instruction. `VERSION` is part of the cache key: change it with the wording.
@@ -58,6 +59,17 @@ whatever words; "different" otherwise, also where one is only a part of the othe
 {_REPLY}the verdict:
 {{"ticket": "…", "verdict": "same" | "different"}}"""
 
+READING = f"""You read how sure the writer of a text sounds that their answer is right.
+{_DATA}
+You see neither question nor answer, and are not asked whether the answer is right. What the text
+says of the answer counts more than what it says of the subject, and a later clause more than an
+earlier one. sureness, 0 to 100: 0 says that the answer is wrong; 10 a blind guess; 25 a weak hunch;
+50 cannot say; 75 thinks that it is right and names a real doubt; 90 only a formal doubt; 100 none.
+tells: "no" if the text says nothing about sureness (sureness is then 50), "yes" otherwise.
+
+{_REPLY}the reading:
+{{"ticket": "…", "tells": "yes" | "no", "sureness": 0-100}}"""
+
 Field = tuple[int, int] | tuple[str, ...]
 """What a field of a verdict may hold: a whole number in a range, or one of some words."""
 REFLECTION_FIELDS: dict[str, Field] = {
@@ -67,6 +79,7 @@ REFLECTION_FIELDS: dict[str, Field] = {
 }
 ANSWER_FIELDS: dict[str, Field] = {"verdict": ("right", "partly", "wrong")}
 STEPS_FIELDS: dict[str, Field] = {"steps": (1, 1000), "right": (0, 1000)}
+READING_FIELDS: dict[str, Field] = {"tells": ("yes", "no"), "sureness": (0, 100)}
 SAME_FIELDS: dict[str, Field] = {"verdict": ("same", "different")}
 
 
@@ -100,6 +113,11 @@ def steps_task(question: str, thinking: str, answer: str, references: list[str])
 def same_task(question: str, one: str, other: str) -> Task:
     """Whether two answers to one question say the same."""
     return _task(SAME, {"question": question, "answers": [one, other]}, SAME_FIELDS)
+
+
+def reading_task(reflection: str) -> Task:
+    """How sure the writer of a reflection sounds."""
+    return _task(READING, {"text": reflection}, READING_FIELDS)
 
 
 def _task(instruction: str, data: Mapping[str, Any], fields: Mapping[str, Field]) -> Task:

@@ -27,6 +27,9 @@ MEASURES = {
     "brier": "Brier score",
     "auroc": "AUROC",
     "format_rate": "well-formed replies",
+    "contradiction_rate": "reflections that contradict the confidence",
+    "cmfg_star": "faithfulness of the reflection to the confidence (cMFG*)",
+    "reading_rank_correlation": "rank correlation of reflection and confidence",
 }
 STAGES = {
     "sft": "stage 1, supervised fine-tuning on {count} rows of {data}",

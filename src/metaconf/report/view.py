@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from metaconf.metrics import Figure, MethodResult
+from metaconf.metrics import Figure, MethodResult, contradicts
 from metaconf.metrics.figures import number
 from metaconf.report.load import Row, Run
+from metaconf.safe_text import as_seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,14 @@ MEASURES = (
         "higher",
         "share of replies that state a confidence",
     ),
+    Measure(
+        "contradiction_rate",
+        "Contradictions",
+        True,
+        "lower",
+        "replies whose reflection sounds unsure beside a confidence of 0.6 or more, or sure beside"
+        " 0.2 or less",
+    ),
     Measure("graded_rate", "Graded", True, "higher", "replies that a rule or a judge could grade"),
     Measure("abstained_rate", "Declined", True, "", "answers such as “I don't know”"),
 )
@@ -72,6 +81,8 @@ _GROUP = (
 )
 SURE = 0.8
 """Confidence from which a wrong answer counts as confidently wrong."""
+EXCERPT = 200
+"""Characters of a reflection that the first screen shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +201,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradictions:
+    """How often words and number of a method contradict each other, "3 of 40", with an example
+    (confidence, reading, reflection) of each kind that there is."""
+
+    name: str
+    count: str
+    examples: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The first screen: a sentence, what it rests on, and the main figures before → after."""
 
@@ -197,6 +218,7 @@ class Verdict:
     lines: list[str]
     sure: list[tuple[str, str, str]]
     changes: list[Change]
+    contradictions: Contradictions | None = None
 
 
 def verdict(run: Run) -> Verdict:
@@ -215,6 +237,7 @@ def verdict(run: Run) -> Verdict:
         [line for method in pair if (line := _claims(method))],
         [part for method in pair if (part := _sure(run.replies, method))],
         changes,
+        _contradictions(run.replies, after),
     )
 
 
@@ -262,9 +285,8 @@ def _sure(rows: Sequence[Row], method: MethodResult) -> tuple[str, str, str] | N
     """(name, "12 of 400", link) of wrong answers among those given with confidence ≥ SURE."""
     stated = [
         wrong
-        for row in rows
-        if row.get("method") in (method.key, method.name)
-        and (confidence := number(row.get("confidence"))) is not None
+        for row in _rows_of(rows, method)
+        if (confidence := number(row.get("confidence"))) is not None
         and confidence >= SURE
         and (wrong := number(row.get("correctness"))) is not None
     ]
@@ -273,6 +295,41 @@ def _sure(rows: Sequence[Row], method: MethodResult) -> tuple[str, str, str] | N
     wrong = sum(correctness == 0 for correctness in stated)
     link = "#" + urlencode({"method": method.key, "outcome": "wrong", "min": SURE})
     return method.name, f"{wrong:,} of {len(stated):,}", link
+
+
+def _contradictions(rows: Sequence[Row], method: MethodResult) -> Contradictions | None:
+    """What the readings in the method's replies show; None where no reply could contradict."""
+    read = [
+        (confidence, reading, str(row.get("reflection") or ""))
+        for row in _rows_of(rows, method)
+        if (confidence := _share_of(row, "confidence")) is not None
+        and (reading := _share_of(row, "reading")) is not None
+    ]
+    found = contradicts([one[0] for one in read], [one[1] for one in read])
+    among = int(np.count_nonzero(~np.isnan(found)))
+    if not among:
+        return None
+    wrong = [one for one, contrary in zip(read, found, strict=True) if contrary == 1.0]
+    first = [next((o for o in wrong if (o[0] > o[1]) is high), None) for high in (True, False)]
+    examples = [(f"{c:.2g}", f"{r:.2g}", _excerpt(text)) for c, r, text in filter(None, first)]
+    return Contradictions(method.name, f"{len(wrong):,} of {among:,}", examples)
+
+
+def _rows_of(rows: Sequence[Row], method: MethodResult) -> list[Row]:
+    return [row for row in rows if row.get("method") in (method.key, method.name)]
+
+
+def _share_of(row: Row, name: str) -> float | None:
+    """The row's number of that name where it lies in [0, 1]."""
+    value = number(row.get(name))
+    return value if value is not None and 0.0 <= value <= 1.0 else None
+
+
+def _excerpt(text: str) -> str:
+    """One line of a text that a model wrote, without what is invisible."""
+    plain = " ".join(as_seen(text)[0].split())
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in plain)
+    return shown if len(shown) <= EXCERPT else f"{shown[:EXCERPT]}…"
 
 
 def _other_keys(methods: Sequence[MethodResult]) -> list[str]:

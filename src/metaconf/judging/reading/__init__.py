@@ -1,0 +1,162 @@
+"""How sure a reflection sounds, in [0, 1], read from its words alone.
+
+The field calls it decisiveness (Yona et al. 2024). The reader sees neither question, answer,
+stated number nor grade, and no texts were fitted: `cues.txt` lists English wording of sureness with
+its strength, `cues.py` handles negation, degree and what is called wrong, and here clauses are
+weighed against each other. The scale is that of 123 people who put numbers to probability words
+(docs/method.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from metaconf.judging.reading.cues import BREAKS, hits
+from metaconf.judging.reading.lexicon import lexicon, words_of
+from metaconf.prompts.slots import clean
+
+LONGEST = 4000
+"""Characters of a reflection that are read: they bound the time."""
+CONTRADICTIONS = 0.05
+"""A larger share of replies whose words and number contradict each other is worth a warning."""
+SHOWN = 160
+"""Characters of a reflection that a warning shows."""
+ANSWER, SUBJECT = 3.0, 2.0
+"""Weight of a cue about the answer itself, and of one about subject, steps or attempts."""
+AFTER_BUT, LEADING, TRAILING, EXCEPTION, LATER = 3.0, 0.35, 0.6, 0.25, 1.3
+"""A clause's weight after "but", in "although …,", in "…, although …", in "…, unless …", and how
+much more each sentence counts than the one before."""
+DOUBT = 2.0
+"""How much more the greatest doubt counts than the greatest assurance."""
+EXCEPTED = 0.6
+"""What an exception sounds like, whatever it names: "unless I made a mistake"."""
+CONTRARY = 0.3
+"""How far a clause after "but" without a cue ("but not its capital") says the contrary."""
+ASKED = 0.3
+"""What a question in a reflection sounds like: "Was it Brahms?"."""
+_ENDS = frozenset(".!?;:\n")
+
+
+class _Clause(NamedTuple):
+    """Words of a sentence up to a contrast; how much they count; the role they began with."""
+
+    weight: float
+    role: str
+    words: Sequence[str]
+    asked: bool
+
+
+def reading(reflection: str | None) -> float | None:
+    """How sure the writer of `reflection` sounds, in [0, 1]; None where its words do not tell.
+
+    English only; at most LONGEST characters are read.
+    """
+    read: list[tuple[float, float]] = []
+    for clause in _clauses(words_of((reflection or "")[:LONGEST])):
+        found = _sureness(clause)
+        if found is None and clause.role == "but" and read and len(clause.words) > 2:
+            found = SUBJECT, 0.5 - CONTRARY * (read[-1][1] - 0.5)
+        if found is not None:
+            read.append((clause.weight * found[0], found[1]))
+    return round(_mean(read), 4) if read else None
+
+
+def _mean(read: Sequence[tuple[float, float]]) -> float:
+    """Mean of the values of (weight, value), where a doubt counts more than an assurance."""
+    weights = [weight * (1 + DOUBT * (1 - value)) for weight, value in read]
+    return sum(w * value for w, (_, value) in zip(weights, read, strict=True)) / sum(weights)
+
+
+def _sureness(clause: _Clause) -> tuple[float, float] | None:
+    """(weight, value) of a clause; None where it holds no cue."""
+    if clause.role == "unless" and clause.words:
+        return SUBJECT, EXCEPTED
+    found = hits(clause.words)
+    if not found:
+        return (SUBJECT, ASKED) if clause.asked and len(clause.words) > 1 else None
+    weights = [ANSWER if hit.kind in ("sure", "alone", "view") else SUBJECT for hit in found]
+    value = _mean([(w, hit.value) for w, hit in zip(weights, found, strict=True)])
+    roles = lexicon().roles
+    if clause.asked and clause.words[0] in roles["asking"]:
+        value = min(value, ASKED)
+    return max(weights), min(value, 0.5) if roles["cap"].intersection(clause.words) else value
+
+
+def _clauses(words: Sequence[str]) -> Iterator[_Clause]:
+    for place, sentence in enumerate(_sentences(words)):
+        for role, weight, part in _parts(sentence):
+            yield _Clause(weight * LATER**place, role, part, sentence[-1] == "?")
+
+
+def _sentences(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Words up to a mark that ends a sentence, the mark included."""
+    start = 0
+    for place, word in enumerate([*words, "."]):
+        if word in _ENDS:
+            if place > start:
+                yield words[start : place + 1]
+            start = place + 1
+
+
+def _parts(sentence: Sequence[str]) -> Iterator[tuple[str, float, Sequence[str]]]:
+    """(role, weight, words) of the parts of a sentence, cut where contrast or concession begins."""
+    role, weight, start = "", 1.0, 0
+    for place, word in enumerate(sentence):
+        opens = place == start or sentence[place - 1] in BREAKS
+        begins = _role(word, opens)
+        if begins:
+            yield role, weight, sentence[start:place]
+            leading = place == 0
+            weight = {"but": AFTER_BUT, "unless": EXCEPTION}.get(
+                begins, LEADING if leading else TRAILING
+            )
+            role, start = begins, place + 1
+        elif word == "," and start == 1 and role in ("though", "unless"):
+            yield role, weight, sentence[start:place]
+            role, weight, start = "", 1.0, place + 1
+    yield role, weight, sentence[start:]
+
+
+def _role(word: str, opens: bool) -> str:
+    """ "but", "though" or "unless" where the word begins such a clause; `opens`: where it may stand
+    for itself, as "still" does."""
+    roles = lexicon().roles
+    if word in roles["but"] or (opens and word in roles["opens"]):
+        return "but"
+    return next((role for role in ("though", "unless") if word in roles[role]), "")
+
+
+class Stated(Protocol):
+    """A reply: what it reflects, and the confidence in [0, 1] that it states."""
+
+    @property
+    def reflection(self) -> str | None: ...
+    @property
+    def confidence(self) -> float | None: ...
+
+
+def contradiction_warning(
+    replies: Sequence[Stated], readings: Sequence[float | None] | None = None
+) -> str | None:
+    """A sentence with an example where words and number contradict each other in more than
+    CONTRADICTIONS of the replies in which they could (`metrics.contradicts`); None elsewhere.
+
+    `readings` (n,) are those of another reader than this one. The example is safe to print.
+    """
+    import numpy as np
+
+    from metaconf.metrics.agreement import contradicts
+
+    read = [reading(one.reflection) for one in replies] if readings is None else readings
+    found = contradicts([one.confidence for one in replies], read)
+    count, among = int(np.nansum(found)), int((~np.isnan(found)).sum())
+    if not among or count / among <= CONTRADICTIONS:
+        return None
+    place = int(np.nanargmax(found))
+    text = clean(" ".join((replies[place].reflection or "").split()))[:SHOWN]
+    return (
+        f"words and number contradict each other in {count} of {among} replies that state 0.6 or"
+        f" more, or 0.2 or less: one states {replies[place].confidence:.2g}, and its reflection"
+        f" sounds like {read[place]:.2g}: {text!r}"
+    )

@@ -1,0 +1,226 @@
+"""The cues of one clause, each with the value that its surroundings give it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from metaconf.judging.reading.lexicon import Cue, Words, lexicon, match
+
+FAR = 9
+"""Words before a cue among which its negation is looked for."""
+NEAR, AT_ONCE = 6, 2
+"""Words between two cues of which one speaks of the other, at most; and where the second is of
+another answer ("probably another river")."""
+HIGH, LOW = 0.75, 0.35
+"""From HIGH on a cue claims sureness, up to LOW it denies it."""
+PARTLY = 0.55
+"""What "not entirely certain" sounds like."""
+INVENTED = 0.13
+"""Below it a cue confesses an invention, which no word about other answers turns round."""
+BREAKS = frozenset(",()-")
+_CLAIMS = ("sure", "view", "runs")
+"""Kinds that say how sure something is: what is called wrong turns them round."""
+_NUMBERS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
+_VALUES = {word: float(i) for i, word in enumerate(_NUMBERS)} | {
+    word: 10.0 * i for i, word in enumerate(_TENS, 2)
+}
+
+
+class Hit(NamedTuple):
+    """A cue at the words [start, end) of a clause."""
+
+    kind: str
+    value: float
+    start: int
+    end: int
+
+
+def hits(words: Sequence[str]) -> list[Hit]:
+    """The cues of a clause from left to right, those resolved that speak of one another: "sure that
+    it is wrong", "70 % sure", "another is likely"."""
+    return _answer_called(_about_others(_governed(_found(words), words), words), words)
+
+
+def _found(words: Sequence[str]) -> list[Hit]:
+    found, place = list[Hit](), 0
+    while place < len(words):
+        hit = _number(words, place)
+        end = 0
+        if hit is None:
+            end, cue = match(words, place)
+            if cue is not None and cue.kind == "alone" and len(words) > 3:
+                end, cue = 0, None
+            value = None if cue is None else _in_place(cue, words, place, end)
+            hit = None if cue is None or value is None else Hit(cue.kind, value, place, end)
+        found += [] if hit is None else [hit]
+        place = max(place + 1, end if hit is None else hit.end)
+    return found
+
+
+# A cue among the words around it
+
+
+def _in_place(cue: Cue, words: Sequence[str], start: int, end: int) -> float | None:
+    """The cue's value with what negates, strengthens or weakens it; None where it is none."""
+    if cue.kind == "skip" or (cue.kind in ("sure", "know", "view") and _of_others(words, start)):
+        return None
+    roles = lexicon().roles
+    before, negations = _before(words, start)
+    degree = [word for word in before if word not in roles["not"]]
+    if negations % 2 == 0:
+        return None if cue.value is None else _by_degree(cue.value, degree)
+    if any(w in roles["over"] for w in (*degree, *words[end : end + 1])):
+        return cue.negated / 2 if cue.negated < 0.5 else (1 + cue.negated) / 2
+    if cue.value is not None and cue.value >= HIGH and any(w in roles["full"] for w in degree):
+        return PARTLY
+    return cue.negated
+
+
+def _of_others(words: Sequence[str], start: int) -> bool:
+    """Whether the cue tells what somebody else thinks: "he was certain of victory"."""
+    roles, at = lexicon().roles, start - 1
+    while at > 0 and words[at] in roles["being"]:
+        at -= 1
+    return at >= 0 and words[at] in roles["others"]
+
+
+def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
+    """Words before a cue that bear on it, the nearest first, and how many of them negate."""
+    roles = lexicon().roles
+    passed, negations = list[str](), 0
+    for word in reversed(words[max(0, start - FAR) : start]):
+        if word not in roles["not"] and word not in _passed():
+            break
+        negations += word in roles["not"]
+        passed.append(word)
+    first = _first_of_stretch(words, start)
+    return passed, negations + (first in roles["subjects"] and first not in passed)
+
+
+def _passed() -> Words:
+    """Words between a negation and what it negates."""
+    roles = lexicon().roles
+    return roles["through"].union(*(roles[r] for r in ("full", "more", "less", "bit", "over")))
+
+
+def _first_of_stretch(words: Sequence[str], start: int) -> str:
+    """The first word of the stretch, between commas and conjunctions, that leads to a cue."""
+    joints = BREAKS | lexicon().roles["joints"]
+    first = start
+    while first and words[first - 1] not in joints:
+        first -= 1
+    return words[first] if first < start else ""
+
+
+def _by_degree(value: float, degree: Sequence[str]) -> float:
+    """The value after "very", "fairly" or "slightly", the nearest first."""
+    roles, nearest = lexicon().roles, degree[0] if degree else ""
+    if nearest in roles["less"]:
+        return 0.5 + 0.7 * (value - 0.5)
+    if nearest in roles["bit"]:
+        return 0.5 + 0.4 * (value - 0.5)
+    if nearest in roles["more"] or nearest in roles["full"]:
+        return (1 + value) / 2 if value > 0.5 else value / 2
+    return value
+
+
+# Numbers
+
+
+def _number(words: Sequence[str], place: int) -> Hit | None:
+    """A probability in numbers: "70 %", "0.7", "seven in ten", "nine of my ten tries"."""
+    value, roles = _value(words[place]), lexicon().roles
+    if value is None or not roles["chance"].intersection(words):
+        return None
+    rest = words[place + 1 : place + 6]
+    if rest[:1] == ["%"] and value <= 100:
+        return _share(value / 100, place, place + 2)
+    if value < 1 and "." in words[place]:
+        return _share(value, place, place + 1)
+    at = 1 if rest and rest[0] in roles["counted"] else 0
+    if rest[at : at + 1] not in (["in"], ["of"], ["out"], ["/"]):
+        return None
+    whole = next((i for i, word in enumerate(rest) if i > at and _value(word) is not None), None)
+    of = _value(rest[whole]) if whole is not None else None
+    if whole is None or of is None or of <= 1 or value > of:
+        return None
+    return _share(value / of, place, place + whole + 2)
+
+
+def _share(value: float, start: int, end: int) -> Hit:
+    """A share as a hit, at least .02 and at most .98: words are never surer."""
+    return Hit("sure", min(max(value, 0.02), 0.98), start, end)
+
+
+def _value(word: str) -> float | None:
+    return float(word) if word[0].isdigit() else _VALUES.get(word)
+
+
+# Cues that speak of one another
+
+
+def _governed(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
+    """Without words of sureness that speak of an ignorance ("sure that I don't know"), of another
+    such word ("I think it is likely") or of a number ("70 % sure")."""
+    numbered = [hit for hit in found if _value(words[hit.start]) is not None]
+    kept: list[Hit] = []
+    for place, hit in enumerate(found):
+        after = found[place + 1] if place + 1 < len(found) else None
+        if numbered and hit.kind in ("sure", "runs") and hit not in numbered:
+            continue
+        if after is None or BREAKS.intersection(words[hit.end : after.start]):
+            kept.append(hit)
+            continue
+        embeds = hit.kind == "view" and after.kind in (*_CLAIMS, "know")
+        certain = hit.kind in ("sure", "know") and hit.value >= 0.6
+        denies = after.kind in ("sure", "know") and after.value <= LOW
+        kept += [] if embeds or (certain and denies) else [hit]
+    return kept
+
+
+def _about_others(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
+    """Sureness of another answer is doubt in this one: "another is likely"."""
+    rivals = [place for place, word in enumerate(words) if word in lexicon().roles["rival"]]
+    return [
+        hit._replace(value=_turned(hit.value))
+        if hit.kind in _CLAIMS
+        and hit.value >= INVENTED
+        and any(_near(i, hit, words, NEAR if i < hit.start else AT_ONCE) for i in rivals)
+        else hit
+        for hit in found
+    ]
+
+
+def _answer_called(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
+    """What is called right adds nothing to a word of sureness about it; what is called wrong turns
+    it round."""
+    kept: list[Hit] = []
+    claimed = any(hit.kind in _CLAIMS for hit in found)
+    for hit in found:
+        last = kept[-1] if kept else None
+        verdict = hit.kind in ("right", "wrong")
+        if verdict and last and last.kind in _CLAIMS and _near(hit.start, last, words, NEAR):
+            kept[-1] = last._replace(value=_turned(last.value)) if hit.value < 0.5 else last
+        elif hit.kind == "right":
+            kept += [] if claimed else [hit]
+        elif hit.kind != "view" or last is None or last.kind != "wrong":
+            kept.append(hit)
+    return kept
+
+
+def _near(place: int, hit: Hit, words: Sequence[str], far: int) -> bool:
+    """Whether a word outside of the hit stands at most `far` words off in the same stretch."""
+    between = words[place : hit.start] if place < hit.start else words[hit.end : place]
+    outside = not hit.start <= place < hit.end
+    joints = BREAKS | lexicon().roles["joints"]
+    return outside and len(between) <= far and not joints.intersection(between)
+
+
+def _turned(value: float) -> float:
+    """Sureness of the contrary; what is only possible leaves the answer as open."""
+    return value if 0.35 < value < 0.5 else 1 - value

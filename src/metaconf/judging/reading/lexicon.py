@@ -1,0 +1,133 @@
+"""The cues of sureness in `cues.txt`, and texts as the words that they are compared with.
+
+The file holds wording of sureness with its strength, and words with a role: what negates, what
+strengthens, where contrast begins. Its head says how a line is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from metaconf.safe_text import as_seen
+
+KINDS = ("sure", "alone", "view", "right", "wrong", "know", "work", "runs", "skip")
+GAP = 5
+"""Words that "*" in a cue stands for at most."""
+_WRITTEN_OUT = tuple(
+    (re.compile(pattern), instead)
+    for pattern, instead in (
+        (r'["\u201c][^"\u201d\n]{0,80}["\u201d]', " "),  # what is quoted is not the writer's
+        (r"\b(?:can't|cannot)\b", "can not"),
+        (r"\bwon't\b", "will not"),
+        (r"n't\b", " not"),
+        (r"'m\b", " am"),
+        (r"'re\b", " are"),
+        (r"'ve\b", " have"),
+        (r"'ll\b", " will"),
+        (r"'d\b", " would"),
+        (r"(?<=it|at|re|he)'s\b", " is"),
+        (r"'s?\b", ""),
+        (r"\ba (?:little|bit)\b", "slightly"),
+        (r"\ba certain\b", "some"),
+        (r"\b(?:kind|sort) of\b", "somewhat"),
+        (r"\bper ?cent\b", "%"),
+        (r"(?<=\w)-(?=\w)", " "),
+    )
+)
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[%/]|[a-z]+(?:-[a-z]+)*|[.,;:!?()\n]|(?<=\s)-(?=\s)")
+_ARTICLES = frozenset(("a", "an", "the"))
+
+Words = frozenset[str]
+Pattern = tuple[Words, ...]
+"""A phrase: at each place the words that may stand there; the empty set is a gap."""
+
+
+class Cue(NamedTuple):
+    """Wording of sureness: what it sounds like in [0, 1], plain and negated."""
+
+    kind: str
+    value: float | None
+    """None: a cue only where it is negated."""
+    negated: float
+
+
+class Lexicon(NamedTuple):
+    """Cues by their first word, the longest phrase first; words by role; and what finds words that
+    count as one, such as "far from"."""
+
+    cues: Mapping[str, Sequence[tuple[Pattern, Cue]]]
+    roles: Mapping[str, Words]
+    joined: re.Pattern[str]
+
+
+@cache
+def lexicon() -> Lexicon:
+    """The lexicon of `cues.txt`."""
+    text = files("metaconf.judging.reading").joinpath("cues.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.replace("\n  ", " ").splitlines() if line and line[0] != "#"]
+    rows = [line.split(maxsplit=1) for line in lines]
+    roles = {role: frozenset(rest.split("; ")) for role, rest in rows if role not in KINDS}
+    joined = _joined(roles)
+    cues: dict[str, list[tuple[Pattern, Cue]]] = {}
+    for kind, rest in rows:
+        if kind not in KINDS:
+            continue
+        value, negated, phrases = rest.split(maxsplit=2)
+        cue = Cue(kind, None if value == "-" else float(value), float(negated))
+        for phrase in joined.sub(_hyphened, phrases).split("; "):
+            pattern = _pattern(phrase)
+            for first in pattern[0]:
+                cues.setdefault(first, []).append((pattern, cue))
+    for found in cues.values():
+        found.sort(key=lambda one: -sum(bool(words) for words in one[0]))
+    return Lexicon(cues, roles, joined)
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words, numbers and marks; contractions written out, articles left out."""
+    plain = as_seen(text)[0].lower().replace("\u2019", "'")
+    for pattern, instead in _WRITTEN_OUT:
+        plain = pattern.sub(instead, plain)
+    plain = lexicon().joined.sub(_hyphened, plain)
+    return [word for word in _TOKEN.findall(plain) if word not in _ARTICLES]
+
+
+def match(words: Sequence[str], place: int) -> tuple[int, Cue | None]:
+    """(end, cue) of the longest cue that begins at `place`; (0, None) where none does."""
+    for pattern, cue in lexicon().cues.get(words[place], ()):
+        end = _end(pattern, words, place)
+        if end:
+            return end, cue
+    return 0, None
+
+
+def _end(pattern: Pattern, words: Sequence[str], place: int) -> int:
+    """Where the pattern ends that begins at `place`; 0 where it does not stand there."""
+    for number, allowed in enumerate(pattern):
+        if not allowed:
+            rest = pattern[number + 1 :]
+            starts = range(place, min(place + GAP, len(words)) + 1)
+            return next((end for at in starts if (end := _end(rest, words, at))), 0)
+        if place >= len(words) or words[place] not in allowed:
+            return 0
+        place += 1
+    return place
+
+
+def _pattern(phrase: str) -> Pattern:
+    parts = phrase.split()
+    return tuple(frozenset[str]() if p == "*" else frozenset(p.split("/")) for p in parts)
+
+
+def _joined(roles: Mapping[str, Words]) -> re.Pattern[str]:
+    """Finds in a text what the roles write with hyphens."""
+    found = sorted({w for words in roles.values() for w in words if "-" in w}, key=len)
+    return re.compile(rf"\b(?:{'|'.join(w.replace('-', ' ') for w in reversed(found))})\b")
+
+
+def _hyphened(found: re.Match[str]) -> str:
+    return found[0].replace(" ", "-")

@@ -1,0 +1,365 @@
+"""Do words and number agree? Figures of how sure reflections sound beside what replies state.
+
+A *reading* is how sure the writer of a reflection sounds, in [0, 1] (`metaconf.judging.reading`;
+decisiveness in Yona et al. 2024); it never saw the number. Faithfulness of a reply is
+1 − |reading − confidence|. NaN in a reading or a confidence is unknown: the reply is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
+from metaconf.metrics.bins import edges, mass_bins, scatter, width_bins, wilson
+from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.figures import Figure
+from metaconf.metrics.ranking import auroc_of
+from metaconf.metrics.summary import Ids, summarise
+from metaconf.metrics.table import Cells, coarsen, group, ratio, segment_sums, starts_of
+
+BINS = 10
+"""Bins of confidence in cMFG and cMFG*."""
+SURE, UNSURE = 0.6, 0.2
+"""A reply that states SURE or more, or UNSURE or less, can contradict its reflection."""
+SOUNDS_UNSURE, SOUNDS_SURE = 0.4, 0.6
+"""What its reflection must read as to do so: at most, at least."""
+_LEVELS = 200
+"""With more distinct confidences the resamples use so many neighbourhoods."""
+
+
+class ReadReplies(NamedTuple):
+    """One run's replies, each (n,) in [0, 1]: NaN or None where unknown."""
+
+    confidence: Partial
+    reading: Partial
+    question_ids: Ids
+
+
+class _Statistic(NamedTuple):
+    """A function of (confidence (C,), reading (C,), weights (..., C)), confidence ascending, to
+    (...,), NaN where undefined; its range; why it may be undefined."""
+
+    of: Callable[[Array, Array, Array], Array]
+    low: float
+    high: float
+    needs: str
+
+
+def mfg(confidence: Partial, reading: Partial) -> float:
+    """Mean faithfulness 1 − |reading − confidence|, in [0, 1]; NaN without a complete reply."""
+    return _value("mfg", confidence, reading)
+
+
+def cmfg(confidence: Partial, reading: Partial) -> float:
+    """Mean over BINS equal-width bins of confidence of their mean faithfulness, in [0, 1].
+
+    Each bin counts alike, so that a text of one tone gets about .5 whatever the confidences (Liu et
+    al. 2025). Bins without a reply are left out; `confidence_bins` says how many are left.
+    """
+    return _value("cmfg", confidence, reading)
+
+
+def cmfg_star(confidence: Partial, reading: Partial) -> float:
+    """cMFG*: mean faithfulness of bins of equal mass, weighted by their width, in [0, 1].
+
+    BINS bins; equal confidences stay in one. A bin reaches to the middle between its confidences
+    and the next bin's, the first to 0 and the last to 1 (Liu et al. 2026 end them at the least and
+    the greatest confidence). Bins that ties leave empty are left out.
+    """
+    return _value("cmfg_star", confidence, reading)
+
+
+def rank_correlation(confidence: Partial, reading: Partial) -> float:
+    """Spearman's correlation of reading and confidence, ties at their mean rank, in [−1, 1]; NaN
+    where one of them does not vary."""
+    return _value("reading_rank_correlation", confidence, reading)
+
+
+def confidence_bins(confidence: Partial) -> int:
+    """How many of the BINS equal-width bins hold a confidence."""
+    known = check_partial(confidence, confidence)[0]
+    return len(np.unique(width_bins(known[~np.isnan(known)], BINS)))
+
+
+def contradicts(confidence: Partial, reading: Partial) -> Array:
+    """(n,): 1.0 where words and number contradict each other, 0.0 where they could, NaN elsewhere.
+
+    A contradiction states SURE or more and reads as SOUNDS_UNSURE or less, or states UNSURE or less
+    and reads as SOUNDS_SURE or more.
+    """
+    c, r = check_partial(confidence, reading)
+    found = np.where(_contradicting(c, r), 1.0, 0.0)
+    return np.where(_can_contradict(c) & ~np.isnan(r), found, np.nan)
+
+
+def auroc_within(
+    scores: Partial, correctness: Partial, kinds: Sequence[Hashable]
+) -> tuple[float, int]:
+    """(AUROC over the pairs of a right and a wrong reply of one kind, ties ½; number of pairs).
+
+    NaN and 0 where no kind has both. Graded correctness y counts as y right and 1 − y wrong.
+    """
+    won, pairs = 0.0, 0.0
+    for cells, _ in _by_kind(scores, correctness, kinds):
+        more, of = _pairs_won(cells, cells.count)
+        won, pairs = won + float(more), pairs + float(of)
+    return (won / pairs if pairs else float("nan")), round(pairs)
+
+
+def agreement_figures(
+    run: ReadReplies, *, seed: int = 0, replicates: int = 1000
+) -> dict[str, Figure]:
+    """`mfg`, `cmfg`, `cmfg_star`, `reading_rank_correlation`, `reading_gap` (mean of reading less
+    confidence), `contradiction_rate` (n: the replies that could contradict), each with its 95 %
+    interval by question; `cmfg_bins`, the bins that hold a reply.
+
+    Raises ValueError as `check_partial`.
+    """
+    c, r = check_partial(run.confidence, run.reading)
+    read = ~(np.isnan(c) | np.isnan(r))
+    drawn = _replicate([run], replicates, seed)[0]
+    figures = {name: _figure(name, c, r, drawn.get(name), run.question_ids) for name in STATISTICS}
+    bins = confidence_bins(c[read]) if read.any() else None
+    reason = f"bins of {BINS} that hold a reply; a count has no interval"
+    return {**figures, "cmfg_bins": Figure(bins, n=int(read.sum()), reason=reason)}
+
+
+def agreement_differences(
+    a: ReadReplies, b: ReadReplies, *, seed: int = 0, replicates: int = 1000
+) -> dict[str, Figure]:
+    """The figures of run `a` minus those of run `b` on the same questions, with paired 95 %
+    intervals; n is the number of questions."""
+    first, second = _replicate([a, b], replicates, seed)
+    n = len(number_questions(a.question_ids)[0])
+    found: dict[str, Figure] = {}
+    for name, statistic in STATISTICS.items():
+        value = _value(name, *a[:2]) - _value(name, *b[:2])
+        drawn = first[name] - second[name] if first else None
+        span = statistic.high - statistic.low
+        ends = _ends(value, drawn, -span, span)
+        found[name] = _shown(value, ends, n, statistic.needs)
+    return found
+
+
+def reading_aurocs(
+    reading: Partial,
+    confidence: Partial,
+    correctness: Partial,
+    question_ids: Ids,
+    kinds: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    replicates: int = 1000,
+) -> dict[str, Figure]:
+    """`reading_auroc`: how well the reading alone ranks right answers above wrong ones;
+    `reading_auroc_within` and `auroc_within`: the reading's and the stated confidence's over pairs
+    of one kind (n: such pairs), with 95 % intervals by question."""
+    how = {"seed": seed, "replicates": replicates}
+    found = {
+        "reading_auroc": summarise(reading, correctness, question_ids, ["auroc"], **how)["auroc"]
+    }
+    for name, scores in (("reading_auroc_within", reading), ("auroc_within", confidence)):
+        found[name] = _within_figure(scores, correctness, question_ids, kinds, seed, replicates)
+    return found
+
+
+# Statistics of weighted pairs
+
+
+def _mfg(c: Array, r: Array, w: Array) -> Array:
+    return ratio(w @ (1 - np.abs(r - c)), w.sum(axis=-1))
+
+
+def _cmfg(c: Array, r: Array, w: Array) -> Array:
+    starts = starts_of(width_bins(c, BINS))
+    count = segment_sums(w, starts)
+    faithful = segment_sums(w * (1 - np.abs(r - c)), starts)
+    mean = np.divide(faithful, count, out=np.zeros_like(faithful), where=count > 0)
+    return ratio(mean.sum(axis=-1), (count > 0).sum(axis=-1))
+
+
+def _cmfg_star(c: Array, r: Array, w: Array) -> Array:
+    starts = starts_of(c)
+    levels, count = c[starts], segment_sums(w, starts)
+    place = mass_bins(count, BINS)
+    mass = scatter(count, place, BINS)
+    faithful = scatter(segment_sums(w * (1 - np.abs(r - c)), starts), place, BINS)
+    mean = np.divide(faithful, mass, out=np.zeros_like(faithful), where=mass > 0)
+    wide = _widths(levels, count, place)
+    return ratio((wide * mean).sum(axis=-1), wide.sum(axis=-1))
+
+
+def _widths(levels: Array, count: Array, place: Index) -> Array:
+    """Width (..., BINS) of each bin on the confidence axis; 0 for those without a reply."""
+    inside = [(place == b) & (count > 0) for b in range(BINS)]
+    low = np.stack([np.where(i, levels, np.inf).min(axis=-1) for i in inside], axis=-1)
+    high = np.stack([np.where(i, levels, -np.inf).max(axis=-1) for i in inside], axis=-1)
+    after = np.full_like(low, np.inf)
+    after[..., :-1] = np.minimum.accumulate(low[..., :0:-1], axis=-1)[..., ::-1]
+    before = np.full_like(high, -np.inf)
+    before[..., 1:] = np.maximum.accumulate(high[..., :-1], axis=-1)
+    with np.errstate(invalid="ignore"):  # a bin without a reply lies between infinities
+        upper = np.where(np.isfinite(after), (high + after) / 2, 1.0)
+        lower = np.where(np.isfinite(before), (low + before) / 2, 0.0)
+        return np.where(np.isfinite(low), upper - lower, 0.0)
+
+
+def _rank_correlation(c: Array, r: Array, w: Array) -> Array:
+    half = w.sum(axis=-1, keepdims=True) / 2
+    a, b = _ranks(c, w) - half, _ranks(r, w) - half
+    spread = np.sqrt((w * a * a).sum(axis=-1) * (w * b * b).sum(axis=-1))
+    return ratio((w * a * b).sum(axis=-1), np.where(spread > 1e-9, spread, 0.0))
+
+
+def _ranks(values: Array, w: Array) -> Array:
+    """Middle rank (..., C) of each cell among all replies by its value; ties share it."""
+    order = np.argsort(values, kind="stable")
+    starts = starts_of(values[order])
+    count = segment_sums(w[..., order], starts)
+    middle = np.cumsum(count, axis=-1) - count / 2
+    lengths = np.diff(np.append(starts, values.size))
+    ranks = np.empty(w.shape)
+    ranks[..., order] = np.repeat(middle, lengths, axis=-1)
+    return ranks
+
+
+def _gap(c: Array, r: Array, w: Array) -> Array:
+    return ratio(w @ (r - c), w.sum(axis=-1))
+
+
+def _contradiction_rate(c: Array, r: Array, w: Array) -> Array:
+    return ratio(w @ _contradicting(c, r).astype(float), w @ _can_contradict(c).astype(float))
+
+
+def _can_contradict(c: Array) -> np.ndarray:
+    return (c >= SURE) | (c <= UNSURE)
+
+
+def _contradicting(c: Array, r: Array) -> np.ndarray:
+    return ((c >= SURE) & (r <= SOUNDS_UNSURE)) | ((c <= UNSURE) & (r >= SOUNDS_SURE))
+
+
+_ALONE = "one question, or no resamples"
+_READ = "no reply has both a confidence and a reading"
+STATISTICS: dict[str, _Statistic] = {
+    "mfg": _Statistic(_mfg, 0.0, 1.0, _READ),
+    "cmfg": _Statistic(_cmfg, 0.0, 1.0, _READ),
+    "cmfg_star": _Statistic(_cmfg_star, 0.0, 1.0, _READ),
+    "reading_rank_correlation": _Statistic(
+        _rank_correlation, -1.0, 1.0, "the reading or the confidence does not vary"
+    ),
+    "reading_gap": _Statistic(_gap, -1.0, 1.0, _READ),
+    "contradiction_rate": _Statistic(
+        _contradiction_rate,
+        0.0,
+        1.0,
+        f"no reply that was read states {SURE:g} or more, or {UNSURE:g} or less",
+    ),
+}
+"""By the name of their figure."""
+
+
+# Values, resamples, figures
+
+
+def _read(confidence: Partial, reading: Partial) -> tuple[Array, Array, Index]:
+    """Confidence and reading of the complete replies, and where they stand among all."""
+    c, r = check_partial(confidence, reading)
+    rows = np.flatnonzero(~(np.isnan(c) | np.isnan(r)))
+    return c[rows], r[rows], rows
+
+
+def _value(name: str, confidence: Partial, reading: Partial) -> float:
+    c, r, _ = _read(confidence, reading)
+    order = np.argsort(c, kind="stable")
+    return float(STATISTICS[name].of(c[order], r[order], np.ones(len(order))))
+
+
+def _replicate(runs: Sequence[ReadReplies], replicates: int, seed: int) -> list[dict[str, Array]]:
+    """Each run's statistics over the same resamples of questions; empty where there are none."""
+    questions, _ = number_questions([i for run in runs for i in run.question_ids])
+    if len(questions) < 2 or replicates < 1:
+        return [{} for _ in runs]
+    number = {question: i for i, question in enumerate(questions)}
+    cells = [_cells(run, number) for run in runs]
+    drawn: list[dict[str, list[Array]]] = [{name: [] for name in STATISTICS} for _ in runs]
+    for block in resamples(cells, len(questions), replicates, seed):
+        for (cell, _), weights, found in zip(cells, block, drawn, strict=True):
+            for name, statistic in STATISTICS.items():
+                found[name].append(statistic.of(cell.confidence, cell.correctness, weights))
+    return [{name: np.concatenate(parts) for name, parts in one.items()} for one in drawn]
+
+
+def _cells(run: ReadReplies, number: dict[Hashable, int]) -> tuple[Cells, Index]:
+    c, r, rows = _read(run.confidence, run.reading)
+    if np.unique(c).size > _LEVELS:
+        c = coarsen(c, _LEVELS, edges(BINS))
+    place = np.array([number[i] for i in run.question_ids], dtype=np.intp)
+    return group(c, np.round(r, 2)), place[rows]
+
+
+def _ends(value: float, drawn: Array | None, low: float, high: float) -> tuple[float, float] | str:
+    return _ALONE if drawn is None else interval(value, drawn, low, high)
+
+
+def _figure(name: str, c: Array, r: Array, drawn: Array | None, ids: Ids) -> Figure:
+    statistic = STATISTICS[name]
+    counted = ~(np.isnan(c) | np.isnan(r))
+    if name == "contradiction_rate":
+        counted &= _can_contradict(c)
+    value, n = _value(name, c, r), int(counted.sum())
+    ends = _ends(value, drawn, statistic.low, statistic.high)
+    if isinstance(ends, str) and name == "contradiction_rate" and n:
+        # None or all contradict: n questions bound the share all the same.
+        ends = wilson(value, len(np.unique(number_questions(ids)[1][counted])))
+    return _shown(value, ends, n, statistic.needs)
+
+
+def _shown(value: float, ends: tuple[float, float] | str, n: int, needs: str) -> Figure:
+    if np.isnan(value):
+        return Figure(n=n, reason=needs)
+    if isinstance(ends, str):
+        return Figure(value, n=n, reason=f"no interval: {ends}")
+    return Figure(value, *ends, n)
+
+
+def _by_kind(
+    scores: Partial, correctness: Partial, kinds: Sequence[Hashable]
+) -> list[tuple[Cells, Index]]:
+    """(cells of score and correctness, rows) of the complete replies of each kind."""
+    s, y, rows = _read(scores, correctness)
+    _, kind = number_questions([kinds[i] for i in rows])
+    parts = [np.flatnonzero(kind == k) for k in range(kind.max(initial=-1) + 1)]
+    return [(group(s[part], y[part]), rows[part]) for part in parts]
+
+
+def _pairs_won(cells: Cells, weights: Array) -> tuple[Array, Array]:
+    """Pairs of a right and a wrong reply in which the right one scores higher (ties ½), and all."""
+    table = cells.table(weights)
+    right, wrong = table.right.sum(axis=-1), (table.count - table.right).sum(axis=-1)
+    pairs = right * wrong
+    return np.where(pairs > 0, np.nan_to_num(auroc_of(table)) * pairs, 0.0), pairs
+
+
+def _within_figure(
+    scores: Partial,
+    correctness: Partial,
+    ids: Ids,
+    kinds: Sequence[Hashable],
+    seed: int,
+    replicates: int,
+) -> Figure:
+    value, pairs = auroc_within(scores, correctness, kinds)
+    questions, place = number_questions(ids)
+    if np.isnan(value) or len(questions) < 2 or replicates < 1:
+        return _shown(value, _ALONE, pairs, "no kind has right and wrong")
+    parts = [(cells, place[rows]) for cells, rows in _by_kind(scores, correctness, kinds)]
+    drawn: list[Array] = []
+    for block in resamples(parts, len(questions), replicates, seed):
+        counted = [_pairs_won(cells, w) for (cells, _), w in zip(parts, block, strict=True)]
+        drawn.append(ratio(sum(c[0] for c in counted), sum(c[1] for c in counted)))  # type: ignore
+    ends = interval(value, np.concatenate(drawn), 0.0, 1.0)
+    return _shown(value, ends, pairs, "")
