@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from tiny import tiny_model
 from metaconf.cli import main
 from metaconf.cli.preflight import prepare_config
 from metaconf.clients import Endpoint
-from metaconf.config.blocks import Client
+from metaconf.config.blocks import Client, Confidence
 from metaconf.errors import UserError
 from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import parse_reply
+from metaconf.training.dataset import build_rows
 from metaconf.training.evidence import Answered
-from metaconf.training.teacher import write_reflections
+from metaconf.training.teacher import TeacherOutput, write_reflections
 
 GOOD = "I know little of this and may mix it up."
 
@@ -64,6 +66,15 @@ def test_a_leak_is_written_again_or_dropped_and_counted(tmp_path: Path) -> None:
     assert all("a number for the confidence" in s["messages"][0]["content"] for s in again)
 
 
+def test_a_reflection_that_says_the_opposite_of_the_target_is_left_out_and_counted() -> None:
+    said = {"A": "I am certain of it.", "B": "I am only guessing.", "C": "Quito is a city."}
+    output = TeacherOutput(3, dict(said))
+    answers = [replace(answer(name), agreement=0.1) for name in said]
+    how = Confidence(target="self_consistency")
+    rows = build_rows(None, answers, how, 0, output)  # pyright: ignore[reportArgumentType]
+    assert [row["id"] for row in rows] == ["B", "C"] and output.contradicting == 1
+
+
 def test_a_teacher_that_mostly_fails_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"max_dropped 0\.5: 3 of 4"):
         written_by(lambda name, _: GOOD if name == "A" else "It is 9/10.", "ABCD", tmp_path, 0.5)
@@ -103,7 +114,11 @@ def test_prepare_with_a_served_teacher_and_judge(
     facts = json.loads((out / "metaconf.json").read_text())
     assert facts["teacher"] == {"kind": "llm", "model": "deepseek-chat"}
     output = facts["teacher_output"]
-    assert (output["reflections"], output["leaking"], output["dropped"]) == (len(made), 0, {})
+    assert (output["reflections"], output["leaking"], output["dropped"]) == (
+        len(made) + output["contradicting"],
+        0,
+        {},
+    )
 
 
 def test_a_teacher_without_an_address_is_refused_at_once(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import numpy as np
 from metaconf.config.blocks import Confidence, Teacher
 from metaconf.config.llama_factory import CURRICULUM_SET, ROWS_SET
 from metaconf.generation.local import LocalModel
+from metaconf.judging.reading import reading
+from metaconf.metrics.agreement import contradicts
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.prompts.frames import STANCES
 from metaconf.prompts.teacher import likely_cause, stance
@@ -40,18 +42,26 @@ def build_rows(
     answers: Sequence[Answered],
     how: Confidence,
     seed: int,
-    reflections: Mapping[str, str] | None = None,
+    output: TeacherOutput | None = None,
 ) -> list[dict[str, Any]]:
     """Sharegpt rows with `target` in [0, 1]. Answers without a target are left out, and so are
-    those without one of the given `reflections` (by question id). None: the offline teacher writes
-    them."""
+    those for which a teacher's `output` has no reflection, or has one that says the opposite of the
+    target, which it counts. None: the offline teacher writes them."""
     states = _states(local, answers) if how.target == "probe" else None
     goals = targets(answers, how.target, states, how.num_labeled)
     known = [(a, goal) for a, goal in zip(answers, goals, strict=True) if not np.isnan(goal)]
-    if reflections is None:
+    if output is None:
         return [_offline_row(a, goal, seed) for a, goal in known]
-    texts = [(a, goal, reflections.get(a.question.id)) for a, goal in known]
-    return [_row(a, goal, text, seed) for a, goal, text in texts if text is not None]
+    texts = [(a, goal, output.reflections.get(a.question.id)) for a, goal in known]
+    written = [(a, goal, text) for a, goal, text in texts if text is not None]
+    agreeing = [(a, goal, text) for a, goal, text in written if not _opposite(text, goal)]
+    output.contradicting = len(written) - len(agreeing)
+    return [_row(a, goal, text, seed) for a, goal, text in agreeing]
+
+
+def _opposite(reflection: str, goal: float) -> bool:
+    """Whether a reflection sounds sure of what the target doubts, or the reverse."""
+    return contradicts([goal], [reading(reflection)]).item() == 1
 
 
 def _states(local: LocalModel, answers: Sequence[Answered]) -> np.ndarray:

@@ -74,8 +74,7 @@ def prepare(
     answers = collect(questions, replies, samples, how, judge)
     usable = [row for row in answers if how.num_labeled or row.right is not None]
     output = _ask_teacher(config, usable, out)
-    reflections = output.reflections if output else None
-    rows = build_rows(local, answers, how, config.seed, reflections)
+    rows = build_rows(local, answers, how, config.seed, output)
     write_set(out, rows, config.teacher, output, how, config.seed)
     stats = DatasetStats(
         model=shown(config.model_name_or_path),

@@ -59,7 +59,8 @@ def _teacher(output: TeacherOutput) -> list[str]:
         "",
         f"- {output.calls} calls, {output.tokens} tokens, cost {cost}; {output.failed} failed.",
         f"- {output.leaking} of {output.asked} first versions leaked; {output.rewritten} were"
-        f" mended by a second one, {output.asked - len(output.reflections)} rows were dropped.",
+        f" mended by a second one, {output.asked - len(output.reflections)} rows were dropped;"
+        f" {output.contradicting} more, whose reflection sounds like the opposite of the target.",
     ]
     for title, counts in (("leaked", output.leaked), ("dropped", output.dropped)):
         lines += [f"- {title}: {number} × {what}" for what, number in counts.most_common()]

@@ -32,8 +32,10 @@ class TeacherOutput:
 
     Of the `asked` reflections: `leaking` first versions leaked, for the reasons counted in
     `leaked`; `rewritten` second versions were used; `dropped` counts the reasons of the second
-    versions that leaked too. `failed` calls gave no text that can stand in a reply. `calls`,
-    `tokens` and `cost` include failed and repeated calls; `cost` is None where a price is unknown.
+    versions that leaked too; `contradicting` ones are left out of the set, because they sound like
+    the opposite of the confidence target. `failed` calls gave no text that can stand in a reply.
+    `calls`, `tokens` and `cost` include failed and repeated calls; `cost` is None where a price is
+    unknown.
     """
 
     asked: int = 0
@@ -43,6 +45,7 @@ class TeacherOutput:
     leaked: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     leaking: int = 0
+    contradicting: int = 0
     calls: int = 0
     tokens: int = 0
     cost: float | None = 0.0
