@@ -195,8 +195,12 @@ def _cmfg_star(c: Array, r: Array, w: Array) -> Array:
 def _widths(levels: Array, count: Array, place: Index) -> Array:
     """Width (..., BINS) of each bin on the confidence axis; 0 for those without a reply."""
     inside = [(place == b) & (count > 0) for b in range(BINS)]
-    low = np.stack([np.where(i, levels, np.inf).min(axis=-1) for i in inside], axis=-1)
-    high = np.stack([np.where(i, levels, -np.inf).max(axis=-1) for i in inside], axis=-1)
+    low = np.stack(
+        [np.where(i, levels, np.inf).min(axis=-1, initial=np.inf) for i in inside], axis=-1
+    )
+    high = np.stack(
+        [np.where(i, levels, -np.inf).max(axis=-1, initial=-np.inf) for i in inside], axis=-1
+    )
     after = np.full_like(low, np.inf)
     after[..., :-1] = np.minimum.accumulate(low[..., :0:-1], axis=-1)[..., ::-1]
     before = np.full_like(high, -np.inf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metaconf.judging.reading.lexicon import Cue, Words, lexicon, match
+from metaconf.judging.reading.lexicon import Cue, lexicon, match
 
 FAR = 9
 """Words before a cue among which its negation is looked for."""
@@ -94,7 +94,7 @@ def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
     roles = lexicon().roles
     passed, negations = list[str](), 0
     for word in reversed(words[max(0, start - FAR) : start]):
-        if word not in roles["not"] and word not in _passed():
+        if word not in roles["passed"]:
             break
         negations += word in roles["not"]
         passed.append(word)
@@ -102,17 +102,10 @@ def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
     return passed, negations + (first in roles["subjects"] and first not in passed)
 
 
-def _passed() -> Words:
-    """Words between a negation and what it negates."""
-    roles = lexicon().roles
-    return roles["through"].union(*(roles[r] for r in ("full", "more", "less", "bit", "over")))
-
-
 def _first_of_stretch(words: Sequence[str], start: int) -> str:
     """The first word of the stretch, between commas and conjunctions, that leads to a cue."""
-    joints = BREAKS | lexicon().roles["joints"]
-    first = start
-    while first and words[first - 1] not in joints:
+    joints, first = lexicon().roles["joints"], start
+    while first and words[first - 1] not in joints and words[first - 1] not in BREAKS:
         first -= 1
     return words[first] if first < start else ""
 
@@ -217,8 +210,8 @@ def _near(place: int, hit: Hit, words: Sequence[str], far: int) -> bool:
     """Whether a word outside of the hit stands at most `far` words off in the same stretch."""
     between = words[place : hit.start] if place < hit.start else words[hit.end : place]
     outside = not hit.start <= place < hit.end
-    joints = BREAKS | lexicon().roles["joints"]
-    return outside and len(between) <= far and not joints.intersection(between)
+    cut = lexicon().roles["joints"].intersection(between) or BREAKS.intersection(between)
+    return outside and len(between) <= far and not cut
 
 
 def _turned(value: float) -> float:
