@@ -64,7 +64,7 @@ def main() -> None:
         "The base's `reply` is our format asked of a model that was not trained. Methods in words"
         " show five worked examples; tokens: written for one question, samples included."
     )
-    print(record.write("baselines", command, found, [0], notes, ("torch", "transformers")))
+    record.write("baselines", command, found, [0], notes, ("torch", "transformers"))
 
 
 if __name__ == "__main__":

@@ -243,24 +243,6 @@ def _outcomes(root: ElementTree.Element) -> dict[str, set[str]]:
     return found
 
 
-def merged(figures: dict[str, record.Figure], notes: list[str]) -> None:
-    """Keep what other programs, or parts of this one not run now, have written to the file."""
-    path = record.RESULTS / "cases.json"
-    before = json.loads(path.read_text()) if path.exists() else {"figures": {}, "notes": ""}
-    starts = tuple(note.split(":")[0] for note in notes)
-    kept = [line for line in before["notes"].splitlines() if not line.startswith(starts)]
-    command = "python benchmarks/cases.py"
-    commands = [one for one in before.get("command", "").split("; ") if one and one != command]
-    record.write(
-        "cases",
-        "; ".join([command, *commands]),
-        before["figures"] | figures,
-        before.get("seeds", []) or [0],
-        "\n".join([*notes, *kept]),
-        sorted({"numpy", "math-verify", *before.get("versions", {})}),
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", default=BEFORE, help="commit of the earlier grader")
@@ -275,7 +257,7 @@ def main() -> None:
         figures |= measured
         notes.append(note)
         print(note, json.dumps(measured), sep="\n")
-    merged(figures, notes)
+    record.add("cases", "python benchmarks/cases.py", figures, notes, ["numpy", "math-verify"])
 
 
 if __name__ == "__main__":

@@ -189,29 +189,9 @@ def theirs(controller: Any, name: str, s: rules.Sample) -> int:
     c = np.repeat(LEVELS, counts)
     y = np.concatenate([np.arange(n) >= k for n, k in zip(counts, wrong, strict=True)])
     starts = name.removeprefix("fixed_sequence_")
-    one = made(
-        lambda x: np.stack([1 - x[:, 0], x[:, 0]], 1),
-        "precision",
-        target_level=1 - s.alpha,
-        confidence_level=1 - s.delta,
-        list_predict_params=np.array(sorted(grid)),
-        fwer_method=name if starts == name else sequence(n_starts=int(starts)),
-    )
-    one.calibrate(c[:, None], y.astype(int))
-    return -1 if one.best_predict_param is None else LEVELS.index(one.best_predict_param)
-
-
-def mapie_itself() -> Any:
-    try:
-        from mapie.risk_control import (  # pyright: ignore[reportMissingImports]
-            BinaryClassificationController,
-        )
-        from mapie.risk_control.fwer_control import (  # pyright: ignore[reportMissingImports]
-            FWERFixedSequenceTesting,
-        )
-    except ImportError:
-        return None
-    return BinaryClassificationController, FWERFixedSequenceTesting
+    method = name if starts == name else sequence(n_starts=int(starts))
+    level = rules.mapie_threshold(made, method, c, y, s.alpha, s.delta, grid)
+    return -1 if level is None else LEVELS.index(level)
 
 
 def again(cell: Cell, repeats: int = 200_000) -> tuple[int, int]:
@@ -342,23 +322,6 @@ def published(path: Path) -> dict[str, record.Figure]:
     return found
 
 
-def merged(measured: dict[str, record.Figure], note: str) -> Path:
-    """Keep what other programs have written to the file."""
-    path = record.RESULTS / "cases.json"
-    before = json.loads(path.read_text()) if path.exists() else {"figures": {}, "notes": ""}
-    kept = [line for line in before["notes"].splitlines() if not line.startswith("Certificate:")]
-    command = "python benchmarks/certificate.py"
-    commands = [one for one in before.get("command", "").split("; ") if one and one != command]
-    return record.write(
-        "cases",
-        "; ".join([*commands, command]),
-        before["figures"] | measured,
-        before.get("seeds", []) or [0],
-        "\n".join([*kept, note]),
-        sorted({"numpy", "scipy", *before.get("versions", {})}),
-    )
-
-
 def described(cells: list[Cell], repeats: int, controller: Any) -> str:
     known = [cell for cell in cells if cell.oracle and cell.covered["today"] >= FEW]
     least = min(known, key=lambda cell: cell.covered["ours"] / cell.covered["today"])
@@ -382,7 +345,7 @@ def main() -> None:
     parser.add_argument("--replies", type=Path, help="the published replies of RLCR")
     parser.add_argument("--dry", action="store_true", help="print, write nothing")
     options = parser.parse_args()
-    controller = mapie_itself()
+    controller = rules.mapie_itself()
     cells = simulate(options.repeats, controller)
     measured = figures(cells, options.repeats)
     if options.replies:
@@ -390,7 +353,8 @@ def main() -> None:
     note = described(cells, options.repeats, controller)
     print(json.dumps(measured, indent=1), note, sep="\n")
     if not options.dry:
-        print(merged(measured, note))
+        command, packages = "python benchmarks/certificate.py", ["numpy", "scipy"]
+        record.add("cases", command, measured, [note], packages)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ that both agree, and that `mapie_rules` agree with MAPIE itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import bdtr, xlogy
 
-from metaconf.decisions.abstain import EARLY, SHARE, size
+from metaconf.decisions.abstain import EARLY, LEVELS, SHARE, size
 
 Ints = np.ndarray
 
@@ -177,3 +178,41 @@ def _sequence(
         later = distinct & (rank >= begin[:, None]) & (k < used)[:, None]
         rejected |= later & ~np.logical_or.accumulate(fails & later, 1)
     return rejected
+
+
+def mapie_itself() -> tuple[Any, Any] | None:
+    """MAPIE's controller and its walk with several starts; None where it is not installed."""
+    try:
+        from mapie.risk_control import (  # pyright: ignore[reportMissingImports]
+            BinaryClassificationController,
+        )
+        from mapie.risk_control.fwer_control import (  # pyright: ignore[reportMissingImports]
+            FWERFixedSequenceTesting,
+        )
+    except ImportError:
+        return None
+    return BinaryClassificationController, FWERFixedSequenceTesting
+
+
+def mapie_threshold(
+    controller: Any,
+    method: Any,
+    c: np.ndarray,
+    y: np.ndarray,
+    alpha: float,
+    delta: float,
+    grid: Sequence[float] = LEVELS,
+) -> float | None:
+    """The level of `grid` from which on MAPIE's own controller certifies the answers, by one of its
+    methods; None for no level. `c` and `y` are confidences and correctness (n,)."""
+    one = controller(
+        lambda x: np.stack([1 - x[:, 0], x[:, 0]], 1),
+        "precision",
+        target_level=1 - alpha,
+        confidence_level=1 - delta,
+        list_predict_params=np.array(sorted(grid)),
+        fwer_method=method,
+    )
+    one.calibrate(c[:, None], y.astype(int))
+    best = one.best_predict_param
+    return None if best is None else min(LEVELS, key=lambda level: abs(level - best))

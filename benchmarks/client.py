@@ -176,7 +176,7 @@ def main() -> None:
     notes = "Client and server share the machine's cores. paid_twice: replies sent to one request."
     packages = ("aiohttp", *(("openai",) if theirs else ()))
     command = f"python benchmarks/client.py --calls {count}"
-    print(record.write("client", command, figures, [0], notes, packages).read_text())
+    record.write("client", command, figures, [0], notes, packages)
 
 
 if __name__ == "__main__":

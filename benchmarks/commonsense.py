@@ -72,8 +72,7 @@ def figures(runs: Sequence[shipped.Rows]) -> dict[str, record.Figure]:
         stated = [scoring.pairs(run[key]) for run in runs]
         graded = [scoring.graded(run[key]) for run in runs]
         found[f"accuracy_{key}"] = scoring.over_seeds(graded, scoring.mean_right)
-        for name, score in scoring.SCORES.items():
-            found[f"{name}_{key}"] = scoring.over_seeds(stated, score)
+        found |= scoring.scores(key, stated)
     ratio = found["brier_stage2"]["value"] / found["brier_calibrated"]["value"]
     found["brier_ratio"] = record.figure(round(ratio, 3), None, "x", "<= 1.0")
     tokens = {
@@ -103,8 +102,7 @@ def main() -> None:
     runs = [shared | trained(out / f"seed{seed}", splits, seed) for seed in args.seeds]
     words = ["python benchmarks/commonsense.py --questions", args.questions.name]
     command = " ".join([*words, "--seeds", *map(str, args.seeds)])
-    path = record.write("commonsense", command, figures(runs), args.seeds, NOTES, default.PACKAGES)
-    print(path.read_text())
+    record.write("commonsense", command, figures(runs), args.seeds, NOTES, default.PACKAGES)
 
 
 NOTES = (

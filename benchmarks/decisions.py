@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import record
+from certificate_rules import mapie_itself, mapie_threshold
 
 from metaconf.decisions.abstain import LEVELS, certify
 from metaconf.decisions.vote import settled_after, vote
@@ -61,31 +62,15 @@ def _mean(thresholds: Sequence[float | None], of: Callable[[float], float]) -> f
 
 def _mapie(samples: Sequence[Pairs]) -> list[list[float | None]]:
     """Thresholds of MAPIE by each of its METHODS; nothing where it is not installed."""
-    try:
-        from mapie.risk_control import (  # pyright: ignore[reportMissingImports]
-            BinaryClassificationController,
-        )
-    except ImportError:
+    if (mapie := mapie_itself()) is None:
         return []
-    make = BinaryClassificationController
-    return [[_theirs(make, method, *sample) for sample in samples] for method in METHODS]
+    return [
+        [mapie_threshold(mapie[0], method, *sample, ALPHA, DELTA) for sample in samples]
+        for method in METHODS
+    ]
 
 
 METHODS = ("bonferroni_holm", "bonferroni", "fixed_sequence")
-
-
-def _theirs(controller: Any, method: str, c: np.ndarray, y: np.ndarray) -> float | None:
-    made = controller(
-        lambda x: np.stack([1 - x[:, 0], x[:, 0]], 1),
-        "precision",
-        target_level=1 - ALPHA,
-        confidence_level=1 - DELTA,
-        list_predict_params=np.array(sorted(LEVELS)),
-        fwer_method=method,
-    )
-    made.calibrate(c[:, None], y.astype(int))
-    best = made.best_predict_param
-    return None if best is None else min(LEVELS, key=lambda level: abs(level - best))
 
 
 def on_real_replies(model: str, folder: Path) -> dict[str, record.Figure]:
@@ -209,8 +194,7 @@ def main() -> None:
     notes = "samples_saved: by stopping when no further reply of 5 can change the weighted vote."
     if not arguments.model:
         found, notes = kept(found, notes)
-    path = record.write("decisions", command, found, [0], notes, ("numpy", "scipy"))
-    print(path.read_text())
+    record.write("decisions", command, found, [0], notes, ("numpy", "scipy"))
 
 
 if __name__ == "__main__":

@@ -251,8 +251,7 @@ def main() -> None:
     folder = arguments.output_dir
     runs = [seed_run(folder / f"seed{n}", n, arguments.unknowable) for n in arguments.seeds]
     found = (figures(runs) if runs else {}) | _demo_figures(arguments.demo) | _sampling()
-    path = record.write("default", _command(arguments), found, arguments.seeds, notes(), PACKAGES)
-    print(path.read_text())
+    record.write("default", _command(arguments), found, arguments.seeds, notes(), PACKAGES)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 import record
-from scoring import SCORES, Pairs, graded, in_domain, mean_confidence, mean_right, over_seeds, pairs
+from scoring import (
+    Pairs,
+    graded,
+    in_domain,
+    mean_confidence,
+    mean_right,
+    over_seeds,
+    pairs,
+    scores,
+)
 
 from metaconf import metrics
 from metaconf.evaluation.rows import EvaluatedReply
@@ -34,15 +43,13 @@ def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
         found[f"accuracy_{name}"] = over_seeds(
             [graded(in_domain(r)) for r in rows[key]], mean_right
         )
-    for key in ("asked", "probability", "samples8", "stage1", "stage2"):
-        for name, score in SCORES.items():
-            found[f"{name}_{key}"] = over_seeds(inside[key], score)
-    for name, score in SCORES.items():
-        if name != "auroc":  # of the raw probability: isotonic ties only lose rank
-            found[f"{name}_probability"] = over_seeds(inside["probability_calibrated"], score)
+    for key in ("asked", "samples8", "stage1", "stage2"):
+        found |= scores(key, inside[key])
+    found |= scores("probability", inside["probability_calibrated"])
+    # Of the raw probability: isotonic ties only lose rank.
+    found["auroc_probability"] = over_seeds(inside["probability"], metrics.auroc)
     for key, kept in probes.items():
-        for name, score in SCORES.items():
-            found[f"{name}_{key}"] = over_seeds(kept, score)
+        found |= scores(key, kept)
     for key in ("without_reflection", "swapped_reflection"):
         found[f"auroc_{key}"] = over_seeds(inside[key], metrics.auroc)
     for key in STAGES:

@@ -68,7 +68,7 @@ def main() -> None:
     found |= by_cause(train, x)
     found["auroc_probability"] = record.figure(round(metrics.auroc(held, right), 4))
     packages = ["torch", "transformers", "scikit-learn"]
-    print(record.write("labels", COMMAND, found, [seed], NOTES, packages).read_text())
+    record.write("labels", COMMAND, found, [seed], NOTES, packages)
 
 
 def by_cause(rows: Sequence[Answered], states: np.ndarray) -> dict[str, record.Figure]:

@@ -55,7 +55,7 @@ def main() -> None:
     packages = ["torch", "transformers", "trl", "peft"]
     words = " ".join(map(str, args.seeds))
     command = f"python benchmarks/llama_factory.py --seeds {words}"
-    print(record.write("llama_factory", command, found, args.seeds, NOTES, packages).read_text())
+    record.write("llama_factory", command, found, args.seeds, NOTES, packages)
 
 
 def _beside(stage: str, trl: shipped.Rows) -> list[EvaluatedReply]:

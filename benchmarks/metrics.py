@@ -126,7 +126,7 @@ def main() -> None:
         greatest_difference(), None, "", "<= 1e-9"
     )
     packages = ("numpy", "scikit-learn", *reference_eces())
-    print(record.write("metrics", COMMAND, figures, [SEED], NOTES, packages).read_text())
+    record.write("metrics", COMMAND, figures, [SEED], NOTES, packages)
 
 
 def _optional(name: str) -> ModuleType | None:

@@ -47,8 +47,7 @@ def main() -> None:
         seconds = _prepare(Path(folder), questions, url)
         figures = _figures(Path(folder) / "run", len(questions), seconds)
     more = "" if args.each == EACH else f" --each {args.each}"
-    path = record.write("prepare", COMMAND + more, figures, [42], NOTES, ["torch", "transformers"])
-    print(path.read_text())
+    record.write("prepare", COMMAND + more, figures, [42], NOTES, ["torch", "transformers"])
 
 
 def _prepare(folder: Path, questions: list[Question], url: str) -> float:

@@ -90,7 +90,7 @@ def main() -> None:
             figures[f"pick_seconds_1e6_{kind}"] = record.figure(pick, None, "s")
             figures[f"repeats_seconds_1e6_{kind}"] = record.figure(repeats, None, "s")
             figures[f"peak_gib_1e6_{kind}"] = record.figure(peak, None, "GiB", "<= 1")
-    print(record.write("questions", COMMAND, figures, [0], NOTES, ["pyarrow"]).read_text())
+    record.write("questions", COMMAND, figures, [0], NOTES, ["pyarrow"])
 
 
 if __name__ == "__main__":

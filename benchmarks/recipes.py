@@ -246,8 +246,7 @@ def main(words: Sequence[str] | None = None) -> None:
     found |= rates(found, keep, plan)
     found = recipes_reached.aims(found, record.RESULTS / "trl_plain.json")
     command = _command(arguments, plan)
-    path = record.write("recipes", command, found, seeds, notes(plan), default.PACKAGES)
-    print(path.read_text())
+    record.write("recipes", command, found, seeds, notes(plan), default.PACKAGES)
 
 
 def rates(found: Mapping[str, Any], keep: Path, plan: Plan) -> dict[str, record.Figure]:

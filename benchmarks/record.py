@@ -33,8 +33,8 @@ def write(
     seeds: Sequence[int],
     notes: str,
     packages: Sequence[str],
-) -> Path:
-    """Write the record beside those of the other benchmarks; returns its path."""
+) -> None:
+    """Write the record beside those of the other benchmarks, and show it."""
     record = {
         "name": name,
         "command": command,
@@ -48,8 +48,33 @@ def write(
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
-    return path
+    text = json.dumps(record, indent=1, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + "\n")
+    print(text)
+
+
+def add(
+    name: str,
+    command: str,
+    figures: dict[str, Figure],
+    notes: Sequence[str],
+    packages: Sequence[str],
+) -> None:
+    """Write into the record of a benchmark that has several programs: what the others wrote stays,
+    and of the notes those that begin otherwise, up to the first colon."""
+    path = RESULTS / f"{name}.json"
+    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    starts = tuple(note.partition(":")[0] for note in notes)
+    kept = [one for one in before.get("notes", "").splitlines() if not one.startswith(starts)]
+    commands = {*before.get("command", "").split("; "), command} - {""}
+    write(
+        name,
+        "; ".join(sorted(commands)),
+        before.get("figures", {}) | figures,
+        before.get("seeds") or [0],
+        "\n".join([*kept, *notes]),
+        sorted({*packages, *before.get("versions", {})}),
+    )
 
 
 def machine() -> dict[str, Any]:

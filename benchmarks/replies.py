@@ -56,7 +56,7 @@ def main() -> None:
     assert counted == args.lines, f"{counted} replies counted of {args.lines}"
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 2**30
-    path = record.write(
+    record.write(
         "replies",
         "OMP_NUM_THREADS=1 python benchmarks/replies.py",
         {
@@ -69,7 +69,6 @@ def main() -> None:
         "One run of the whole command, figures with 1,000 resamples and report included.",
         ["numpy", "scikit-learn"],
     )
-    print(path)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from typing import Any
 import record
 from chromium import Chromium, find_chromium
 
+from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.evaluation.run import write_results
 from metaconf.records import write_jsonl
-from metaconf.report import write_report
 
 COMMAND = "python benchmarks/report.py"
 NOTES = (
@@ -32,13 +33,14 @@ TARGETS = {
     "filter_ms_100k": ("ms", "<= 300"),
     "megabytes_100k": ("MB", "<= 60"),
 }
-METHODS = (
-    ("asked", "base, asked in words", 0.82, 0.06),
-    ("probability", "base, answer's probability", 0.49, 0.8),
-    ("samples8", "base, agreement of 8 samples", 0.5, 0.7),
-    ("stage1", "stage 1", 0.5, 0.75),
-    ("stage2", "stage 2", 0.47, 1.0),
-)
+METHODS = {
+    "asked": (0.82, 0.06),
+    "probability": (0.49, 0.8),
+    "samples8": (0.5, 0.7),
+    "stage1": (0.5, 0.75),
+    "stage2": (0.47, 1.0),
+}
+"""Mean confidence, and how much of it follows the question."""
 FAMILIES = {
     "city → country": "knowledge boundary",
     "namesake city → country": "query complexity",
@@ -58,21 +60,22 @@ FILTERS = {
 }
 
 
-def make_run(folder: Path, count: int, seed: int = 0) -> None:
-    """Write a made-up run of `count` replies by five methods, with figures and curves."""
+def make_run(folder: Path, count: int, seed: int = 0) -> Path:
+    """Write a made-up run of `count` replies by five methods, with figures (of a few of them, for
+    they take time) and curves; returns the report's path."""
     draw = random.Random(seed)
-    replies = [_reply(draw, i // len(METHODS), METHODS[i % len(METHODS)]) for i in range(count)]
-    write_jsonl(folder / "replies.jsonl", replies)
-    methods = [_method(row, replies) for row in METHODS]
-    metrics = {"title": "SmolLM2-135M on embedded questions (made-up run)", "methods": methods}
-    (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    rows = {
+        key: [_reply(draw, question, key) for question in range(count // len(METHODS))]
+        for key in METHODS
+    }
     (folder / "curves.json").write_text(json.dumps(_curves(draw)), encoding="utf-8")
+    write_jsonl(folder / "replies.jsonl", (row.to_json() for own in rows.values() for row in own))
+    few = {key: own[:400] for key, own in rows.items()}
+    return write_results(folder, "SmolLM2-135M (made-up run)", few, keep=False)
 
 
-def _reply(
-    draw: random.Random, question: int, method: tuple[str, str, float, float]
-) -> dict[str, Any]:
-    key, _, claim, skill = method
+def _reply(draw: random.Random, question: int, key: str) -> EvaluatedReply:
+    claim, skill = METHODS[key]
     family, cause = list(FAMILIES.items())[question % len(FAMILIES)]
     known = random.Random(question).random()
     right = draw.random() < known
@@ -88,88 +91,22 @@ def _reply(
     silent = draw.random() < 0.01
     text = f"Answer: {answer}\nSelf-reflection: {reflection}\n"
     text += "" if silent else f"Confidence: {10 * confidence:.1f}"
-    return {
-        "question_id": f"q{question}",
-        "method": key,
-        "prompt": f"In which country is the city of city {question}?",
-        "family": family,
-        "cause": cause,
-        "answer": answer,
-        "reflection": reflection,
-        "confidence": None if silent else round(confidence, 2),
-        "correctness": float(right),
-        "truth": truth,
-        "text": text,
-        "problems": ["confidence: no such line"] if silent else [],
-        "why": f"{answer!r} {'matches' if right else 'is not'} {truth!r}",
-    }
-
-
-def _method(method: tuple[str, str, float, float], replies: list[dict[str, Any]]) -> dict[str, Any]:
-    rows = [row for row in replies if row["method"] == method[0]]
-    groups = {
-        f"{kind}={value}": _figures([row for row in rows if row[kind] == value])
-        for kind in ("family", "cause")
-        for value in dict.fromkeys(row[kind] for row in rows)
-    }
-    return {
-        "key": method[0],
-        "name": method[1],
-        "figures": _figures(rows),
-        "reliability": _bins(rows),
-        "risk_coverage": _risk(rows),
-        "groups": groups,
-    }
-
-
-def _figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rough figures with rough intervals: enough to draw, and not meant for anything else."""
-    known = [row for row in rows if row["confidence"] is not None]
-    bins = [b for b in _bins(rows) if b["n"]]
-    values = {
-        "accuracy": sum(row["correctness"] for row in rows) / len(rows),
-        "mean_confidence": sum(row["confidence"] for row in known) / len(known),
-        "ece": sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(known),
-        "brier": sum((row["confidence"] - row["correctness"]) ** 2 for row in known) / len(known),
-        "parse_rate": len(known) / len(rows),
-    }
-    half = 1 / len(rows) ** 0.5
-    figures: dict[str, Any] = {
-        name: {"value": v, "low": max(0, v - half), "high": min(1, v + half), "n": len(rows)}
-        for name, v in values.items()
-    }
-    return {**figures, "auroc": {"value": None, "reason": "not computed for made-up replies"}}
-
-
-def _bins(rows: list[dict[str, Any]], count: int = 15) -> list[dict[str, Any]]:
-    bins = []
-    for b in range(count):
-        low, high = b / count, (b + 1) / count
-        inside = [
-            r
-            for r in rows
-            if (c := r["confidence"]) is not None and min(int(c * count), count - 1) == b
-        ]
-        n = len(inside)
-        share = sum(r["correctness"] for r in inside) / n if n else None
-        half = (0.25 / n) ** 0.5 * 1.96 if n else 0
-        mean = sum(r["confidence"] for r in inside) / n if n else None
-        interval = (None, None) if share is None else (max(0, share - half), min(1, share + half))
-        bins.append(
-            {"low": low, "high": high, "n": n, "confidence": mean, "accuracy": share}
-            | {"accuracy_low": interval[0], "accuracy_high": interval[1]}
-        )
-    return bins
-
-
-def _risk(rows: list[dict[str, Any]], points: int = 60) -> list[tuple[float, float]]:
-    known = sorted(
-        (row for row in rows if row["confidence"] is not None), key=lambda row: -row["confidence"]
+    return EvaluatedReply(
+        f"q{question}",
+        method=key,
+        prompt=f"In which country is the city of city {question}?",
+        family=family,
+        cause=cause,
+        truth=truth,
+        answer=answer,
+        reflection=reflection,
+        confidence=None if silent else round(confidence, 2),
+        correctness=float(right),
+        why=f"{answer!r} {'matches' if right else 'is not'} {truth!r}",
+        text=text,
+        problems=("confidence: no such line",) if silent else (),
+        formatted=True,
     )
-    cuts = [max(1, round(len(known) * (i + 1) / points)) for i in range(points)]
-    return [
-        (cut / len(rows), 1 - sum(row["correctness"] for row in known[:cut]) / cut) for cut in cuts
-    ]
 
 
 def _curves(draw: random.Random) -> dict[str, Any]:
@@ -230,10 +167,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         run = Path(name) / "run"
         run.mkdir()
-        make_run(run, arguments.replies)
-        start = time.monotonic()
-        page = write_report(run)
-        print(f"written in {time.monotonic() - start:.1f} s")
+        page = make_run(run, arguments.replies)
         figures = measure(page, Path(name))
         figures["megabytes_100k"] = page.stat().st_size / 1e6
     found = {
@@ -241,8 +175,7 @@ def main() -> None:
         for name, (unit, target) in TARGETS.items()
     }
     notes = NOTES.replace("COLD", f"{figures['cold_search_ms']:.0f}")
-    path = record.write("report", COMMAND, found, [0], notes, ("matplotlib", "jinja2"))
-    print(path.read_text())
+    record.write("report", COMMAND, found, [0], notes, ("matplotlib", "jinja2"))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,11 @@ def mean_confidence(confidence: np.ndarray, _: np.ndarray) -> float:
 SCORES: dict[str, Score] = {"ece": metrics.ece, "brier": metrics.brier, "auroc": metrics.auroc}
 
 
+def scores(key: str, runs: Sequence[Pairs]) -> dict[str, record.Figure]:
+    """SCORE_key → figure over seeds."""
+    return {f"{name}_{key}": over_seeds(runs, score) for name, score in SCORES.items()}
+
+
 def in_domain(rows: Sequence[EvaluatedReply]) -> list[EvaluatedReply]:
     return [row for row in rows if row.split != "ood"]
 

@@ -51,10 +51,7 @@ def main() -> None:
             logs[name].append(side(out)[WARM:])
             shutil.rmtree(out)
             print(f"turn {turn + 1}: {name} {seconds(logs[name][-1]):.2f} s a step", flush=True)
-    path = record.write(
-        "trl_plain", "python benchmarks/trl_plain.py", figures(logs), [0], NOTES, PACKAGES
-    )
-    print(path.read_text())
+    record.write("trl_plain", "python benchmarks/trl_plain.py", figures(logs), [0], NOTES, PACKAGES)
 
 
 NOTES = (

@@ -214,3 +214,18 @@ def test_trl_and_ours_are_timed_with_the_same_settings(bench: Any, tmp_path: Pat
     apart = {k for k in {**ships, **one.trainer} if ships.get(k) != one.trainer.get(k)}
     changed = {"num_generations", "max_steps", "disable_tqdm", "save_strategy"}
     assert apart == {"output_dir", "seed", *changed}
+
+
+def test_programs_that_share_a_record_leave_each_other_s_figures(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = bench("record")
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    for program, name, note in (
+        ("b.py", "first", "One: 1"), ("a.py", "second", "Two: 2"), ("b.py", "first", "One: 3"),
+    ):  # fmt: skip
+        record.add("both", program, {name: record.figure(len(note))}, [note], ["numpy"])
+    found = json.loads((tmp_path / "both.json").read_text())
+    assert found["command"] == "a.py; b.py" and found["notes"] == "Two: 2\nOne: 3"
+    assert found["figures"].keys() == {"first", "second"} and found["versions"].keys() == {"numpy"}
+    assert capsys.readouterr().out.count('"name": "both"') == 3
