@@ -16,27 +16,27 @@ Frame = tuple[str, tuple[str, ...]]
 FRAMES: dict[str, tuple[Frame, ...]] = {
     KNOWLEDGE: (
         (
-            "My knowledge of {s} is ",
+            "My memory of {s} is ",
             (
-                "nothing but a guess",
-                "very thin",
-                "rather thin",
-                "about half of what is needed",
-                "probably enough",
-                "solid",
-                "certain",
+                "blank",
+                "very vague",
+                "vague",
+                "half clear",
+                "fairly good",
+                "good",
+                "perfectly clear",
             ),
         ),
         (
             "{s} is ",
             (
                 "unknown to me",
-                "barely known to me",
-                "only vaguely familiar to me",
+                "hardly known to me",
+                "vaguely familiar to me",
                 "half familiar to me",
                 "fairly familiar to me",
                 "very familiar to me",
-                "something I know for certain",
+                "perfectly known to me",
             ),
         ),
         (
@@ -78,12 +78,12 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
             ),
         ),
         (
-            "Several readings of {s} come to my mind, and mine is ",
+            "{s} has several readings, and mine is ",
             (
                 "only a guess",
                 "very doubtful",
                 "rather doubtful",
-                "as likely as not",
+                "as likely right as wrong",
                 "probably meant",
                 "quite surely meant",
                 "certainly meant",
@@ -97,7 +97,7 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
                 "only a guess",
                 "very shaky",
                 "rather shaky",
-                "as likely sound as not",
+                "as likely right as wrong",
                 "probably sound",
                 "quite surely sound",
                 "certain at each step",
@@ -109,7 +109,7 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
                 "a mere guess",
                 "very doubtful",
                 "rather doubtful",
-                "half sound",
+                "as likely right as wrong",
                 "likely sound",
                 "quite sound",
                 "certain",
@@ -119,24 +119,25 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
 }
 
 ONE = {
-    False: ("; I might also say {a}", "; I would also consider {a}", "; {a} comes to mind too"),
+    False: ("; my next thought is {a}", "; I also think of {a}", "; {a} is my next thought"),
     True: (
-        "; {a} comes to mind about as often",
-        "; I say {a} about as often",
+        "; I think of {a} about as often",
         "; just as often I think of {a}",
+        "; I say {a} about as often",
     ),
 }
-"""One other answer, by whether it came to mind about as often as the answer."""
+"""One other answer, by whether it came at least as often as the answer itself. These wordings say
+nothing of how sure the writer is, so that the frame alone decides it."""
 TWO = {
     False: (
-        "; I might also say {a} or {b}",
-        "; I would also consider {a} or {b}",
-        "; {a} and {b} come to mind too",
+        "; my next thoughts are {a} and {b}",
+        "; I also think of {a} or {b}",
+        "; {a} and {b} are my next thoughts",
     ),
     True: (
-        "; {a} comes to mind about as often, and sometimes {b}",
-        "; I say {a} about as often, now and then {b}",
-        "; just as often I think of {a}, sometimes of {b}",
+        "; I think of {a} about as often, and of {b}",
+        "; just as often I think of {a}, and then of {b}",
+        "; I say {a} about as often, and also {b}",
     ),
 }
-NONE = ("", "; no other answer comes to mind", "; I see no other answer")
+NONE = ("", "; it is my only thought", "; I think of this answer alone")
