@@ -26,6 +26,8 @@ KEYS = {
     "HF_TOKEN": "only for private and gated models of the hub",
 }
 """Variables of the environment that change what can be used. Their values are never shown."""
+OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""Variables that decide how many threads count, and how those wait that have nothing to do."""
 GPU_FILES = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 GPU_PROGRAM = (
     "import torch\n"
@@ -221,6 +223,9 @@ def used(flags: frozenset[str] | None, gpu: Line) -> Iterator[Line]:
     on_gpu = gpu.state == "ok" and gpu.found != "none"
     yield Line("ok", "device", "cuda" if on_gpu else "cpu")
     yield Line("ok", "dtype", "bfloat16" if on_gpu or fast_flags(flags) else "float32")
+    waits = {name: os.environ[name] for name in OPENMP if name in os.environ}
+    told = ", ".join(f"{name}={value}" for name, value in waits.items())
+    yield Line("ok", "OpenMP", told or "the library's own defaults")
     vllm = find_spec("vllm") is not None
     yield Line("ok", "engine", "transformers (vllm with --engine vllm)" if vllm else "transformers")
     yield embedded()

@@ -34,7 +34,7 @@ def open_source(source: str, how: Questions) -> Source:
 
             return open_data_set(name, how.name, split or how.split)
         if os.path.exists(path):
-            raise UserError(f"{path}: a pipe, which can be read only once; write it to a file first")
+            raise UserError(f"{path}: a pipe, which is read only once; write it to a file first")
     inner = plain(path)
     kind, stem = inner.suffix.lower(), inner.stem
     if kind == ".json":

@@ -22,12 +22,17 @@ GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FOLDER = "SmolLM2-135M-Instruct"
+CACHE_REMEDY = "set XDG_CACHE_HOME to a folder that can be written"
 
 
 def cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/metaconf`, or `~/.cache/metaconf`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "metaconf"
+    """`$XDG_CACHE_HOME/metaconf`, or `~/.cache/metaconf`. Raises UserError without a home."""
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "metaconf"
+    try:
+        return Path.home() / ".cache" / "metaconf"
+    except RuntimeError as error:
+        raise UserError(f"no home folder ({error}); {CACHE_REMEDY}") from error
 
 
 def embedded_model() -> Path:
@@ -40,7 +45,10 @@ def embedded_model() -> Path:
     if (target / "config.json").is_file():
         return target
     source = _gguf_file()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target.parent}: {error.strerror}; {CACHE_REMEDY}") from error
     with FileLock(target.parent / f"{FOLDER}.lock"):
         if not (target / "config.json").is_file():
             _check_hash(source)
