@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metaconf.records import Parsed
 from metaconf.reply import format_reply, parse_reply, token_spans
-from metaconf.safe_text import as_seen
+from metaconf.safe_text import as_seen, finite, loads_bounded
 
 GOOD = "Answer: Quito\nSelf-reflection: I doubt it.\nConfidence: 8"
 
@@ -558,3 +558,10 @@ def test_token_spans() -> None:
     assert spans == {"answer": (2, 3), "reflection": (3, 5), "confidence": (6, 7)}
     assert token_spans(parsed, [(0, 7), (7, 13)]) == {"answer": (1, 2)}
     assert token_spans(parsed, []) == {}
+
+
+def test_values_are_cleaned_with_their_names_and_made_finite() -> None:
+    read = loads_bounded('{"a\\ud800": ["\\ud800", 1, null, {"b": "\\udc00"}]}')
+    assert read == {"a\ufffd": ["\ufffd", 1, None, {"b": "\ufffd"}]}
+    value = {"a": [float("inf"), float("nan"), 1.5, "inf"], "b": {"c": -float("inf"), "d": True}}
+    assert finite(value) == {"a": [None, None, 1.5, "inf"], "b": {"c": None, "d": True}}

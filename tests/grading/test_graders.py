@@ -13,6 +13,7 @@ from metaconf.errors import UserError
 from metaconf.grading import grade_answer, group_answers, normalise, same_answer
 from metaconf.grading.abstained import abstains
 from metaconf.grading.math_process import WORKER
+from metaconf.grading.numbers import plain_numbers
 from metaconf.records import Question, Target
 
 
@@ -72,6 +73,53 @@ def test_math_rows_G1_to_G4(gold: str, answer: str, right: float) -> None:
 )
 def test_a_percent_sign_may_be_missing(gold: str, answer: str, right: float) -> None:
     assert correct(gold, answer, "math") == right
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("1¹⁄₂", "1 1/2"),
+        ("¹⁄₂", "1/2"),
+        ("1½", "1 1/2"),
+        ("3⅟", "3⅟"),
+        ("m 5²", "m 5^2"),
+        ("2⁻ 3", "2^{-} 3"),
+        ("10⁻³", "0.001"),
+        ("〇〇七", "007"),
+        ("十二", "12"),
+        ("三点五", "3.5"),
+        ("half", "1/2"),
+        ("a dozen", "12"),
+        ("ten to the twelfth", "ten to the twelfth"),
+        ("2 times 10 to the twelfth", "2000000000000"),
+        ("three tenths", "3/10"),
+        ("minus twelve", "-12"),
+    ],
+)
+def test_numbers_in_plain_ascii(written: str, plain: str) -> None:
+    assert plain_numbers(written) == plain
+
+
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [
+        ("minus five", "-5"),
+        ("7 minus five", "7 minus 5"),
+        ("twenty tenth", "20 10th"),
+        ("twenty-first", "21st"),
+        ("one hundred and five", "105"),
+        ("one hundred and", "100 and"),
+        ("5 million", "5000000"),
+        ("million 5", "1000000 5"),
+    ],
+)
+def test_spelled_numbers(said: str, form: str) -> None:
+    assert normalise(said) == form
+
+
+@pytest.mark.parametrize(("gold", "answer"), [("x^2+1", "x²+1"), ("x^{-2}", "x⁻²")])
+def test_superscripts_are_powers(gold: str, answer: str) -> None:
+    assert correct(gold, answer, "math") == 1.0
 
 
 @pytest.mark.parametrize("task", ["short", "math"])

@@ -175,6 +175,8 @@ def test_what_is_sealed_comes_out_again_and_has_two_keys(text: str) -> None:
 @pytest.mark.parametrize("sign", "\u200b\u202e\u3164\ufe0f\U000e0041\x00\ue000\ud800\U0003ffff")
 def test_what_nobody_sees_stands_in_no_slot(sign: str) -> None:
     assert clean(f"one{sign}\ttwo\r\n{sign}three") == "one\ttwo\nthree"
+    content, _ = sealed({"text": f"a{sign}", "texts": (f"b{sign}", "c"), "none": None})
+    assert json.loads(content)["data"] == {"text": "a", "texts": ["b", "c"], "none": None}
 
 
 @pytest.mark.parametrize(

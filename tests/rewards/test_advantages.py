@@ -11,7 +11,7 @@ import pytest
 from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.rewards.advantages import TrainingSignal, normalised, training_signal
-from metaconf.rewards.parts import four_parts
+from metaconf.rewards.parts import fill_unknown, four_parts
 from metaconf.rewards.recipe import (
     ANSWER,
     BEFORE,
@@ -115,6 +115,23 @@ def test_segments_are_normalised_apart_and_counted(coef: float) -> None:
     half = 0.5 * np.array([1 - 0.5, 0, 0, 0 - 0.5])
     assert found.advantages[REFLECTION].tolist() == pytest.approx(half)
     assert found.unscored == 0.25
+
+
+def test_a_reply_is_unscored_where_one_segment_of_it_is_unknown() -> None:
+    recipe = Recipe("tried", four_parts, BY_SEGMENT)
+    assert training_signal(recipe, asked(quality=np.full(4, NAN)), "none").unscored == 1.0
+
+
+def test_a_part_of_two_segments_weighs_as_much_as_both() -> None:
+    credit = {ANSWER: {"accuracy": 1.0, "format": 0.25}, CONFIDENCE: {"format": 0.5}}
+    assert Recipe("tried", four_parts, credit).weights == {"accuracy": 1.0, "format": 0.75}
+
+
+def test_a_part_of_weight_0_is_shown_as_it_is() -> None:
+    parts = {"a": np.array([0.5, NAN, 1.0, 0.0]), "b": np.array([1.0, 1.0, 1.0, 0.5])}
+    for weights in ({"a": 0.0, "b": 2.0}, {"a": 0.0}):
+        shown = fill_unknown(parts, weights, asked())["a"].tolist()
+        assert shown == pytest.approx([0.5, NAN, NAN, 0.0], nan_ok=True)  # the third is ungraded
 
 
 def test_credo_weighs_its_advantages_and_is_taught_no_malformed_reply() -> None:

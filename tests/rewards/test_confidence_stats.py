@@ -22,6 +22,7 @@ def batch(confidence: list[float], correctness: list[float]) -> RolloutBatch:
 def test_share_and_number_of_levels() -> None:
     found = confidence_stats(batch([0.3, 0.3, 0.3, 0.8, NAN], [1, 0, 1, 1, 0]))
     assert found == {}  # four are too few
+    assert len(confidence_stats(batch([0.3, 0.3, 0.3, 0.8, 0.8], [1.0] * 5))) == 2  # five are not
     found = confidence_stats(batch([0.3] * 6 + [0.8] * 2 + [NAN] * 4, [1.0] * 12))
     assert found["confidence/commonest"] == pytest.approx(0.75)
     assert found["confidence/levels"] == pytest.approx(1 / (0.75**2 + 0.25**2))

@@ -77,11 +77,9 @@ _HABIT_WORDS = {
     "astronomical_unit": "au",
     "light_year": "light-year light-years lightyear lightyears lichtjahr lichtjahre 光年",
 }
-_HABITS = {
-    name.replace("_", " "): unit for unit, names in _HABIT_WORDS.items() for name in names.split()
-}
+_HABITS = {name: unit for unit, names in _HABIT_WORDS.items() for name in names.split()}
 _HABITS |= {
-    f"{degree} {of}": unit
+    f"{degree}_{of}": unit
     for degree in ("grad", "grados", "graus", "gradi", "degrés", "градус", "градуса", "градусов")
     for of, unit in (("celsius", "degC"), ("цельсия", "degC"), ("fahrenheit", "degF"))
 }
