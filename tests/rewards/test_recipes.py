@@ -126,6 +126,8 @@ def test_credo_weighs_what_was_far_off() -> None:
     far = replies((1, 0.0), *[(1, 1.0)] * 30)
     assert weigh(far).max() == pytest.approx(1 + 30 / 31)
     assert weigh(far).min() >= 0.5
+    # Three of four entirely wrong: the mean is .75, and the fourth weighs no less than ½.
+    assert weigh(replies((1, 0), (1, 0), (1, 0), (1, 1))).tolist() == [1.25, 1.25, 1.25, 0.5]
 
 
 MISSING = {
