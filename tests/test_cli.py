@@ -173,14 +173,14 @@ def preflight_environment() -> list[str]:
 
 
 def test_shorthands_and_overrides_reach_stage_2(stages: dict[str, list[Any]]) -> None:
-    words = ["--questions", "rows2.jsonl", "--max_steps=3", "--beta", "-0.5", "--bf16"]
+    words = ["--questions", "rows2.jsonl", "--max_steps=3", "--vespo_k_neg", "-0.5", "--bf16"]
     Path("rows2.jsonl").write_text(QUESTION)
     assert main(["grpo", *words, "--config", "plain.yaml", "--model", "org/name"]) == 0
     (config,) = stages["stage2"]
     assert config.model_name_or_path == "org/name"
     assert config.questions.path == "rows2.jsonl"
     trainer = config.trainer
-    assert (trainer["max_steps"], trainer["beta"], trainer["bf16"]) == (3, -0.5, True)
+    assert (trainer["max_steps"], trainer["vespo_k_neg"], trainer["bf16"]) == (3, -0.5, True)
     assert "resume_from_checkpoint" not in trainer
 
 

@@ -12,6 +12,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,7 +194,10 @@ def test_python_without_a_model_runs(page: str) -> None:
 @pytest.mark.parametrize("one", snippets("yaml"), ids=lambda one: one.page)
 def test_yaml_is_a_configuration(one: Snippet, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(one.text, encoding="utf-8")
-    load_config(tmp_path / "a.yaml", "grpo")
+    with suppress(UserError):  # of one stage or of the other
+        load_config(tmp_path / "a.yaml", "grpo")
+        return
+    load_config(tmp_path / "a.yaml", "sft")
 
 
 def test_generated_pages_are_those_of_the_code() -> None:

@@ -48,6 +48,7 @@ def test_g1_every_path_of_a_configuration_is_at_home(
     text = f"{block}: {{{key}: ~/m}}" if block else f"{key}: ~/m"
     (home / "c.yaml").write_text("" if on_command_line else text)
     words = [f"--{name}=~/m"] if on_command_line else []
+    words += ["--eval_steps=1"] if name == "eval_path" else []
     config = load_config(Path("~/c.yaml"), "grpo" if name == "eval_path" else "sft", words)
     owner = getattr(config, block) if block else config
     assert getattr(owner, key) == str(home / "m")
@@ -138,7 +139,7 @@ def test_f5_an_empty_path_in_a_configuration_is_refused(home: Path, name: str) -
         load_config(home / "c.yaml", "grpo", words)
         return
     with pytest.raises(UserError, match=f"command line: {name}: '' names nothing"):
-        load_config(home / "c.yaml", "grpo", words)
+        load_config(home / "c.yaml", "sft", words)
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])

@@ -12,12 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from metaconf import api
 from metaconf.config.blocks import Config
 from metaconf.config.load import help_lines, known_keys
-from metaconf.config.values import Kind
+from metaconf.config.values import choices, kinds
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIGURATION, API = DOCS / "configuration.md", DOCS / "python-api.md"
@@ -43,12 +43,16 @@ line, before torch is imported. The resolved configuration is written to `config
 directory. `metaconf sft --help` prints this list, too.
 """
 WIDTH = 100
+WORDS = {
+    "boolean": "bool", "integer": "int", "number": "float", "string": "str", "object": "dict",
+    "array": "list[str]", "null": "null",
+}  # fmt: skip
 TITLES = {"": "Top level"}
 
 
 def configuration() -> str:
     """The page of all keys of ours, as Markdown."""
-    kinds = known_keys("sft") | known_keys("grpo")
+    known = known_keys("sft") | known_keys("grpo")
     parts = [HEAD]
     last = None
     for line in help_lines():
@@ -59,7 +63,7 @@ def configuration() -> str:
         if block != last:
             parts.append(_heading(block))
             last = block
-        parts.append(_row(name, _takes(kinds[name]), default, description))
+        parts.append(_row(name, _takes(known[name]), default, description))
     return "\n".join(parts) + "\n"
 
 
@@ -76,13 +80,13 @@ def _docstring(block: str) -> str:
     return " ".join((kind.__doc__ or "").split()) if is_dataclass(kind) else ""
 
 
-def _takes(kind: Kind) -> str:
-    types = ["null" if name == "null" else name for name in kind.types]
-    if kind.choices:
-        types = [f"`{text}`" for text in kind.choices] + [t for t in types if t not in ("str",)]
-    span = [f"≥ {kind.low:g}"] if kind.low is not None else []
-    span += [f"≤ {kind.high:g}"] if kind.high is not None else []
-    return ", ".join(types) + (f"; {', '.join(span)}" if span else "")
+def _takes(annotation: Any) -> str:
+    takes = kinds(annotation)
+    texts = [f"`{text}`" for kind in takes for text in choices(kind)]
+    types = [WORDS[kind["type"]] for kind in takes if not choices(kind)]
+    bounds = (("≥", "minimum"), ("≤", "maximum"))
+    span = [f"{sign} {kind[end]:.10g}" for kind in takes for sign, end in bounds if end in kind]
+    return ", ".join(texts + types) + (f"; {', '.join(span)}" if span else "")
 
 
 def _row(name: str, takes: str, default: str, description: str) -> str:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, Field, fields
+from enum import Enum
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from metaconf.config.values import kind_of
+from metaconf.config.load import TYPES
 
 PATH = Path(__file__).parents[1] / "src/metaconf/config/trl_keys.json"
 
 
 def train_keys() -> dict[str, dict[str, Any]]:
-    """For "sft" and "grpo": key → [types, choices, default], the first two as in
-    `config_values.Kind`. Imports TRL."""
+    """For "sft" and "grpo": key → [types, choices, default]; the types are names out of
+    `config.load.TYPES`, none where the key cannot be written in YAML. Imports TRL."""
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.sft_config import SFTConfig
 
@@ -31,8 +33,43 @@ def _keys(config: type) -> dict[str, Any]:
     hints = get_type_hints(config)
     items = sorted((item for item in fields(config) if item.init), key=lambda item: item.name)
     return {
-        item.name: [*map(list, kind_of(hints[item.name])[:2]), _default(item)] for item in items
+        item.name: [_types(hints[item.name]), _texts(hints[item.name]), _default(item)]
+        for item in items
     }
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    union = get_origin(annotation) in (Union, UnionType)
+    return get_args(annotation) if union else (annotation,)
+
+
+def _types(annotation: Any) -> list[str]:
+    names = (name for part in _parts(annotation) for name in _names(part))
+    return list(dict.fromkeys(names))
+
+
+def _names(part: Any) -> list[str]:
+    origin, inner = get_origin(part), get_args(part)
+    if origin is list:
+        return [f"list[{name}]" for name in _names(inner[0]) if f"list[{name}]" in TYPES]
+    if origin is Literal:
+        return [type(value).__name__ for value in inner]
+    if isinstance(part, type) and issubclass(part, Enum):
+        return ["str"]
+    name = "null" if part is NoneType else getattr(origin or part, "__name__", "")
+    return [name] if name in TYPES else []
+
+
+def _texts(annotation: Any) -> list[str]:
+    return [text for part in _parts(annotation) for text in _choices(part)]
+
+
+def _choices(part: Any) -> list[str]:
+    if get_origin(part) is Literal:
+        return [value for value in get_args(part) if isinstance(value, str)]
+    if isinstance(part, type) and issubclass(part, Enum):
+        return [str(member.value) for member in part]
+    return []
 
 
 def _default(item: Field[Any]) -> Any:

@@ -373,7 +373,7 @@ def note(out: Path, config: Config, data: str, count: int) -> None:
     settings["questions"] = {**settings["questions"], "path": shown(config.questions.path)}
     settings["judge"] = who(config.judge)
     # The teacher taught the rows, whatever this stage was told; the server is nobody's business.
-    del settings["teacher"], settings["client"]
+    settings = {k: v for k, v in settings.items() if k not in ("teacher", "client")}
     begun = _marker(out) if (out / RUN_MARKER).is_file() else {}
     inputs = begun.get("inputs") or inputs_of(config)
     note_stage(out, config.stage, config.model_name_or_path, data, count, settings, inputs)

@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 import metaconf
 from metaconf import api
@@ -27,7 +29,7 @@ from metaconf.cli.preflight import check_learnable, check_run
 from metaconf.config.blocks import EMBEDDED, Config, Stage
 from metaconf.config.load import OF_DEMO, SECTIONS, load_config, resolved
 from metaconf.config.refused import refuse_together
-from metaconf.config.values import Kind, convert, read_yaml
+from metaconf.config.values import convert, read_yaml
 from metaconf.errors import UserError
 from metaconf.evaluation import methods
 from metaconf.evaluation.rows import EvaluatedReply
@@ -86,7 +88,7 @@ def read(file: Path | None = None, words: Sequence[str] = (), **given: int | Non
     return demo
 
 
-COUNT = Kind(("int",), low=1)
+COUNT = Annotated[int, Field(ge=1)]
 
 
 def _by_section(words: Sequence[str]) -> dict[Stage, dict[str, str]]:

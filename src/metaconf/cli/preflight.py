@@ -19,7 +19,6 @@ from metaconf.config import llama_factory as config_llama_factory
 from metaconf.config.blocks import (
     AS_IS,
     EMBEDDED,
-    Confidence,
     Config,
     Judge,
     Questions,
@@ -58,17 +57,8 @@ def prepare_config(path: Path | None, overrides: Sequence[str], resume: bool = F
     check_learnable(config.questions, config.judge)
     check_engine(config.engine.kind)
     check_loadable(config.model_name_or_path)
-    _check_labels(config.confidence)
     check_same_settings(config, resume)
     return config
-
-
-def _check_labels(how: Confidence) -> None:
-    if how.num_labeled and how.target != "probe":
-        raise UserError(
-            f"confidence.num_labeled {how.num_labeled}: only a probe needs no grade of an"
-            f" answer, and confidence.target is {how.target}; leave the key out, or choose probe"
-        )
 
 
 def stage_config(
@@ -149,7 +139,7 @@ def check_run(
 
 def judge_config(path: Path) -> Judge:
     """The `judge` block of one of our YAML files, which must name a server. Raises UserError."""
-    judge = load_config(path, "grpo").judge
+    judge = load_config(path, "grpo", only=("judge", "client")).judge
     if judge.kind == "offline":
         raise UserError(
             f"{path}: judge.kind is 'offline', which reads no replies here; set kind: llm, and"

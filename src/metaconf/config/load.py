@@ -13,23 +13,35 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
-from metaconf.config.blocks import EMBEDDED, Config, Stage
-from metaconf.config.refused import LOW, refuse, removed
-from metaconf.config.values import Kind, convert, kind_of, nearest, read_value, read_yaml
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from metaconf.config.blocks import EMBEDDED, AtHome, Config, Stage
+from metaconf.config.refused import RANGES, refuse, removed, without_effect
+from metaconf.config.values import convert, names, nearest, read_value, read_yaml
 from metaconf.errors import UserError
 
 RUNS = "runs"
 TRAINER_PATHS = frozenset({"accelerator_config", "deepspeed", "fsdp_config"})
 """Keys of TRL's that may name a file."""
-STAGE2_ONLY = frozenset({"eval_steps", "eval_questions", "eval_path"})
-"""Keys of ours that stage 1, whose YAML `prepare` shares, would ignore."""
+TYPES: dict[str, Any] = {
+    "bool": bool, "int": int, "float": float, "str": str, "dict": dict[str, Any], "null": None,
+    "list[str]": list[str], "list[float]": list[float],
+}  # fmt: skip
+"""What the names in `trl_keys.json` stand for."""
+STAGE_OF: dict[str, Stage] = {
+    **dict.fromkeys(("train_file", "teacher", "engine", "confidence"), "sft"),
+    **dict.fromkeys(("recipe", "reward", "watch", "max_prompt_length"), "grpo"),
+    **dict.fromkeys(("eval_steps", "eval_questions", "eval_path"), "grpo"),
+}
+"""Keys and blocks of ours that the other stage would ignore. `prepare` shares the YAML of sft."""
 SECRETS = frozenset({"hub_token"})
 """Keys that are used but never written to a run directory."""
 SECTIONS = ("sft", "grpo")
@@ -48,19 +60,24 @@ class Given(NamedTuple):
     """The raw text of a command-line value."""
 
 
-def load_config(path: Path, stage: Stage, overrides: Sequence[str] = ()) -> Config:
-    """Read `path` and apply `--key value`, `--key=value` and `--block.key value` overrides.
+def load_config(
+    path: Path, stage: Stage, overrides: Sequence[str] = (), only: Sequence[str] = ()
+) -> Config:
+    """Read `path` and apply `--key value`, `--key=value` and `--block.key value` overrides. `only`
+    names the blocks that are read, where the rest of the file is another command's.
 
     Raises UserError for a file that cannot be read, an unknown key, a value of the wrong type.
     """
     known = known_keys(stage)
     given = dict(_from_file(path, stage)) | dict(_from_command_line(overrides, known))
+    if only:
+        given = {name: one for name, one in given.items() if name.partition(".")[0] in only}
     values = {name: _checked(name, item, stage, known) for name, item in given.items()}
     output_dir = values.pop("output_dir", "") or f"{RUNS}/{stage}"
-    own = {name: _frozen(value) for name, value in values.items() if name in _own_keys()}
+    own = {name: value for name, value in values.items() if name in _own()}
     config = Config(stage, {}, output_dir=output_dir, **_nested(own))
-    theirs = _train_keys()[stage].keys() - own.keys()
-    trainer = {name: value for name, value in values.items() if name in theirs}
+    _refuse_unused(config, given)
+    trainer = {name: value for name, value in values.items() if name not in own}
     return replace(
         config,
         trainer=trainer | {"output_dir": output_dir, "seed": config.seed},
@@ -69,21 +86,22 @@ def load_config(path: Path, stage: Stage, overrides: Sequence[str] = ()) -> Conf
     )
 
 
-def known_keys(stage: Stage) -> dict[str, Kind]:
-    """Every key of a stage's YAML, those in blocks as "block.key", with what it takes."""
-    return _train_keys()[stage] | _own_keys()
+def known_keys(stage: Stage) -> dict[str, Any]:
+    """Every key of a stage's YAML, those in blocks as "block.key", with its annotation."""
+    own = {name: Annotated[item.annotation, item] for name, item in _own().items()}
+    return _train_keys()[stage] | {n: kind for n, kind in own.items() if _used_in(n, stage)}
 
 
 def help_lines() -> list[str]:
-    """Our own keys, one a line: name, default and help, from the dataclasses above."""
-    return [f"{name} (default {item.default!r}): {item.metadata['help']}" for name, item in _own()]
+    """Our own keys, one a line: name, default and description, from `config.blocks`."""
+    return [f"{n} (default {item.default!r}): {item.description}" for n, item in _own().items()]
 
 
 def resolved(config: Config) -> dict[str, Any]:
     """The configuration as a mapping that `load_config` reads back to the same; without secrets."""
     rows: dict[str, Any] = {k: v for k, v in config.trainer.items() if k not in SECRETS}
-    for name, _ in _own():
-        if name in STAGE2_ONLY and config.stage == "sft":
+    for name in _own():
+        if not _used_in(name, config.stage):
             continue
         block, _, key = name.rpartition(".")
         value = getattr(getattr(config, block) if block else config, key)
@@ -119,39 +137,48 @@ def _hub_id(name: str) -> bool:
 
 @cache
 def _blocks() -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(Config).items() if is_dataclass(hint)}
+    kinds = {name: item.annotation for name, item in _fields(Config).items()}
+    return {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
 
 
-def _own() -> Iterator[tuple[str, Any]]:
-    """(key, dataclass field) of every setting of ours, those in blocks as "block.key"."""
-    for item in fields(Config):
-        if item.name in _blocks():
-            inner = (sub for sub in fields(_blocks()[item.name]) if "help" in sub.metadata)
-            yield from ((f"{item.name}.{sub.name}", sub) for sub in inner)
-        elif "help" in item.metadata:
-            yield item.name, item
+def _fields(block: Any) -> dict[str, FieldInfo]:
+    return block.__pydantic_fields__
 
 
 @cache
-def _own_keys() -> dict[str, Kind]:
-    hints = get_type_hints(Config)
-    keys: dict[str, Kind] = {}
-    for name, item in _own():
-        block, _, key = name.rpartition(".")
-        annotation = get_type_hints(hints[block])[key] if block else hints[key]
-        keys[name] = kind_of(annotation, item.metadata["low"], item.metadata["high"])
-    return keys
+def _own() -> dict[str, FieldInfo]:
+    """Every setting of ours, those in blocks as "block.key"."""
+    keys: dict[str, FieldInfo] = {}
+    for name, item in _fields(Config).items():
+        inner = _fields(_blocks()[name]) if name in _blocks() else {}
+        keys |= {name: item} | {f"{name}.{sub}": one for sub, one in inner.items()}
+    return {name: item for name, item in keys.items() if item.description}
+
+
+def _used_in(name: str, stage: Stage) -> bool:
+    return STAGE_OF.get(name.partition(".")[0], stage) == stage
 
 
 @cache
-def _train_keys() -> dict[str, dict[str, Kind]]:
+def _train_keys() -> dict[str, dict[str, Any]]:
+    """Stage → key of TRL's that is not ours too → its annotation."""
     return {
         stage: {
-            name: Kind(tuple(types), tuple(texts), LOW.get(name))
+            name: _annotation(name, types, texts)
             for name, (types, texts, _) in keys.items()
+            if name not in _own()
         }
         for stage, keys in _train_table().items()
     }
+
+
+def _annotation(name: str, types: Sequence[str], texts: Sequence[str]) -> Any:
+    low, high = RANGES.get(name, (None, None))
+    number = Field(ge=low, le=high)
+    kinds = TYPES | {"int": Annotated[int, number], "float": Annotated[float, number]}
+    if texts or name in TRAINER_PATHS:
+        kinds["str"] = Literal[tuple(texts)] if texts else AtHome
+    return Union[tuple(kinds[kind] for kind in types or ["null"])]  # noqa: UP007
 
 
 @cache
@@ -191,7 +218,7 @@ def _of_block(
             raise UserError(f"{where}: {name}: {value!r} is no block; indent its keys below it")
 
 
-def _from_command_line(words: Sequence[str], known: dict[str, Kind]) -> Iterator[tuple[str, Given]]:
+def _from_command_line(words: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, Given]]:
     rest = list(words)
     while rest:
         flag, equals, text = rest.pop(0).partition("=")
@@ -203,66 +230,55 @@ def _from_command_line(words: Sequence[str], known: dict[str, Kind]) -> Iterator
         yield name, Given(read_value(text), "command line", text)
 
 
-def _next_value(name: str, rest: list[str], known: dict[str, Kind]) -> str:
+def _next_value(name: str, rest: list[str], known: dict[str, Any]) -> str:
     if rest and not rest[0].startswith("--"):
         return rest.pop(0)
-    if "bool" in known.get(name, Kind(())).types:
+    if name in known and "boolean" in names(known[name]):
         return "true"
     if name not in known:
         return ""  # refused as unknown, which says more than the missing value
     raise UserError(f"command line: --{name} has no value; write --{name} value")
 
 
-def _checked(name: str, given: Given, stage: Stage, known: dict[str, Kind]) -> Any:
+def _checked(name: str, given: Given, stage: Stage, known: dict[str, Any]) -> Any:
     if name not in known:
         raise UserError(f"{given.where}: {_unknown(name, stage, known)}")
     where = f"{given.where}: {name}"
     try:
         value = convert(given.value, known[name], where)
     except UserError:
-        if given.text is None or "str" not in known[name].types:
+        if given.text is None or "string" not in names(known[name]):
             raise
         value = convert(given.text, known[name], where)  # `--run_name 2024` means the text
-    if name in _path_keys() and isinstance(value, str):
-        value = _at_home(value, _path_keys()[name], where)
-    if name in STAGE2_ONLY and stage == "sft":
-        raise UserError(f"{where}: is a key of stage 2 (grpo), not of {stage}; remove it")
-    if name in _train_table()[stage] and name not in _own_keys():
+    if name not in _own():
         refuse(stage, name, value, _train_table()[stage][name][2], where)
     return value
 
 
-def _at_home(path: str, may_be_empty: bool, where: str) -> str:
-    if not path.strip() and not may_be_empty:
-        raise UserError(f"{where}: {path!r} names nothing; write a path, or leave the key out")
-    return os.path.expanduser(path)
+def _refuse_unused(config: Config, given: Mapping[str, Given]) -> None:
+    """Refuse settings of ours that others leave without effect; defaults may be written."""
+    for name, needed in without_effect(config).items():
+        block, _, key = name.rpartition(".")
+        value = getattr(getattr(config, block) if block else config, key)
+        if name in given and value != _own()[name].default:
+            raise UserError(
+                f"{given[name].where}: {name}: {value!r} has no effect without {needed}; set that,"
+                " or leave the key out"
+            )
 
 
-@cache
-def _path_keys() -> dict[str, bool]:
-    """Keys that may name a file or folder, and whether an empty text is a value of theirs too."""
-    own = {name: item for name, item in _own() if item.metadata["path"]}
-    # The empty default of output_dir stands for runs/STAGE, which whoever empties it does not mean.
-    empty = {name: not item.default and name != "output_dir" for name, item in own.items()}
-    return dict.fromkeys(TRAINER_PATHS, True) | empty
-
-
-def _unknown(name: str, stage: Stage, known: dict[str, Kind]) -> str:
+def _unknown(name: str, stage: Stage, known: dict[str, Any]) -> str:
     if name in _blocks():
         return f"{name} is a block; write --{name}.KEY value"
     if remedy := removed(name):
         return f"{name} was removed: {remedy}"
     other = "grpo" if stage == "sft" else "sft"
-    if name in _train_keys()[other]:
+    if name in known_keys(other):
         return f"{name} is a key of the {other} stage, not of {stage}; remove it"
     nested = [key for key in known if key.endswith(f".{name}")]
     close = nested[0] if nested else nearest(name, known)
     remedy = f"did you mean {close}?" if close else "remove it; no known key is close"
     return f"unknown key {name}; {remedy}"
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,11 @@ them steer. A key that changed nothing would be taken for one that did. Its defa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any
 
+from metaconf.config.blocks import Client, Config
 from metaconf.errors import UserError
 
 _LAID_OUT = "rows come laid out from `prepare`, a reply each, and are taught whole"
@@ -155,6 +157,13 @@ REMOVED = {
 """Key or block of ours that is no more → what to do."""
 NEUTRAL = {("sft", "remove_unused_columns"): False}
 """What may be written where TRL's default would break our trainers."""
+REPORTS = {
+    "azure_ml": "azureml", "comet_ml": "comet_ml", "mlflow": "mlflow", "neptune": "neptune",
+    "tensorboard": "tensorboard", "wandb": "wandb", "codecarbon": "codecarbon",
+    "clearml": "clearml", "dagshub": "dagshub", "flyte": "flytekit", "dvclive": "dvclive",
+    "swanlab": "swanlab", "trackio": "trackio",
+}  # fmt: skip
+"""Trackers, and the package that has each."""
 _LEVELS = ("debug", "info", "warning", "error", "critical", "passive", "detail")
 ONLY: dict[tuple[str, str], tuple[Any, ...]] = {
     ("grpo", "loss_type"): (
@@ -165,17 +174,26 @@ ONLY: dict[tuple[str, str], tuple[Any, ...]] = {
     ("grpo", "scale_rewards"): ("group", "batch", "none", "True", "False"),
     ("sft", "train_sampling_strategy"): ("sequential", "random"),
     **{(s, k): _LEVELS for s in REFUSED for k in ("log_level", "log_level_replica")},
+    **{(stage, "report_to"): ("all", "none", *REPORTS) for stage in REFUSED},
 }
 """Texts that a key takes, where TRL looks only when the model is loaded or replies are drawn."""
-LOW: dict[str, float] = {
-    "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "num_train_epochs": 0,
-    "warmup_steps": 0, "learning_rate": 0, "weight_decay": 0, "max_length": 1,
-    "num_generations": 2, "num_iterations": 1, "steps_per_generation": 1,
-    "generation_batch_size": 1, "max_completion_length": 1, "temperature": 1e-6,
-    "save_total_limit": 1, "logging_steps": 1e-6, "save_steps": 1e-6, "dataloader_num_workers": 0,
-}  # fmt: skip
-"""The least value of a number, where TRL finds out in the middle of a run."""
-NEVER = {
+_BOUNDS: dict[tuple[float | None, float | None], str] = {
+    (1, None): "per_device_train_batch_size gradient_accumulation_steps save_total_limit max_length"
+    " max_completion_length num_iterations steps_per_generation generation_batch_size ddp_timeout"
+    " ref_model_sync_steps dataloader_prefetch_factor torch_empty_cache_steps",
+    (0, None): "warmup_steps weight_decay adam_epsilon max_grad_norm dataloader_num_workers beta"
+    " epsilon epsilon_high neftune_noise_alpha num_completions_to_print",
+    (1e-6, None): "num_train_epochs logging_steps save_steps temperature delta"
+    " sapo_temperature_neg sapo_temperature_pos",
+    (0, 1): "adam_beta1 adam_beta2 ref_model_mixup_alpha top_entropy_quantile",
+    (0, 10): "learning_rate",
+    (-1, None): "max_steps",
+    (2, None): "num_generations",
+}
+RANGES = {name: bounds for bounds, names in _BOUNDS.items() for name in names.split()}
+"""The least and the greatest value of a number, where TRL finds out in the middle of a run."""
+NEVER: dict[str, dict[Any, str]] = {
+    "max_steps": {0: "nothing would be trained; -1 counts by num_train_epochs"},
     "save_strategy": {"best": _EVAL},
     "lr_scheduler_type": {"reduce_lr_on_plateau": _EVAL, "greedy": _EVAL},
 }
@@ -189,12 +207,6 @@ PACKAGES = (
     ("torch_8bit", "torchao"),
 )  # fmt: skip
 """What an optimizer's name holds, and the package that has it; the last that fits counts."""
-REPORTS = {
-    "azure_ml": "azureml", "comet_ml": "comet_ml", "mlflow": "mlflow", "neptune": "neptune",
-    "tensorboard": "tensorboard", "wandb": "wandb", "codecarbon": "codecarbon",
-    "clearml": "clearml", "dagshub": "dagshub", "flyte": "flytekit", "dvclive": "dvclive",
-    "swanlab": "swanlab", "trackio": "trackio",
-}  # fmt: skip
 
 
 def removed(name: str) -> str | None:
@@ -209,9 +221,10 @@ def refuse(stage: str, name: str, value: Any, default: Any, where: str) -> None:
     if why is not None and not _same(value, NEUTRAL.get((stage, name), default)):
         raise UserError(f"{where}: {value!r} cannot be used: {why}; leave the key out")
     only = ONLY.get((stage, name))
-    if only is not None and value not in only:
+    texts = value if isinstance(value, list) else [value]
+    if only is not None and value is not None and not {*texts} <= {*only}:
         raise UserError(f"{where}: {value!r} is none of {', '.join(map(str, only))}; write one")
-    if why := NEVER.get(name, {}).get(value if isinstance(value, str) else ""):
+    if why := NEVER.get(name, {}).get(value if isinstance(value, str | int) else ""):
         raise UserError(f"{where}: {value!r} cannot be used: {why}; choose another")
     for package in _needed(name, value):
         if find_spec(package) is None:
@@ -227,6 +240,22 @@ def refuse_together(stage: str, trainer: Mapping[str, Any], adapter: bool) -> No
             raise UserError(
                 "sync_ref_model: needs use_peft: false; the reference is the model without it"
             )
+
+
+def without_effect(config: Config) -> dict[str, str]:
+    """Keys of ours that nothing would read → what they need."""
+    judge, teacher = config.judge.kind == "llm", config.teacher.kind == "llm"
+    probe = config.confidence.target == "probe"
+    client = [f"client.{one.name}" for one in fields(Client)]
+    needs = {
+        "judge.kind: llm": (judge, ("judge.steps", "judge.max_failed")),
+        "teacher.kind: llm": (teacher, ("teacher.max_dropped",)),
+        "judge.kind or teacher.kind: llm": (judge or teacher, client),
+        "engine.kind: vllm": (config.engine.kind == "vllm", ("engine.options",)),
+        "confidence.target: probe": (probe, ("confidence.num_labeled",)),
+        "eval_steps above 0": (config.eval_steps > 0, ("eval_questions", "eval_path")),
+    }
+    return {key: need for need, (there, keys) in needs.items() if not there for key in keys}
 
 
 def _same(value: Any, other: Any) -> bool:

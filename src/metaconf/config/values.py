@@ -1,81 +1,55 @@
 """Reading one YAML file strictly, and checking one value against the type that it should have.
 
-Apart from `config`, because nothing here knows a key: it serves TRL's keys and ours alike. PyYAML
+Apart from `load`, because nothing here knows a key: it serves TRL's keys and ours alike. PyYAML
 follows YAML 1.1, where `1e-6` is text, `no` is false, `010` is eight and a second spelling of a
 key silently wins; each of these has spoilt a training run somewhere, so the loader follows the
-core schema of YAML 1.2 and refuses duplicate keys.
+core schema of YAML 1.2 and refuses duplicate keys. The check is pydantic's, its errors are ours.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import re
-from collections.abc import Iterable
-from enum import Enum
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from metaconf.config.blocks import STRICT
 from metaconf.errors import UserError
 
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 WANTED = {
-    "bool": ("true or false", "write true or false"),
-    "int": ("a whole number", "write it in digits, for example 8"),
-    "float": ("a number", "write it in digits, for example 0.5 or 1e-6"),
-    "str": ("text", "put it in quotes"),
-    "dict": ("a mapping", "write {key: value}"),
-    "list": ("a list", "write [a, b]"),
+    "boolean": ("true or false", "write true or false"),
+    "integer": ("a whole number", "write it in digits, for example 8"),
+    "number": ("a number", "write it in digits, for example 0.5 or 1e-6"),
+    "string": ("text", "put it in quotes"),
+    "object": ("a mapping", "write {key: value}"),
+    "array": ("a list", "write [a, b]"),
     "null": ("null", "write null"),
 }
+"""JSON schema's name of a type → the words for it, and how it is written."""
+LIMITS = (("ge", "too small; give at least"), ("le", "too large; give at most"))
 
 
-class Kind(NamedTuple):
-    """What a key takes: names out of `WANTED` or "list[…]" of one, and the texts it is limited to.
-
-    No `types` at all means that the key cannot be written in YAML. `low` and `high` are inclusive.
-    """
-
-    types: tuple[str, ...]
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
+def kinds(annotation: Any) -> list[dict[str, Any]]:
+    """What an annotation takes: a JSON schema for each type of a union."""
+    schema = TypeAdapter(annotation, config=STRICT).json_schema()
+    return schema.get("anyOf", [schema])
 
 
-def kind_of(annotation: Any, low: float | None = None, high: float | None = None) -> Kind:
-    """The kind of a resolved annotation: a union of simple types, enums, literals and lists."""
-    union = get_origin(annotation) in (Union, UnionType)
-    parts = get_args(annotation) if union else (annotation,)
-    types = dict.fromkeys(name for part in parts for name in _type_names(part))
-    choices = [text for part in parts for text in _choices(part)]
-    return Kind(tuple(types), tuple(choices), low, high)
+def names(annotation: Any) -> set[str]:
+    """JSON schema's names of the types that an annotation takes."""
+    return {kind["type"] for kind in kinds(annotation)}
 
 
-def _type_names(part: Any) -> list[str]:
-    origin, inner = get_origin(part), get_args(part)
-    if origin is Literal:
-        return [type(value).__name__ for value in inner]
-    if origin in (list, tuple):
-        return [f"list[{name}]" for name in _type_names(inner[0])]
-    if part is NoneType:
-        return ["null"]
-    if isinstance(part, type) and issubclass(part, Enum):
-        return ["str"]
-    name = getattr(origin or part, "__name__", "")
-    return [name] if name in WANTED else []
-
-
-def _choices(part: Any) -> list[str]:
-    if get_origin(part) is Literal:
-        return [value for value in get_args(part) if isinstance(value, str)]
-    if isinstance(part, type) and issubclass(part, Enum):
-        return [str(member.value) for member in part]
-    return []
+def choices(kind: dict[str, Any]) -> list[str]:
+    """The texts that one of `kinds` is limited to; none where every text will do."""
+    return kind.get("enum", [kind["const"]] if "const" in kind else [])
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -84,70 +58,53 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def convert(value: Any, kind: Kind, where: str) -> Any:
-    """`value` as one of the kind's types; `where` (file, line and key) opens the error.
+def convert(value: Any, annotation: Any, where: str) -> Any:
+    """`value` as the annotation has it; `where` (file, line and key) opens the error.
 
-    Converted: numbers and truth values that YAML left as text. A whole number is left whole where
-    a float is expected. Raises UserError for everything else that does not fit.
+    Converted: numbers and truth values that YAML left as text, lists to tuples, "~" in paths.
+    Raises UserError for everything else that does not fit.
     """
-    for name in kind.types:
-        if (exact := _as(value, name, loosely=False)) is not _NO:
-            return _within(exact, kind, where)
-    for name in kind.types:
-        if (converted := _as(value, name, loosely=True)) is not _NO:
-            return _within(converted, kind, where)
-    raise UserError(f"{where}: {_refusal(value, kind)}")
+    try:
+        return TypeAdapter(annotation, config=STRICT).validate_python(_unquoted(value, annotation))
+    except ValidationError as error:
+        raise UserError(f"{where}: {_refusal(value, annotation, error)}") from None
 
 
-_NO = object()
-
-
-def _as(value: Any, name: str, loosely: bool) -> Any:
-    """`value` as the type called `name`, or `_NO` where it is none."""
-    if name.startswith("list["):
-        return _as_list(value, name[5:-1], loosely)
-    actual = type(value).__name__.replace("NoneType", "null")
-    if actual == name:
-        return value if name != "float" or math.isfinite(value) else _NO
-    if name == "float" and actual == "int":
+def _unquoted(value: Any, annotation: Any) -> Any:
+    """What a text in quotes stands for, where no text is taken; other values as they are."""
+    if not isinstance(value, str) or "string" in (types := names(annotation)):
         return value
-    if not loosely or actual != "str":
-        return _NO
-    if name == "float" and FLOAT.fullmatch(value) and math.isfinite(float(value)):
+    if "number" in types and FLOAT.fullmatch(value):
         return float(value)
-    return BOOLEANS.get(value.lower(), _NO) if name == "bool" else _NO
+    return BOOLEANS.get(value.lower(), value) if "boolean" in types else value
 
 
-def _as_list(value: Any, inner: str, loosely: bool) -> Any:
-    if not isinstance(value, list):
-        return _NO
-    items = [_as(item, inner, loosely) for item in value]
-    return _NO if any(item is _NO for item in items) else items
-
-
-def _within(value: Any, kind: Kind, where: str) -> Any:
-    if isinstance(value, str) and kind.choices and value not in kind.choices:
-        close = nearest(value, kind.choices)
+def _refusal(value: Any, annotation: Any, error: ValidationError) -> str:
+    wanted = kinds(annotation)
+    texts = [text for kind in wanted for text in choices(kind)]
+    if texts and isinstance(value, str):
+        close = nearest(value, texts)
         hint = f"; did you mean {close!r}?" if close else ""
-        raise UserError(f"{where}: {value!r} is none of {', '.join(kind.choices)}{hint}")
-    if isinstance(value, int | float):
-        if kind.low is not None and value < kind.low:
-            raise UserError(f"{where}: {value!r} is too small; give at least {kind.low}")
-        if kind.high is not None and value > kind.high:
-            raise UserError(f"{where}: {value!r} is too large; give at most {kind.high}")
-    return value
+        return f"{value!r} is none of {', '.join(texts)}{hint}"
+    for context in (one.get("ctx", {}) for one in error.errors(include_url=False)):
+        for name, words in LIMITS:
+            if name in context:
+                return f"{value!r} is {words} {context[name]:.10g}"
+        if "error" in context:
+            return str(context["error"])
+    return _wrong_type(value, wanted)
 
 
-def _refusal(value: Any, kind: Kind) -> str:
-    if kind.types in ((), ("null",)):
+def _wrong_type(value: Any, wanted: Sequence[dict[str, Any]]) -> str:
+    if [kind["type"] for kind in wanted] == ["null"]:
         return f"{value!r}: this key can be set in Python only; leave it out"
-    wanted = " or ".join(_in_words(name) for name in kind.types)
-    return f"{value!r} is not {wanted}; {WANTED[kind.types[0].split('[')[0]][1]}"
+    words = " or ".join(map(_in_words, wanted))
+    return f"{value!r} is not {words}; {WANTED[wanted[0]['type']][1]}"
 
 
-def _in_words(name: str) -> str:
-    outer, _, inner = name.removesuffix("]").partition("[")
-    return WANTED[outer][0] + (f" (each {WANTED[inner][0]})" if inner else "")
+def _in_words(kind: dict[str, Any]) -> str:
+    inner = kind.get("items")
+    return WANTED[kind["type"]][0] + (f" (each {_in_words(inner)})" if inner else "")
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
