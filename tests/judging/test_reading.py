@@ -10,10 +10,10 @@ from statistics import median
 from typing import NamedTuple
 
 import pytest
-from scipy.stats import spearmanr
 
 from metaconf.judging.reading import LONGEST, contradiction_warning, reading
 from metaconf.judging.reading.lexicon import lexicon
+from metaconf.metrics import rank_correlation
 
 HERE = Path(__file__).parent
 ADJECTIVE = (
@@ -175,10 +175,11 @@ def test_it_agrees_with_the_labels() -> None:
         if one is not None
     ]
     assert len(known) >= 0.95 * len(rows)
-    assert spearmanr(*zip(*known, strict=True))[0] >= CORRELATION
+    found, labels = zip(*known, strict=True)
+    assert rank_correlation(found, labels) >= CORRELATION
 
 
-CORRELATION = 0.80
+CORRELATION = 0.84
 """Slightly below what benchmarks/reading.py measures over all labelled reflections."""
 
 

@@ -24,9 +24,8 @@ SHOWN = 160
 """Characters of a reflection that a warning shows."""
 ANSWER, SUBJECT = 3.0, 2.0
 """Weight of a cue about the answer itself, and of one about subject, steps or attempts."""
-AFTER_BUT, LEADING, TRAILING, EXCEPTION, LATER = 3.0, 0.35, 0.6, 0.25, 1.3
-"""A clause's weight after "but", in "although …,", in "…, although …", in "…, unless …", and how
-much more each sentence counts than the one before."""
+AFTER_BUT, LEADING, TRAILING, EXCEPTION = 2.5, 0.35, 0.6, 0.25
+"""A clause's weight after "but", in "although …,", in "…, although …" and in "…, unless …"."""
 DOUBT = 2.0
 """How much more the greatest doubt counts than the greatest assurance."""
 EXCEPTED = 0.6
@@ -84,9 +83,9 @@ def _sureness(clause: _Clause) -> tuple[float, float] | None:
 
 
 def _clauses(words: Sequence[str]) -> Iterator[_Clause]:
-    for place, sentence in enumerate(_sentences(words)):
+    for sentence in _sentences(words):
         for role, weight, part in _parts(sentence):
-            yield _Clause(weight * LATER**place, role, part, sentence[-1] == "?")
+            yield _Clause(weight, role, part, sentence[-1] == "?")
 
 
 def _sentences(words: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -112,7 +111,7 @@ def _parts(sentence: Sequence[str]) -> Iterator[tuple[str, float, Sequence[str]]
                 begins, LEADING if leading else TRAILING
             )
             role, start = begins, place + 1
-        elif word == "," and start == 1 and role in ("though", "unless"):
+        elif word == "," and (role == "unless" or (role == "though" and start == 1)):
             yield role, weight, sentence[start:place]
             role, weight, start = "", 1.0, place + 1
     yield role, weight, sentence[start:]

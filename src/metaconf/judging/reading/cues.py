@@ -9,7 +9,7 @@ from metaconf.judging.reading.lexicon import Cue, lexicon, match
 
 FAR = 9
 """Words before a cue among which its negation is looked for."""
-NEAR, AT_ONCE = 6, 2
+NEAR, AT_ONCE = 6, 1
 """Words between two cues of which one speaks of the other, at most; and where the second is of
 another answer ("probably another river")."""
 HIGH, LOW = 0.75, 0.35
