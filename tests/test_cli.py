@@ -141,7 +141,7 @@ def test_bad_arguments_exit_with_2(words: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_unknown_arguments_are_refused_where_there_is_no_configuration(folder: Path) -> None:
-    for words in ("evaluate --model model --max_steps 3", "demo --quick", "report other --open"):
+    for words in ("evaluate --model model --max_steps 3", "report other --open"):
         with pytest.raises(SystemExit) as stopped:
             main(words.split())
         assert stopped.value.code == 2

@@ -23,6 +23,7 @@ from metaconf.runs import checkpoints
 from metaconf.training import checkpoints as saving
 from metaconf.training import prepare, stage1, stage2
 from metaconf.training.sft import ConfidenceSFTTrainer
+from tests.tiny import tiny_model
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "configs" / "demo.yaml"
@@ -103,10 +104,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Config]]:
 
     def run(name: str, config: Config) -> Path:
         seen[name].append(config)
-        out = Path(config.output_dir)
-        out.mkdir(parents=True)
-        for file in ("config.json", "tokenizer_config.json"):
-            (out / file).write_text("{}")
+        out = tiny_model(Path(config.output_dir))
         row = {"conversations": [], "system": "", "target": 0.5}
         (out / "sft.jsonl").write_text(json.dumps(row) + "\n")
         return out
