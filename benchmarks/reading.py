@@ -35,7 +35,7 @@ def main() -> None:
     unread = [row for row in rows if not was_read(row)]
     figures = {
         "correlation": correlation(rows, "≥ .9"),
-        "correlation_never_read": correlation(unread),
+        "correlation_never_read": correlation(unread, "≥ .9"),
         "coverage": record.figure(float(np.mean([reading(r["text"]) is not None for r in rows]))),
         "label_agreement": record.figure(
             rank_correlation([r["sureness_a"] for r in rows], [r["sureness_b"] for r in rows])

@@ -285,6 +285,7 @@ BLOCKS = {
     "baselines": ("baselines", baselines),
     "client": ("client", targets),
     "questions": ("questions", targets),
+    "reading": ("reading", targets),
 }
 
 
