@@ -98,3 +98,8 @@ def test_names_of_months_are_those_of_babel() -> None:
         for number, name in names.items():
             if " " not in name:
                 assert _months()[fold(name)][0] == number, name
+
+
+@pytest.mark.parametrize(("day", "right"), [("31", 1.0), ("30", 0.0), ("1", 0.0)])
+def test_a_day_that_is_spelled_is_a_day_up_to_the_31st(day: str, right: float) -> None:
+    assert correct(f"{day} December 1999", "the thirty-first of December 1999") == right

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from metaconf.errors import UserError
 from metaconf.grading import grade_answer, group_answers, normalise, same_answer
 from metaconf.grading.abstained import abstains
+from metaconf.grading.bounds import _bounds
 from metaconf.grading.math_process import WORKER
 from metaconf.grading.numbers import plain_numbers
 from metaconf.records import Question, Target
@@ -115,6 +116,30 @@ def test_numbers_in_plain_ascii(written: str, plain: str) -> None:
 )
 def test_spelled_numbers(said: str, form: str) -> None:
     assert normalise(said) == form
+
+
+@pytest.mark.parametrize(
+    ("said", "bounds"),
+    [
+        ("at least 50", {("atleast", "50")}),
+        ("50 or more", {("atleast", "50")}),
+        ("50+", {("atleast", "50")}),
+        ("≥ 50", {("atleast", "50")}),
+        ("50 people or fewer", {("atmost", "50")}),
+        ("mehr als 50", {("morethan", "50")}),
+        ("50未満", {("lessthan", "50")}),
+        ("before May 1969", {("lessthan", "1969")}),
+        ("≠ 50", {("not", "50")}),
+        ("half of 50", {("operated", "50")}),
+        ("50", set()),
+    ],
+)
+def test_a_bound_is_no_number_and_the_same_bound_in_other_words_agrees(
+    said: str, bounds: set[tuple[str, str]]
+) -> None:
+    assert _bounds(said) == bounds
+    number = "1969" if "1969" in said else "50"
+    assert correct(number, said) == float(not bounds)
 
 
 @pytest.mark.parametrize(("gold", "answer"), [("x^2+1", "x²+1"), ("x^{-2}", "x⁻²")])

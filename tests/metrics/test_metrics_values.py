@@ -148,6 +148,7 @@ def test_augrc_follows_from_auroc_and_accuracy(c):
 def test_perfect_and_reversed_order():
     c, y = [0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0]
     assert (m.auroc(c, y), m.prr(c, y), m.eaurc(c, y)) == (1.0, pytest.approx(1.0), 0.0)
+    assert m.eaurc([0.1, 0.5, 0.9], [1 / 3, 1 / 3, 2 / 3]) == 0.0  # no rounding below it
     assert m.auroc(c, y[::-1]) == 0.0
     assert m.prr(c, y[::-1]) < 0
     assert m.prr([0.5] * 4, y) == pytest.approx(0.0)
