@@ -142,6 +142,30 @@ def test_a_bound_is_no_number_and_the_same_bound_in_other_words_agrees(
     assert correct(number, said) == float(not bounds)
 
 
+@pytest.mark.parametrize("mark", ["text", "textbf", "mathrm", "mbox", "bf", "rm", "boxed"])
+def test_latex_around_an_answer_says_nothing(mark: str) -> None:
+    assert correct("Quito", rf"\{mark}{{Quito}}") == 1.0
+    assert correct("B", rf"\{mark}{{B}}", "choice", PICK) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("It is 5 factorial.", 1.0),
+        ("It is 4 factorial.", 0.0),
+        ("the square root of 14400", 1.0),
+        ("the square root of 14401", 0.0),
+        ("the square root of 36/49", 0.0),
+        ("twice 60", 1.0),
+        ("half of 240", 1.0),
+        ("triple 40", 1.0),
+        ("not 12, but half of 240", 1.0),
+    ],
+)
+def test_an_operation_in_words_is_done(answer: str, right: float) -> None:
+    assert correct("120", answer, "math") == right
+
+
 @pytest.mark.parametrize(("gold", "answer"), [("x^2+1", "x²+1"), ("x^{-2}", "x⁻²")])
 def test_superscripts_are_powers(gold: str, answer: str) -> None:
     assert correct(gold, answer, "math") == 1.0
