@@ -94,4 +94,5 @@ def _read(rows: Sequence[EvaluatedReply]) -> ReadReplies:
 
 def _kind(row: EvaluatedReply) -> str:
     """What a question is one of: its family, else what its id begins with, else its cause."""
-    return row.family or (row.question_id.rpartition(":")[0] or row.cause or "")
+    named, colon, _ = row.question_id.partition(":")
+    return row.family or (named if colon else row.cause or "")
