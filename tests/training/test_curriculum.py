@@ -26,13 +26,14 @@ ROWS = [row(i, "reasoning" if i == 0 else "knowledge boundary") for i in range(1
 
 
 def test_answers_alone_come_first_then_whole_replies_evenly_by_cause() -> None:
-    alone, whole = ordered(ROWS, 0.5, 0.2)
+    alone, opening, whole = ordered(ROWS, 0.5, 0.3, 0.2)
+    assert [one["id"] for one in opening] == ["0", "8", "9"]
     assert [one["id"] for one in alone] == ["0", "1", "2", "3", "4"]
     assert [one["id"] for one in whole] == ["0", "9"]
 
 
 def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
-    made = curriculum(ROWS, Confidence(confidence_only_fraction=1.0, full_reply_fraction=0.4), 7)
+    made = curriculum(ROWS, Confidence(opening_fraction=0.3, full_reply_fraction=0.1), 7)
     assert len(made) == 14
     assert [one["id"] for one in made[:10]] == [one["id"] for one in shuffled(ROWS, 7)]
     assert {one["system"] for one in made[:10]} == {DIRECT}
@@ -48,7 +49,7 @@ def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
 def test_an_answer_of_several_lines_keeps_them() -> None:
     long = row(1, "reasoning")
     long["conversations"][1]["value"] = "Answer: one\ntwo\nSelf-reflection: So.\nConfidence: 3"
-    (made,) = curriculum([long], Confidence(full_reply_fraction=0.0), 0)
+    (made,) = curriculum([long], Confidence(opening_fraction=0.0, full_reply_fraction=0.0), 0)
     assert made["conversations"][1]["value"] == "Answer: one\ntwo\nConfidence: 3"
 
 

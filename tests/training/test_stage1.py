@@ -96,6 +96,22 @@ def test_a_whole_row_has_a_reply_for_each_wording(local_of: Callable[..., Any]) 
     assert chosen == [made.wordings[k][1].reply for k in (0, 1, 1, 2)]
 
 
+def test_an_opening_ends_where_the_wordings_are_the_same_again(
+    local_of: Callable[..., Any],
+) -> None:
+    local = local_of()
+    rows = [row(0.75) | {"reflections": [(c, f"{text} So be it.") for c, text in WORDINGS]}]
+    (made,) = train_rows(local, rows, opening=1.0, whole=0.0)
+    (whole,) = train_rows(local, rows)
+    for (_, short), (_, text) in zip(made.wordings, WORDINGS, strict=True):
+        said = local.decode(short.reply)
+        assert said.endswith(text.rstrip(".")) or said.endswith(text)
+        assert short.level_at is None and short.stance[1] == len(short.reply)
+        assert [c.without_reflection for c in short.continuations] == [True]
+    assert replace(made, wordings=()) == replace(whole, wordings=())
+    assert train_rows(local, [row(0.2)], opening=1.0, whole=0.0) == train_rows(local, [row(0.2)])
+
+
 def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:
     with pytest.raises(UserError, match=r"row q: .*no confidence"):
         train_rows(local_of(), [row(0.2, "Answer: Peru\nSelf-reflection: So.\nConfidence: high")])

@@ -15,7 +15,7 @@ from metaconf.config.blocks import Client, Config
 from metaconf.errors import UserError
 
 _LAID_OUT = "rows come laid out from `prepare`, a reply each, and are taught whole"
-_ORDERED = "rows are taught in the order that confidence_only_fraction and full_reply_fraction give"
+_ORDERED = "rows have an order of their own: confidence.*_fraction say how many of each kind"
 _LOSS = "the losses are ours; `confidence` has their weights"
 _TOKENIZER = "the tokenizer is used as it is; save one with it beside the model"
 _LOADED = "the model is loaded by ourselves"

@@ -1,9 +1,11 @@
-"""The order of stage 1: rows of answer and confidence alone, then whole replies.
+"""The order of stage 1: rows of answer and confidence alone, then rows that end with the opening of
+the reflection, then whole replies.
 
-Together with the text of a whole reply the confidence is learnt several times more slowly
-(docs/lab-notebook.md). Whole replies are balanced by the cause of uncertainty that they name. TRL's
-engine builds its token rows in this order; `curriculum` writes it out for LLaMA-Factory, which has
-only token cross-entropy.
+Together with the text of a whole reply the confidence is learnt several times more slowly, and how
+sure the reflection sounds is decided in its opening (docs/lab-notebook.md). Openings and whole
+replies are balanced by the cause of uncertainty. TRL's engine builds its token rows in this order;
+`curriculum` writes it out for LLaMA-Factory, which has only token cross-entropy, with whole replies
+in the place of openings.
 """
 
 from __future__ import annotations
@@ -20,11 +22,17 @@ Rows = list[dict[str, Any]]
 """Sharegpt rows of `prepare`."""
 
 
-def ordered(rows: Sequence[dict[str, Any]], alone: float, whole: float) -> tuple[Rows, Rows]:
-    """Of shuffled rows: the first, a share `alone`, for answer and confidence alone; and a share
-    `whole` for whole replies, balanced by cause and from the end of the rows."""
-    last = evenly([row.get("cause") for row in rows], round(whole * len(rows)))
-    return list(rows[: round(alone * len(rows))]), [rows[place] for place in last]
+def ordered(
+    rows: Sequence[dict[str, Any]], alone: float, opening: float, whole: float
+) -> tuple[Rows, Rows, Rows]:
+    """Of shuffled rows: the first, a share `alone`, for answer and confidence alone; and shares
+    `opening` and `whole` for openings and whole replies, balanced by cause and from the end."""
+    causes = [row.get("cause") for row in rows]
+
+    def last(share: float) -> Rows:
+        return [rows[i] for i in evenly(causes, round(share * len(rows)))]
+
+    return list(rows[: round(alone * len(rows))]), last(opening), last(whole)
 
 
 def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
@@ -35,9 +43,8 @@ def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
 def curriculum(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Rows:
     """Both parts as one list of rows for a trainer on text. The first are replies without a
     reflection and have an instruction of their own, because the format is another."""
-    alone, whole = ordered(
-        shuffled(rows, seed), how.confidence_only_fraction, how.full_reply_fraction
-    )
+    told = min(how.opening_fraction + how.full_reply_fraction, 1.0)
+    alone, _, whole = ordered(shuffled(rows, seed), how.confidence_only_fraction, 0.0, told)
     return [*map(_direct, alone), *whole]
 
 

@@ -81,20 +81,38 @@ class Row:
 
 
 def train_rows(
-    local: LocalModel, rows: Sequence[dict[str, Any]], alone: float = 0, whole: float = 1
+    local: LocalModel,
+    rows: Sequence[dict[str, Any]],
+    alone: float = 0,
+    opening: float = 0,
+    whole: float = 1,
 ) -> list[Row]:
     """Prepared (sharegpt) rows → token rows, in the order of `curriculum.ordered`.
 
     First the share `alone` of the rows, whose reply ends with the line break after the answer and
-    whose only continuation is the confidence straight after it. Then the share `whole`, with the
-    whole reply and the confidence both straight after the answer and after the reflection; where a
-    row has several `reflections`, with one whole reply for each. Raises UserError, with the row's
-    id, where a reply states no answer or no confidence.
+    whose only continuation is the confidence straight after it. Then the share `opening`, whose
+    reply goes on to where its wordings are the same again. Then the share `whole`, with the whole
+    reply and the confidence both straight after the answer and after the reflection. Where a row
+    has several `reflections`, it has one reply for each. Raises UserError, with the row's id, where
+    a reply states no answer or no confidence.
     """
     label = lead_in(local.tokenizer)
-    first, last = ordered(rows, alone, whole)
-    short = [_train_row(local, row, label, whole=False) for row in first]
-    return [*short, *(_whole_row(local, row, label) for row in last)]
+    first, middle, last = ordered(rows, alone, opening, whole)
+    return [
+        *(_train_row(local, row, label, whole=False) for row in first),
+        *(_opening(_whole_row(local, row, label)) for row in middle),
+        *(_whole_row(local, row, label) for row in last),
+    ]
+
+
+def _opening(row: Row) -> Row:
+    """The row with its wordings cut after what says how sure the reflection sounds."""
+
+    def cut(whole: Row) -> Row:
+        reply = whole.reply[: whole.stance[1]]
+        return replace(whole, reply=reply, level_at=None, continuations=whole.continuations[1:])
+
+    return replace(row, wordings=tuple((c, cut(whole)) for c, whole in row.wordings))
 
 
 def _whole_row(local: LocalModel, row: dict[str, Any], label: list[int]) -> Row:

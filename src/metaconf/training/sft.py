@@ -14,8 +14,9 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
    the wording of a given reflection leaks y, and the model would read y off it.
 6. Of the wordings of a reflection the one for E after the answer is taught (`_own_wordings`): the
    text explains the model's own number, and tells nothing that its state does not.
-7. Rows of answer and confidence alone come first, whole replies after them: beside text the model
-   learns the confidence several times more slowly (docs/lab-notebook.md).
+7. Rows of answer and confidence alone come first, then rows with the opening of the reflection,
+   then whole replies: beside text the model learns the confidence several times more slowly
+   (docs/lab-notebook.md).
 8. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
 """
 

@@ -57,9 +57,8 @@ def train(
 ) -> LocalModel:
     """Train `local` on prepared `rows`, save the merged model under `out`, and return it."""
     how = config.confidence
-    encoded = train_rows(
-        local, shuffled(rows, config.seed), how.confidence_only_fraction, how.full_reply_fraction
-    )
+    shares = how.confidence_only_fraction, how.opening_fraction, how.full_reply_fraction
+    encoded = train_rows(local, shuffled(rows, config.seed), *shares)
     tokens = within(encoded, config.trainer.get("max_length"))
     adapter = lora(config)
     settings = _settings(config, len(tokens), out)
