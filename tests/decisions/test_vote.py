@@ -73,4 +73,5 @@ def test_a_tie_that_is_still_possible_is_not_settled() -> None:
 def test_a_clear_vote_stops_early() -> None:
     assert settled_after("aaaaa") == 3
     assert settled_after("abbaa") == 5
+    assert settled_after("abaaa") == 4  # three to one, and one to come
     assert settled_after("aaaaa", [0.1] * 5) == 5

@@ -299,3 +299,21 @@ def test_a_hundred_thousand_replies_are_quick():
     start = time.process_time()
     m.summarise(c, y, range(100_000), replicates=1000)
     assert time.process_time() - start < 6
+
+
+def test_an_interval_holds_its_value_and_needs_nine_in_ten_resamples() -> None:
+    # One resample in fifty is far off: the mean lies outside of the middle 95 %.
+    low = np.concatenate([np.linspace(0.9, 0.91, 980), np.zeros(20)])
+    ends = interval(0.9, low, 0.0, 1.0)
+    assert not isinstance(ends, str) and ends[0] == 0.9 < ends[1]
+    ends = interval(0.1, 1 - low, 0.0, 1.0)
+    assert not isinstance(ends, str) and ends[0] < 0.1 == ends[1]
+    for known, reason in ((900, False), (899, True)):
+        values = np.where(np.arange(1000) < known, np.linspace(0, 1, 1000), NAN)
+        assert isinstance(interval(0.4, values, 0.0, 1.0), str) == reason
+
+
+def test_resamples_come_in_blocks_and_add_up() -> None:
+    cells = group(np.linspace(0, 1, 4000), np.zeros(4000))
+    sizes = [len(block) for (block,) in resamples([(cells, np.arange(4000))], 4000, 100, 0)]
+    assert len(sizes) > 1 and sum(sizes) == 100
