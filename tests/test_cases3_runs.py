@@ -253,34 +253,48 @@ def test_a8_a_live_run_is_not_started_or_resumed_a_second_time(
     assert same_weights(stopped_run, place / "whole")
 
 
-AT_FULL_RATE = ("--warmup_steps", "0", "--lr_scheduler_type", "constant")
+def scaled_at(monkeypatch: pytest.MonkeyPatch, step: int, factor: float) -> None:
+    """Multiply all weights within a step of stage 1, as a learning rate that is too high does."""
+    taken = ConfidenceSFTTrainer.training_step
+
+    def training_step(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = taken(trainer, *args, **kwargs)
+        with torch.no_grad():
+            for weight in trainer.model.parameters() if trainer.state.global_step == step else ():
+                weight.mul_(factor)
+        return loss
+
+    monkeypatch.setattr(ConfidenceSFTTrainer, "training_step", training_step)
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("step", "factor", "message"),
     [
-        (["--learning_rate", "1e30"], "the loss is nan at step "),
-        (["--learning_rate", "1e30", "--max_steps", "1"], "logits say nothing any more at step 1"),
-        (["--learning_rate", "1e-45"], "4 steps left the weights as they were"),
+        (1, torch.nan, "the loss is nan at step 2; training stopped. Last good checkpoint: none"),
+        (3, torch.nan, "the weights are not finite numbers at step 4; training stopped."),
+        (3, 1e30, "logits say nothing any more at step 4; training stopped."),
     ],
 )
-def test_a11_a_training_that_did_nothing_or_harm_leaves_no_model(
-    place: Path, tmp_path: Path, said: Said, more: list[str], message: str
+@pytest.mark.parametrize("saves", ["steps", "no"])
+def test_a11_a_training_that_did_harm_leaves_no_model(
+    place: Path, tmp_path: Path, said: Said, step: int, factor: float, message: str, saves: str
 ) -> None:
-    out, how = tmp_path / "run", (*AT_FULL_RATE, "--use_peft", "false", "--save_strategy", "no")
-    assert main(sft(place, out, *how, *more)) == 2
+    out = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        scaled_at(patch, step, factor)
+        words = ("--save_strategy", saves, "--save_steps", "4", "--use_peft", "false")
+        assert main(sft(place, out, *words)) == 2
     assert message in said()
-    assert not (out / WEIGHTS).exists() and not (out / FACTS).exists()
+    assert not (out / WEIGHTS).exists() and not (out / FACTS).exists() and not checkpoints(out)
     assert main(sft(place, out, "--max_steps", "2")) == 0  # what was begun is no obstacle
 
 
-def test_a11_no_checkpoint_is_saved_of_weights_that_say_nothing(
+def test_a11_a_training_that_did_nothing_leaves_no_model(
     place: Path, tmp_path: Path, said: Said
 ) -> None:
-    how = ("--learning_rate", "1e30", "--save_steps", "1", *AT_FULL_RATE)
-    assert main(sft(place, tmp_path / "run", *how)) == 2
-    assert "Last good checkpoint: none was saved yet" in said()
-    assert not checkpoints(tmp_path / "run")
+    assert main(sft(place, tmp_path / "run", "--learning_rate", "1e-45")) == 2
+    assert "4 steps left the weights as they were, and no model was saved" in said()
+    assert not (tmp_path / "run" / WEIGHTS).exists()
 
 
 def test_a11_a_weight_that_is_not_a_number_is_refused(
