@@ -565,3 +565,8 @@ def test_values_are_cleaned_with_their_names_and_made_finite() -> None:
     assert read == {"a\ufffd": ["\ufffd", 1, None, {"b": "\ufffd"}]}
     value = {"a": [float("inf"), float("nan"), 1.5, "inf"], "b": {"c": -float("inf"), "d": True}}
     assert finite(value) == {"a": [None, None, 1.5, "inf"], "b": {"c": None, "d": True}}
+
+
+def test_thinking_that_the_template_had_opened_begins_after_the_model_s_own_tag() -> None:
+    parsed = parse_reply(f"<think>\n<think>hm</think>\n{GOOD}")
+    assert (parsed.thinking, parsed.well_formed) == ("hm", True)

@@ -317,3 +317,13 @@ def test_resamples_come_in_blocks_and_add_up() -> None:
     cells = group(np.linspace(0, 1, 4000), np.zeros(4000))
     sizes = [len(block) for (block,) in resamples([(cells, np.arange(4000))], 4000, 100, 0)]
     assert len(sizes) > 1 and sum(sizes) == 100
+
+
+def test_a_difference_below_0_has_an_end_on_either_side() -> None:
+    rng = np.random.default_rng(0)
+    y, ids = (rng.random(200) < 0.6).astype(float), np.arange(200)
+    near, far = np.abs(y - 0.3 * rng.random(200)), np.abs(y - rng.random(200))
+    runs = [m.ScoredReplies(c, y, ids) for c in (near, far)]
+    found = m.paired_difference("brier", *runs, replicates=200)
+    assert found.low is not None and found.value is not None and found.high is not None
+    assert found.low < found.value < found.high < 0
