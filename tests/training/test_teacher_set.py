@@ -160,5 +160,5 @@ def test_a_judge_grades_no_more_answers_than_labels_are_wanted(tmp_path: Path) -
 
 def test_labels_without_a_probe_are_refused(tmp_path: Path) -> None:
     words = ["--confidence.num_labeled", "8", "--confidence.target", "self_consistency"]
-    with pytest.raises(UserError, match=r"num_labeled 8: .*target is self_consistency"):
+    with pytest.raises(UserError, match=r"num_labeled: 8 has no effect without .*target: probe"):
         prepare_config(None, [*words, "--output_dir", str(tmp_path / "out")])

@@ -14,17 +14,18 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_type_hints
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from metaconf.config.blocks import EMBEDDED, AtHome, Config, Stage
-from metaconf.config.refused import RANGES, refuse, removed, without_effect
+from metaconf.config.refused import ONLY, RANGES, refuse, removed, without_effect
 from metaconf.config.values import convert, names, nearest, read_value, read_yaml
 from metaconf.errors import UserError
 
@@ -104,7 +105,7 @@ def resolved(config: Config) -> dict[str, Any]:
         if not _used_in(name, config.stage):
             continue
         block, _, key = name.rpartition(".")
-        value = getattr(getattr(config, block) if block else config, key)
+        value = attrgetter(name)(config)
         target = rows.setdefault(block, {}) if block else rows
         target[key] = list(value) if isinstance(value, tuple) else value
     return rows
@@ -137,22 +138,19 @@ def _hub_id(name: str) -> bool:
 
 @cache
 def _blocks() -> dict[str, Any]:
-    kinds = {name: item.annotation for name, item in _fields(Config).items()}
-    return {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
-
-
-def _fields(block: Any) -> dict[str, FieldInfo]:
-    return block.__pydantic_fields__
+    return {name: kind for name, kind in get_type_hints(Config).items() if is_dataclass(kind)}
 
 
 @cache
 def _own() -> dict[str, FieldInfo]:
     """Every setting of ours, those in blocks as "block.key"."""
-    keys: dict[str, FieldInfo] = {}
-    for name, item in _fields(Config).items():
-        inner = _fields(_blocks()[name]) if name in _blocks() else {}
-        keys |= {name: item} | {f"{name}.{sub}": one for sub, one in inner.items()}
-    return {name: item for name, item in keys.items() if item.description}
+    owners: dict[str, Any] = {"": Config} | {f"{name}.": kind for name, kind in _blocks().items()}
+    return {
+        above + name: item
+        for above, owner in owners.items()
+        for name, item in owner.__pydantic_fields__.items()
+        if item.description
+    }
 
 
 def _used_in(name: str, stage: Stage) -> bool:
@@ -164,7 +162,7 @@ def _train_keys() -> dict[str, dict[str, Any]]:
     """Stage → key of TRL's that is not ours too → its annotation."""
     return {
         stage: {
-            name: _annotation(name, types, texts)
+            name: _annotation(name, types, texts or ONLY.get((stage, name), ()))
             for name, (types, texts, _) in keys.items()
             if name not in _own()
         }
@@ -176,8 +174,11 @@ def _annotation(name: str, types: Sequence[str], texts: Sequence[str]) -> Any:
     low, high = RANGES.get(name, (None, None))
     number = Field(ge=low, le=high)
     kinds = TYPES | {"int": Annotated[int, number], "float": Annotated[float, number]}
-    if texts or name in TRAINER_PATHS:
-        kinds["str"] = Literal[tuple(texts)] if texts else AtHome
+    if name in TRAINER_PATHS:
+        kinds["str"] = AtHome
+    elif texts:
+        kinds["str"] = Literal[tuple(texts)]
+        kinds["list[str]"] = list[kinds["str"]]
     return Union[tuple(kinds[kind] for kind in types or ["null"])]  # noqa: UP007
 
 
@@ -258,8 +259,7 @@ def _checked(name: str, given: Given, stage: Stage, known: dict[str, Any]) -> An
 def _refuse_unused(config: Config, given: Mapping[str, Given]) -> None:
     """Refuse settings of ours that others leave without effect; defaults may be written."""
     for name, needed in without_effect(config).items():
-        block, _, key = name.rpartition(".")
-        value = getattr(getattr(config, block) if block else config, key)
+        value = attrgetter(name)(config)
         if name in given and value != _own()[name].default:
             raise UserError(
                 f"{given[name].where}: {name}: {value!r} has no effect without {needed}; set that,"
@@ -283,9 +283,10 @@ def _unknown(name: str, stage: Stage, known: dict[str, Any]) -> str:
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:
     """Flat "block.key" values as arguments of Config."""
-    blocks: dict[str, dict[str, Any]] = {}
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        block, _, key = name.rpartition(".")
-        (blocks.setdefault(block, {}) if block else plain)[key] = value
-    return plain | {name: _blocks()[name](**items) for name, items in blocks.items()}
+    found = {name: value for name, value in values.items() if "." not in name}
+    for name, block in _blocks().items():
+        given = {
+            f.name: values[key] for f in fields(block) if (key := f"{name}.{f.name}") in values
+        }
+        found[name] = block(**given)
+    return found

@@ -220,10 +220,6 @@ def refuse(stage: str, name: str, value: Any, default: Any, where: str) -> None:
     why = REFUSED[stage].get(name)
     if why is not None and not _same(value, NEUTRAL.get((stage, name), default)):
         raise UserError(f"{where}: {value!r} cannot be used: {why}; leave the key out")
-    only = ONLY.get((stage, name))
-    texts = value if isinstance(value, list) else [value]
-    if only is not None and value is not None and not {*texts} <= {*only}:
-        raise UserError(f"{where}: {value!r} is none of {', '.join(map(str, only))}; write one")
     if why := NEVER.get(name, {}).get(value if isinstance(value, str | int) else ""):
         raise UserError(f"{where}: {value!r} cannot be used: {why}; choose another")
     for package in _needed(name, value):

@@ -81,18 +81,23 @@ def _unquoted(value: Any, annotation: Any) -> Any:
 
 def _refusal(value: Any, annotation: Any, error: ValidationError) -> str:
     wanted = kinds(annotation)
-    texts = [text for kind in wanted for text in choices(kind)]
-    if texts and isinstance(value, str):
-        close = nearest(value, texts)
-        hint = f"; did you mean {close!r}?" if close else ""
-        return f"{value!r} is none of {', '.join(texts)}{hint}"
-    for context in (one.get("ctx", {}) for one in error.errors(include_url=False)):
+    for one in error.errors(include_url=False):
+        text, context = one["input"], one.get("ctx", {})
+        if one["type"] == "literal_error" and isinstance(text, str):
+            return _no_choice(text, wanted)
         for name, words in LIMITS:
             if name in context:
                 return f"{value!r} is {words} {context[name]:.10g}"
         if "error" in context:
             return str(context["error"])
     return _wrong_type(value, wanted)
+
+
+def _no_choice(text: str, wanted: Sequence[dict[str, Any]]) -> str:
+    texts = [one for kind in wanted for one in choices(kind)]
+    close = nearest(text, texts)
+    hint = f"; did you mean {close!r}?" if close else ""
+    return f"{text!r} is none of {', '.join(texts)}{hint}"
 
 
 def _wrong_type(value: Any, wanted: Sequence[dict[str, Any]]) -> str:
