@@ -216,14 +216,19 @@ def test_the_file_ships_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_both_stages_of_the_real_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("real", [False, True], ids=["tiny", "embedded"])
+def test_the_whole_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, real: bool
 ) -> None:
-    out = tmp_path / "demo"
+    out, file = tmp_path / "demo", SHIPPED
+    if not real:
+        file = tmp_path / "demo.yaml"
+        own = f"model_name_or_path: {tiny_model(tmp_path / 'model')}"
+        file.write_text(SHIPPED.read_text().replace("model_name_or_path: embedded", own))
     small = ["--sft.questions.limit=24", "--sft.save_steps=1"]
     small += ["--grpo.max_steps=1", "--grpo.warmup_steps=0"]
-    few = demo.read(None, small, seed=0, heldout=6, out_of_domain=2)
+    few = demo.read(file, small, seed=0, heldout=6, out_of_domain=2)
     # So few rows teach no format, and then no reply is rewarded: nothing is learnt in stage 2.
     monkeypatch.setattr(saving, "check_learned", lambda *_: None)
     taken: list[int] = []
