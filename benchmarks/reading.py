@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import record
 
-from metaconf.judging.reading import reading
+from metaconf.grading.reading import reading
 from metaconf.metrics import rank_correlation
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from metaconf.evaluation.readings import (
 )
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.evaluation.run import write_results
-from metaconf.judging.reading import reading
+from metaconf.grading.reading import reading
 from metaconf.records import write_jsonl
 
 SURE, UNSURE = "I am certain of this.", "I have never heard of <b>it</b>."

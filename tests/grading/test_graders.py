@@ -166,6 +166,11 @@ def test_an_operation_in_words_is_done(answer: str, right: float) -> None:
     assert correct("120", answer, "math") == right
 
 
+def test_a_root_may_be_a_fraction() -> None:
+    assert correct("0.5", "the square root of 0.25", "math") == 1.0
+    assert correct("0.5", "the square root of 0.26", "math") == 0.0
+
+
 @pytest.mark.parametrize(("gold", "answer"), [("x^2+1", "x²+1"), ("x^{-2}", "x⁻²")])
 def test_superscripts_are_powers(gold: str, answer: str) -> None:
     assert correct(gold, answer, "math") == 1.0

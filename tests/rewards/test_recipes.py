@@ -12,7 +12,7 @@ from metaconf.cli.preflight import stage_config
 from metaconf.config.blocks import Confidence, Config, Reward
 from metaconf.config.load import load_config
 from metaconf.errors import UserError
-from metaconf.records import Question, Target
+from metaconf.records import Grade, Parsed, Question, Target
 from metaconf.rewards.group import grade_group, grade_replies
 from metaconf.rewards.parts import total_reward
 from metaconf.rewards.recipe import (
@@ -250,3 +250,13 @@ def test_they_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"reward\.accuracy: the recipe rlcr has its own"):
         stage_config(path, "grpo")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reflection_that_says_the_opposite_of_the_number_is_worth_nothing() -> None:
+    """Whoever judged it: the judge's quality is that of the grade."""
+    said = {"I am only guessing.": (0.9, 0.1), "I am certain of it.": (0.1, 0.9)}
+    for text, (opposite, same) in said.items():
+        graded = [(Parsed("Quito", text, c), Grade("q", 0, 1.0, 0.8)) for c in (opposite, same)]
+        assert rollout_batch(graded, [0, 0]).quality.tolist() == [0.0, 0.8]
+    unread = (Parsed("Quito", "Quito is a city.", 0.9), Grade("q", 0, 1.0, 0.8))
+    assert rollout_batch([unread], [0]).quality.tolist() == [0.8]

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from metaconf.grading.reflection import decisiveness, named_share, score_reflection
+from metaconf.grading.reading import reading
+from metaconf.grading.reflection import named_share, score_reflection
 from metaconf.prompts.causes import COMPLEXITY, KNOWLEDGE
 from metaconf.records import Parsed, Question, Target
 
@@ -23,9 +24,12 @@ def score(
     return score_reflection(question, Parsed("Ecuador", reflection, confidence), samples)
 
 
+WELL = reading("I know Quito well.")
+
+
 def test_all_checks_hold() -> None:
     total, parts = score(
-        "I know Quito well; I might also say Peru.", ("Ecuador", "Peru"), KNOWN, 0.5
+        "I know Quito well; I also think of Peru.", ("Ecuador", "Peru"), KNOWN, WELL
     )
     assert parts == {"answers": 1.0, "specific": 1.0, "cause": 1.0, "agrees": 1.0}
     assert total == 1.0
@@ -34,16 +38,17 @@ def test_all_checks_hold() -> None:
 @pytest.mark.parametrize(
     ("check", "reflection"),
     [
-        ("answers", "I know Quito well; I might also say Chad."),
-        ("specific", "I know that city well; I might also say Peru."),
-        ("cause", "Quito is a clear case; I might also say Peru."),
-        ("agrees", "I know Quito well; also Peru."),
+        ("answers", "I know Quito well; I also think of Chad."),
+        ("specific", "I know that city well; I also think of Peru."),
+        ("cause", "Quito is well established; I also think of Peru."),
+        ("agrees", "I know Quito a little, if at all; I also think of Peru."),
     ],
 )
 def test_each_check_can_fail_alone(check: str, reflection: str) -> None:
-    total, parts = score(reflection, ("Ecuador", "Peru"), KNOWN, 0.5)
+    stated = WELL if check == "agrees" else reading(reflection)
+    total, parts = score(reflection, ("Ecuador", "Peru"), KNOWN, stated)
     assert {name for name, value in parts.items() if value < 1} == {check}
-    assert total == pytest.approx((3 + parts[check]) / 4)
+    assert total == pytest.approx((len(parts) - 1 + parts[check]) / len(parts))
 
 
 @pytest.mark.parametrize(
@@ -94,25 +99,13 @@ def test_nothing_to_score(missing: str) -> None:
 
 @pytest.mark.parametrize("confidence", [0.0, 0.3, 1.0])
 def test_agreement_with_the_confidence(confidence: float) -> None:
-    firm = score("I know Quito well.", confidence=confidence)[1]["agrees"]
-    hedged = score("I hardly know Quito.", confidence=confidence)[1]["agrees"]
-    assert firm == pytest.approx(confidence) and hedged == pytest.approx(1 - confidence)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("I clearly recall it.", 1.0),
-        ("I am not sure.", 0.5),
-        ("I hardly recall it; it may be so.", 0.0),
-        ("I recall it.", 0.5),
-        ("", 0.5),
-        ("I am sure, certain, but it might be off.", 2 / 3),
-        ("Cleary and Maybery are names.", 0.5),
-    ],
-)
-def test_decisiveness(text: str, value: float) -> None:
-    assert decisiveness(text) == pytest.approx(value)
+    for text in ("I know Quito well.", "I am only guessing about Quito."):
+        read = reading(text)
+        assert read is not None
+        assert score(text, confidence=confidence)[1]["agrees"] == pytest.approx(
+            1 - abs(read - confidence)
+        )
+    assert "agrees" not in score("Quito is a city.", confidence=confidence)[1]
 
 
 def test_named_share() -> None:

@@ -1,6 +1,6 @@
 """Whether the words of replies agree with the number that they state: readings, figures, warning.
 
-A reading is how sure a reflection sounds, from its text alone (`judging.reading`, or a judge).
+A reading is how sure a reflection sounds, from its text alone (`grading.reading`, or a judge).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from metaconf.evaluation.rows import EvaluatedReply, in_domain
 from metaconf.evaluation.tables import share
-from metaconf.judging.reading import contradiction_warning, reading
+from metaconf.grading.reading import reading
+from metaconf.judging.contradictions import contradiction_warning
 from metaconf.metrics import (
     Figure,
     ReadReplies,
@@ -80,7 +81,7 @@ def reading_differences(
 
 
 def warning(rows: Sequence[EvaluatedReply]) -> str | None:
-    """`judging.contradiction_warning` of the rows by the readings that they have."""
+    """`judging.contradictions.contradiction_warning` of the rows by the readings that they have."""
     return contradiction_warning(rows, [row.reading for row in rows])
 
 

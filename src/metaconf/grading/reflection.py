@@ -4,30 +4,20 @@
   unknown).
 * answers: of the other answers that it names, the share that the model itself gives; where it
   names none, 1 if the model's samples hold no other answer, else 0.
-* agrees: 1 − |decisiveness of the wording − stated confidence| (hedge match, arXiv 2510.12587).
+* agrees: 1 − |how sure it sounds (`grading.reading`) − stated confidence|, the faithfulness of Yona
+  et al. (2024); not scored where its words do not tell.
 * specific: it mentions what the question is about (not scored where no name or sum tells that).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from metaconf.grading import same_answer
+from metaconf.grading.reading import reading
 from metaconf.prompts.causes import named_answers, named_causes
 from metaconf.prompts.teacher import likely_cause, subject
 from metaconf.records import Parsed, Question
-
-_FIRM = re.compile(
-    r"\b(firm|well|clear(?:ly)?|certain(?:ly)?|sure|easy|plain|stands out|looks sound|"
-    r"no other answer|same each time|confident|definitely)\b",
-    re.I,
-)
-_HEDGED = re.compile(
-    r"\b(thin|hardly|little|not|no reading|cannot|may|might|could|would also|only|partly|in part|"
-    r"unsure|uncertain|guess|doubtful|differently|lose my way|perhaps|maybe)\b",
-    re.I,
-)
 
 
 def score_reflection(
@@ -46,15 +36,10 @@ def score_reflection(
         parts["specific"] = float(about.casefold() in reflection.casefold())
     if question.cause is not None:
         parts["cause"] = float(question.cause in named_causes(reflection))
-    if parsed.confidence is not None:
-        parts["agrees"] = 1 - abs(decisiveness(reflection) - parsed.confidence)
+    read = reading(reflection)
+    if parsed.confidence is not None and read is not None:
+        parts["agrees"] = 1 - abs(read - parsed.confidence)
     return sum(parts.values()) / len(parts), parts
-
-
-def decisiveness(reflection: str) -> float:
-    """1 for firm wording, 0 for hedged, ½ for neither; with both, the share of firm words."""
-    firm, hedged = len(_FIRM.findall(reflection)), len(_HEDGED.findall(reflection))
-    return firm / (firm + hedged) if firm + hedged else 0.5
 
 
 def named_share(question: Question, named: Sequence[str], samples: Sequence[str]) -> float | None:

@@ -1,6 +1,6 @@
 """Do words and number agree? Figures of how sure reflections sound beside what replies state.
 
-A *reading* is how sure the writer of a reflection sounds, in [0, 1] (`metaconf.judging.reading`;
+A *reading* is how sure the writer of a reflection sounds, in [0, 1] (`metaconf.grading.reading`;
 decisiveness in Yona et al. 2024); it never saw the number. Faithfulness of a reply is
 1 − |reading − confidence|. NaN in a reading or a confidence is unknown: the reply is left out.
 """

@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metaconf.grading.reading import reading
+from metaconf.metrics.agreement import contradicts
 from metaconf.records import Grade, Parsed
 from metaconf.rewards.targets import Array, Groups
 
@@ -117,17 +119,20 @@ class Recipe:
 
 
 def rollout_batch(graded: list[tuple[Parsed, Grade]], group: list[int]) -> RolloutBatch:
-    """Arrays of parsed and graded replies; `group` numbers the question of each."""
+    """Arrays of parsed and graded replies; `group` numbers the question of each. A reflection that
+    sounds like the opposite of the stated confidence is worth nothing, whoever judged it."""
 
     def column(values: list[float | None]) -> Array:
         return np.array([np.nan if value is None else value for value in values], float)
 
+    stated = column([parsed.confidence for parsed, _ in graded])
+    opposite = contradicts(stated, column([reading(p.reflection) for p, _ in graded])) == 1
     # Without an answer or a reflection the reflection is known to be worth nothing.
-    complete = [p.answer is not None and p.reflection is not None for p, _ in graded]
+    worth = [p.answer is not None and p.reflection is not None for p, _ in graded] & ~opposite
     return RolloutBatch(
         column([grade.correctness for _, grade in graded]),
-        column([parsed.confidence for parsed, _ in graded]),
+        stated,
         column([float(parsed.well_formed) for parsed, _ in graded]),
-        column([g.quality if c else 0.0 for (_, g), c in zip(graded, complete, strict=True)]),
+        column([g.quality if w else 0.0 for (_, g), w in zip(graded, worth, strict=True)]),
         np.array(group, np.int64),
     )

@@ -19,7 +19,7 @@ import numpy as np
 from metaconf.config.blocks import Confidence, Teacher
 from metaconf.config.llama_factory import CURRICULUM_SET, ROWS_SET
 from metaconf.generation.local import LocalModel
-from metaconf.judging.reading import reading
+from metaconf.grading.reading import reading
 from metaconf.metrics.agreement import contradicts
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.prompts.frames import STANCES

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from metaconf.generation.local import LocalModel, sample_replies
 from metaconf.generation.sampler import GREEDY, Sampling
-from metaconf.judging.reading import contradiction_warning
+from metaconf.judging.contradictions import contradiction_warning
 from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import parse_reply
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metaconf.judging.reading.lexicon import Cue, lexicon, match
+from metaconf.grading.reading.lexicon import Cue, lexicon, match
 
 FAR = 9
 """Words before a cue among which its negation is looked for."""

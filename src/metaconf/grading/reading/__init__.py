@@ -10,18 +10,13 @@ weighed against each other. The scale is that of 123 people who put numbers to p
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from metaconf.judging.reading.cues import BREAKS, hits
-from metaconf.judging.reading.lexicon import lexicon, words_of
-from metaconf.prompts.slots import clean
+from metaconf.grading.reading.cues import BREAKS, hits
+from metaconf.grading.reading.lexicon import lexicon, words_of
 
 LONGEST = 4000
 """Characters of a reflection that are read: they bound the time."""
-CONTRADICTIONS = 0.05
-"""A larger share of replies whose words and number contradict each other is worth a warning."""
-SHOWN = 160
-"""Characters of a reflection that a warning shows."""
 ANSWER, SUBJECT = 3.0, 2.0
 """Weight of a cue about the answer itself, and of one about subject, steps or attempts."""
 AFTER_BUT, LEADING, TRAILING, EXCEPTION = 2.5, 0.35, 0.6, 0.25
@@ -124,38 +119,3 @@ def _role(word: str, opens: bool) -> str:
     if word in roles["but"] or (opens and word in roles["opens"]):
         return "but"
     return next((role for role in ("though", "unless") if word in roles[role]), "")
-
-
-class Stated(Protocol):
-    """A reply: what it reflects, and the confidence in [0, 1] that it states."""
-
-    @property
-    def reflection(self) -> str | None: ...
-    @property
-    def confidence(self) -> float | None: ...
-
-
-def contradiction_warning(
-    replies: Sequence[Stated], readings: Sequence[float | None] | None = None
-) -> str | None:
-    """A sentence with an example where words and number contradict each other in more than
-    CONTRADICTIONS of the replies in which they could (`metrics.contradicts`); None elsewhere.
-
-    `readings` (n,) are those of another reader than this one. The example is safe to print.
-    """
-    import numpy as np
-
-    from metaconf.metrics.agreement import contradicts
-
-    read = [reading(one.reflection) for one in replies] if readings is None else readings
-    found = contradicts([one.confidence for one in replies], read)
-    count, among = int(np.nansum(found)), int((~np.isnan(found)).sum())
-    if not among or count / among <= CONTRADICTIONS:
-        return None
-    place = int(np.nanargmax(found))
-    text = clean(" ".join((replies[place].reflection or "").split()))[:SHOWN]
-    return (
-        f"words and number contradict each other in {count} of {among} replies that state 0.6 or"
-        f" more, or 0.2 or less: one states {replies[place].confidence:.2g}, and its reflection"
-        f" sounds like {read[place]:.2g}: {text!r}"
-    )

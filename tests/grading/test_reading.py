@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from metaconf.judging.reading import LONGEST, contradiction_warning, reading
-from metaconf.judging.reading.lexicon import lexicon
+from metaconf.grading.reading import LONGEST, reading
+from metaconf.grading.reading.lexicon import lexicon
+from metaconf.judging.contradictions import contradiction_warning
 from metaconf.metrics import rank_correlation
 
 HERE = Path(__file__).parent
@@ -199,7 +200,7 @@ def test_the_lexicon_is_well_formed() -> None:
             assert pattern[0] and pattern[-1] and all(all(words) for words in pattern)
             assert cue.value is None or 0 <= cue.value <= 1
             assert 0 <= cue.negated <= 1
-    text = files("metaconf.judging.reading").joinpath("cues.txt").read_text(encoding="utf-8")
+    text = files("metaconf.grading.reading").joinpath("cues.txt").read_text(encoding="utf-8")
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -69,7 +69,7 @@ class Lexicon(NamedTuple):
 @cache
 def lexicon() -> Lexicon:
     """The lexicon of `cues.txt`."""
-    text = files("metaconf.judging.reading").joinpath("cues.txt").read_text(encoding="utf-8")
+    text = files("metaconf.grading.reading").joinpath("cues.txt").read_text(encoding="utf-8")
     lines = [line for line in text.replace("\n  ", " ").splitlines() if line and line[0] != "#"]
     rows = [line.split(maxsplit=1) for line in lines]
     roles = {role: frozenset(rest.split("; ")) for role, rest in rows if role not in KINDS}
