@@ -10,6 +10,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +31,15 @@ from metaconf.model_files import check_files, fingerprint
 from metaconf.prompts.chat import INSTRUCTION, messages, render
 from metaconf.records import FACTS, Question, Reply, read_jsonl
 from metaconf.reply import format_reply
-from metaconf.runs import HOLDER, LAUNCH, MANIFEST, RUN_MARKER, checkpoints, held
+from metaconf.runs import (
+    HOLDER,
+    LAUNCH,
+    MANIFEST,
+    RUN_MARKER,
+    check_output_dir,
+    checkpoints,
+    held,
+)
 from metaconf.training import checkpoints as saving
 from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.grpo import ConfidenceGRPOTrainer
@@ -251,6 +261,20 @@ def test_a8_a_live_run_is_not_started_or_resumed_a_second_time(
     (stopped_run / HOLDER).write_text('{"pid": 4711, "host": "h", "since": "then"}')
     assert main(sft(place, stopped_run, "--resume")) == 0
     assert same_weights(stopped_run, place / "whole")
+
+
+def test_a8_the_lock_goes_with_its_process(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from metaconf.runs import held\n"
+        "with held(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        with pytest.raises(UserError, match=rf"process {process.pid} on .* is at work there"):
+            check_output_dir(tmp_path, resume=False)
+        process.kill()
+    check_output_dir(tmp_path, resume=False)
 
 
 def scaled_at(monkeypatch: pytest.MonkeyPatch, step: int, factor: float) -> None:
@@ -649,6 +673,22 @@ def test_d2_a_model_without_a_tokenizer(model: Path) -> None:
             path.unlink()
     with pytest.raises(UserError, match=r"model: holds no tokenizer \(tokenizer.json, "):
         check_files(model)
+
+
+@pytest.mark.parametrize("command", ["sft", "grpo"])
+def test_d7_a_stage_runs_without_a_configuration(
+    command: str, tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command, "--model", "none/of/these"]) == 2
+    assert "'none/of/these': no such folder" in said()
+
+
+def test_d8_the_help_of_sft_lists_no_questions(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, listed in (("sft", False), ("grpo", True)):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert ("--questions QUESTIONS" in capsys.readouterr().out) is listed
 
 
 # What this rests on

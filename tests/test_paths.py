@@ -23,7 +23,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder with a model and questions in it, and another working directory."""
     folder = tmp_path / "home"
     (folder / "m").mkdir(parents=True)
-    (folder / "m" / "config.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json"):
+        (folder / "m" / name).write_text("{}")
+    (folder / "m" / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     (folder / "q.jsonl").write_text('{"question": "Where?", "answer": "Lima"}\n')
     (folder / "sft.jsonl").write_text('{"conversations": [], "system": "", "target": 1}\n')
     monkeypatch.setenv("HOME", str(folder))

@@ -126,10 +126,12 @@ def _add_reading(one: argparse.ArgumentParser) -> None:
 def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     one = _add(commands, name, text, add_help=False)
     one.add_argument("-h", "--help", action=_Help, nargs=0, help="show this help and all keys")
-    needed = name != "prepare"
-    one.add_argument("--config", type=_path, metavar="FILE", required=needed, help="YAML file")
+    one.add_argument(
+        "--config", type=_path, metavar="FILE", help="YAML file (default: our defaults)"
+    )
     one.add_argument("--model", help=f"{MODEL}: short for --model_name_or_path")
-    one.add_argument("--questions", help=f"{QUESTIONS}: short for --questions.path")
+    asks = f"{QUESTIONS}: short for --questions.path" if name != "sft" else argparse.SUPPRESS
+    one.add_argument("--questions", help=asks)  # sft refuses it, with the remedy
     _add_resume(one)
     return one
 

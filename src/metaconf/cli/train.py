@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def sft(args: argparse.Namespace) -> None:
     if args.engine == "llama-factory":
         _llama_factory(args)
         return
-    config = stage_config(args.config, "sft", _overrides(args), args.resume)
+    config = stage_config(args.config or Path(os.devnull), "sft", _overrides(args), args.resume)
     if args.resume and already_finished(config):
         return
     args.run_dir = Path(config.output_dir)
@@ -54,6 +55,8 @@ def _llama_factory(args: argparse.Namespace) -> None:
 
     if args.resume:
         raise UserError("--resume: give LLaMA-Factory its own --resume_from_checkpoint FOLDER")
+    if args.config is None:
+        raise UserError("--engine llama-factory: give LLaMA-Factory's YAML: --config FILE")
     program = llama_factory.find_program(args.llama_factory)
     keys = llama_factory_keys(args.config, _overrides(args))
     _finish(llama_factory.run(keys, program))
@@ -63,7 +66,7 @@ def grpo(args: argparse.Namespace) -> None:
     """`metaconf grpo`."""
     from metaconf.cli.preflight import stage_config
 
-    config = stage_config(args.config, "grpo", _overrides(args), args.resume)
+    config = stage_config(args.config or Path(os.devnull), "grpo", _overrides(args), args.resume)
     if args.resume and already_finished(config):
         return
     args.run_dir = Path(config.output_dir)

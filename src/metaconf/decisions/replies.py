@@ -18,7 +18,7 @@ from metaconf.safe_text import finite
 Row = dict[str, Any]
 
 
-def read(path: Path, method: str | None) -> list[Row]:
+def read(path: Path, method: str | None, choose: str = "--method") -> list[Row]:
     """Rows of a file of replies, each read by `read_reply`; of one `method` where it is given.
 
     Raises UserError naming file and line.
@@ -31,7 +31,7 @@ def read(path: Path, method: str | None) -> list[Row]:
             raise UserError(f"{path}: no reply of method {method!r}; it has {', '.join(methods)}")
     elif len(methods) > 1:
         raise UserError(
-            f"{path}: holds several methods; choose one by --method: {', '.join(methods)}"
+            f"{path}: holds several methods; choose one by {choose}: {', '.join(methods)}"
         )
     if not rows:
         raise UserError(f"{path}: holds no reply")

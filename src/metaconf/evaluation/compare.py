@@ -135,7 +135,7 @@ def _one(name: str, method: str | None) -> One:
     if not path.exists() and before and Path(before).exists():
         path, method = Path(before), after
     file = path / "replies.jsonl" if path.is_dir() else path
-    rows = read(file, method)
+    rows = read(file, method, f"{name}:METHOD")
     found = {row.question_id: row for row in with_readings(list(map(as_evaluated, rows)))}
     if len(found) < len(rows):
         raise UserError(f"{file}: has several replies to one question; keep one of each")
