@@ -327,3 +327,8 @@ def test_a_difference_below_0_has_an_end_on_either_side() -> None:
     found = m.paired_difference("brier", *runs, replicates=200)
     assert found.low is not None and found.value is not None and found.high is not None
     assert found.low < found.value < found.high < 0
+
+
+def test_a_missing_confidence_is_in_no_neighbourhood() -> None:
+    merged = coarsen(np.array([1.0, NAN, 1.0, 0.5]), 1, np.array([0.0, 1.0]))
+    assert merged.tolist() == pytest.approx([1.0, NAN, 1.0, 0.5], nan_ok=True)
