@@ -675,6 +675,19 @@ def test_d2_a_model_without_a_tokenizer(model: Path) -> None:
         check_files(model)
 
 
+def test_d5_evaluate_shows_its_headline_figures(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    capsys.readouterr()
+    assert main(evaluate(place / "model", place, out)) == 0
+    head, figures, *_, report = capsys.readouterr().out.strip().splitlines()
+    assert head.split()[-6:] == ["accuracy", "confidence", "ECE", "Brier", "AUROC", "format"]
+    measured = json.loads((out / "metrics.json").read_text())["methods"][0]
+    assert f"{measured['figures']['accuracy']['value']:.3f}" in figures
+    assert report == str(out / "report.html")
+
+
 @pytest.mark.parametrize("command", ["sft", "grpo"])
 def test_d7_a_stage_runs_without_a_configuration(
     command: str, tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch

@@ -164,7 +164,9 @@ def _evaluate(args: argparse.Namespace) -> None:
         judge=judge,
         engine=args.engine or "transformers",
     )
-    print(report)
+    from metaconf.cli.demo import table
+
+    print(table(args.output_dir), report, sep="\n\n")
 
 
 def _endpoint(args: argparse.Namespace) -> Endpoint | None:
