@@ -639,6 +639,31 @@ def test_c4_a_home_that_cannot_be_written_names_the_variable(
     assert "Not a directory; set XDG_CACHE_HOME to a folder that can be written" in said()
 
 
+def command(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    told = [sys.executable, "-m", "metaconf.cli", *words]
+    return subprocess.run(told, stderr=subprocess.PIPE, text=True, check=False, **more)
+
+
+@pytest.mark.parametrize("words", [("evaluate", "--help"), ("calibrate", "--help"), ("doctor",)])
+def test_c5_a_terminal_that_knows_ascii_alone(words: tuple[str, ...]) -> None:
+    plain = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = command(*words, env=plain, stdout=subprocess.PIPE)
+    assert done.returncode == 0 and done.stdout.isascii() and "Traceback" not in done.stderr
+
+
+def test_c6_a_closed_pipe_ends_quietly_and_a_full_device_in_one_line() -> None:
+    out, into = os.pipe()
+    os.close(out)
+    done = command("doctor", stdout=into)
+    os.close(into)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            done = command("doctor", stdout=full)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["file/run", "link", "n" * 300])
 def test_c7_an_output_dir_that_cannot_be_is_refused_before_any_work(
     place: Path, tmp_path: Path, said: Said, name: str
