@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from metaconf.cli import main
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.records import read_jsonl
+from metaconf.runs import checkpoints
+from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.stage2 import check_save_interval
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +118,31 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
         assert "proj" not in name or not torch.equal(weight, start[name]), name
         assert torch.equal(weight, load_file(killed / "model.safetensors")[name]), name
     assert (whole / "replies.jsonl").read_text() == (killed / "replies.jsonl").read_text()
+
+
+def test_b1_a_signal_ends_stage_2_with_a_checkpoint_and_it_goes_on_alike(
+    tmp_path: Path, questions: Path, taught: Callable[[], LocalModel]
+) -> None:
+    model, whole, stopped = save(taught, tmp_path / "taught"), tmp_path / "a", tmp_path / "b"
+    words = ["--max_steps", "3", "--max_completion_length", "40", "--save_strategy", "no"]
+    assert main(command(whole, model, questions, *words)) == 0
+    taken = ConfidenceGRPOTrainer.training_step
+
+    def training_step(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+        if trainer.state.global_step == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return taken(trainer, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfidenceGRPOTrainer, "training_step", training_step)
+        assert main(command(stopped, model, questions, *words)) == 128 + signal.SIGTERM
+    assert [path.name for path in checkpoints(stopped)] == ["checkpoint-2"]
+    assert main(command(stopped, model, questions, *words, "--resume")) == 0
+    for name in ("model.safetensors", "replies.jsonl"):
+        assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
+    before = (whole / "model.safetensors").read_bytes()
+    assert main(command(whole, model, questions, *words, "--resume")) == 0  # finished: no change
+    assert (whole / "model.safetensors").read_bytes() == before
 
 
 def test_an_interval_that_cannot_resume_identically_is_refused(tmp_path: Path) -> None:
