@@ -267,7 +267,78 @@ RECIPE_NAMES = {
     "ours-few-large-updates": "a quarter of the updates, each four times as large",
 }
 
+STAGE_NAMES = {"before": "before", "stage1": "stage 1", "stage2": "stage 2"}
+WORDS_AND_NUMBER = {
+    "contradiction_rate": "contradictions among those that state ≥ .6 or ≤ .2",
+    "reading_rank_correlation": "rank correlation of words and number",
+    "cmfg_star": "cMFG*: words against number",
+    "cmfg_star_words_samples": "cMFG*: words against 8 samples",
+    "cmfg_star_number_samples": "cMFG*: number against 8 samples",
+    "reading_auroc": "AUROC of the words alone",
+    "reading_auroc_within": "the same within kinds of question",
+    "auroc_within": "AUROC of the number within kinds of question",
+    "reading_coverage": "reflections whose words tell how sure they are",
+    "alternatives_precision": "other answers named: precision against own samples",
+    "alternatives_recall": "other answers named: recall",
+    "cause_named": "true cause named",
+    "commonest_opening": "share of the commonest opening (four words)",
+}
+
+
+def words_and_number(record: dict[str, Any]) -> str:
+    """Whether reflections agree with the number, before and after, and the differences."""
+    figures = record["figures"]
+    stages = [name for name in STAGE_NAMES if f"cmfg_star_{name}" in figures]
+    lines = [
+        "| figure | " + " | ".join(STAGE_NAMES[name] for name in stages) + " | target |",
+        "|---" * (len(stages) + 2) + "|",
+    ]
+    for name, meaning in WORDS_AND_NUMBER.items():
+        each = [figures.get(f"{name}_{stage}") for stage in stages]
+        target = next((f["target"] for f in each if f and "target" in f), "")
+        lines.append(f"| {meaning} | " + " | ".join(map(shown, each)) + f" | {target} |")
+    lines += [
+        "",
+        "| less the earlier method, same questions | stage 1 | stage 2 |",
+        "|---|---|---|",
+    ]
+    for name in ("accuracy", "auroc", "brier", "ece", "format"):
+        each = [figures.get(f"{name}_{stage}_less_before") for stage in STAGES]
+        lines.append(f"| {name} | " + " | ".join(map(shown, each)) + " |")
+    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+
+
+def one_of_each_level(record: dict[str, Any]) -> str:
+    """The first reply of each level of confidence, as the model writes it."""
+    replies = {one["level"]: one for one in reversed(record["replies"])}
+    return _as_text(
+        [replies[level] for level in dict.fromkeys(r["level"] for r in record["replies"])]
+    )
+
+
+def first_replies(record: dict[str, Any]) -> str:
+    """The first replies of each level of confidence."""
+    return _as_text(record["replies"])
+
+
+def _as_text(replies: list[dict[str, Any]]) -> str:
+    """Replies as an indented block: nothing in them is markup."""
+    lines: list[str] = []
+    for one in replies:
+        said = [
+            one["prompt"],
+            f"  Answer: {one['answer']}",
+            f"  Self-reflection: {one['reflection']}",
+            f"  Confidence: {round(10 * one['confidence'])}",
+        ]
+        lines += ["", *(f"    {' '.join(line.split(chr(10)))}" for line in said)]
+    return "\n".join([*lines, ""]) + "\n"
+
+
 BLOCKS = {
+    "reflection": ("reflection", words_and_number),
+    "example": ("reflection-examples", one_of_each_level),
+    "examples": ("reflection-examples", first_replies),
     "recipes": ("recipes", recipes),
     "llama_factory": ("llama_factory", llama_factory),
     "trl_plain": ("trl_plain", targets),

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import record
@@ -25,6 +26,7 @@ from metaconf.evaluation.generate import evaluate, short_answers
 from metaconf.evaluation.readings import reading_figures, samples_figure, with_readings
 from metaconf.evaluation.reflections import reflection_figures
 from metaconf.evaluation.rows import EvaluatedReply, in_domain
+from metaconf.files import write_json
 from metaconf.generation.local import load_local
 from metaconf.grading import same_answer
 from metaconf.metrics import Figure
@@ -125,6 +127,21 @@ def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record
     }
 
 
+LEVELS = {"sure": (0.7, 1.0), "in between": (0.3, 0.6), "unsure": (0.0, 0.2)}
+SHOWN = 3
+
+
+def examples(rows: Rows) -> list[dict[str, Any]]:
+    """The first SHOWN replies of each of the LEVELS of confidence, in the questions' order."""
+    found: list[dict[str, Any]] = []
+    for level, (low, high) in LEVELS.items():
+        stated = [r for r in rows if r.confidence is not None and low <= r.confidence <= high]
+        names = ("prompt", "answer", "reflection", "confidence", "correctness")
+        kept = [{name: r.to_json()[name] for name in names} for r in stated[:SHOWN]]
+        found += [{"level": level, **one} for one in kept]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 0, 1])
@@ -132,6 +149,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a stage-1 model of an earlier method")
     arguments = parser.parse_args()
     found: dict[str, record.Figure] = {}
+    shown: list[dict[str, Any]] = []
     before = measured(arguments.before) if arguments.before else None
     if before:
         found |= over_seeds([before[1]], "before")
@@ -140,8 +158,10 @@ def main() -> None:
         found |= over_seeds([figures for _, figures in runs], stage)
         if before:
             found |= compared([rows for rows, _ in runs], before[0], stage)
+        shown = examples(runs[0][0])  # of stage 2, of the first seed
     command = f"python benchmarks/reflection.py --seeds {' '.join(map(str, arguments.seeds))}"
     notes = "Held-out questions of the trained families. Intervals of a mean over seeds are means."
+    write_json(record.RESULTS / "reflection-examples.json", {"command": command, "replies": shown})
     record.write("reflection", command, found, arguments.seeds, notes, PACKAGES)
 
 
