@@ -228,10 +228,10 @@ def test_a_good_reply_beside_a_field_that_cannot_be_read_is_kept(field: str) -> 
     "text", ["[" * 10**6, '"' * 10**6, '{"a": "' + '\\"' * 10**6, '["[' * 10**5]
 )
 def test_a_body_that_is_no_json_is_none_in_linear_time(text: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     assert parsed(text) is None
     assert parsed(DEEP + text) is None
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_total_alone_counts_at_the_dearer_price() -> None:

@@ -276,10 +276,10 @@ def test_groups_and_sameness() -> None:
 
 def test_normalise_is_fast() -> None:
     texts = [f"It is in the town number {i}." for i in range(3000)]
-    start = time.perf_counter()
+    start = time.process_time()
     for text in texts:
         normalise(text)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @settings(max_examples=150, deadline=None)
