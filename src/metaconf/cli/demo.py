@@ -37,7 +37,7 @@ from metaconf.files import write_json
 from metaconf.metrics import Figure
 from metaconf.records import Question
 from metaconf.report.load import load_run
-from metaconf.runs import RESUME_KEY, RUN_MARKER, checkpoints, mark_run
+from metaconf.runs import RESUME_KEY, RUN_MARKER, checkpoints, held, mark_run
 
 Rows = dict[str, list[EvaluatedReply]]
 """By method, a row a question."""
@@ -166,11 +166,12 @@ def run(output_dir: Path, demo: Demo) -> Path:
     check_run(settings["sft"].model_name_or_path, EMBEDDED, output_dir, begun)
     counts = {"heldout": demo.heldout, "out_of_domain": demo.out_of_domain}
     sections = {stage: resolved(config) for stage, config in settings.items()}
-    mark_run(output_dir, {"stage": "demo", **counts, **sections}, begun)
-    clock = Clock.of(output_dir / "clock.json")
-    rows = measure(output_dir, demo, clock)
-    with clock.part("report"):
-        report = write(output_dir, rows, settings["sft"].seed)
+    with held(output_dir):
+        mark_run(output_dir, {"stage": "demo", **counts, **sections}, begun)
+        clock = Clock.of(output_dir / "clock.json")
+        rows = measure(output_dir, demo, clock)
+        with clock.part("report"):
+            report = write(output_dir, rows, settings["sft"].seed)
     print(table(output_dir), f"\n{spent(clock)}\nReport: {report}", sep="\n")
     return report
 
@@ -215,8 +216,8 @@ def train(
 ) -> None:
     """Train one stage in the folder `run`, from its last checkpoint if there is one; not again
     where the model is there."""
-    # The tokenizer is saved after the weights: where it is, they are whole.
-    if not (run / "tokenizer_config.json").exists():
+    # It is the last of the model's files to be saved: where it is, they are whole.
+    if not (run / "config.json").exists():
         if not checkpoints(run):
             shutil.rmtree(run, ignore_errors=True)
         with clock.part(run.name):

@@ -10,7 +10,7 @@ from peft import LoraConfig
 from metaconf.config.blocks import Config
 from metaconf.files import filling
 from metaconf.generation.local import LocalModel
-from metaconf.runs import is_main_process
+from metaconf.runs import is_main_process, model_identity
 from metaconf.training.checkpoints import saving
 
 
@@ -39,4 +39,5 @@ def finish(model: Any, tokenizer: Any, out: Path) -> LocalModel:
         with saving(out), filling(out) as aside:
             merged.save_pretrained(aside)
             tokenizer.save_pretrained(aside)
-    return LocalModel(merged.eval(), tokenizer)
+    identity = model_identity(str(out)) if is_main_process() else ""
+    return LocalModel(merged.eval(), tokenizer, identity=identity)
