@@ -17,13 +17,15 @@ from metaconf.grading.reading.lexicon import lexicon, words_of
 
 LONGEST = 4000
 """Characters of a reflection that are read: they bound the time."""
-ANSWER, SUBJECT = 3.0, 2.0
-"""Weight of a cue about the answer itself, and of one about subject, steps or attempts."""
+ANSWER, SUBJECT, ASIDE = 3.0, 2.0, 0.6
+"""Weight of a cue about the answer itself, of one about subject, steps or attempts, and of a mere
+mention of other answers or readings."""
+_WEIGHTS = {"sure": ANSWER, "alone": ANSWER, "view": ANSWER, "aside": ASIDE}
 AFTER_BUT, LEADING, TRAILING, EXCEPTION = 2.5, 0.35, 0.6, 0.25
 """A clause's weight after "but", in "although …,", in "…, although …" and in "…, unless …"."""
 DOUBT = 2.0
 """How much more the greatest doubt counts than the greatest assurance."""
-EXCEPTED = 0.6
+EXCEPTED = 0.75
 """What an exception sounds like, whatever it names: "unless I made a mistake"."""
 CONTRARY = 0.3
 """How far a clause after "but" without a cue ("but not its capital") says the contrary."""
@@ -69,7 +71,7 @@ def _sureness(clause: _Clause) -> tuple[float, float] | None:
     found = hits(clause.words)
     if not found:
         return (SUBJECT, ASKED) if clause.asked and len(clause.words) > 1 else None
-    weights = [ANSWER if hit.kind in ("sure", "alone", "view") else SUBJECT for hit in found]
+    weights = [_WEIGHTS.get(hit.kind, SUBJECT) for hit in found]
     value = _mean([(w, hit.value) for w, hit in zip(weights, found, strict=True)])
     roles = lexicon().roles
     if clause.asked and clause.words[0] in roles["asking"]:

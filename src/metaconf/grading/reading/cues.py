@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metaconf.grading.reading.lexicon import Cue, lexicon, match
+from metaconf.grading.reading.lexicon import Match, lexicon, match
 
 FAR = 9
 """Words before a cue among which its negation is looked for."""
@@ -16,6 +16,11 @@ HIGH, LOW = 0.75, 0.35
 """From HIGH on a cue claims sureness, up to LOW it denies it."""
 PARTLY = 0.55
 """What "not entirely certain" sounds like."""
+HALF = 0.45
+"""What "half sure" and "clear in part" sound like."""
+AFTER, SHORT = 2, 6
+"""Words after a grade among which its object is looked for ("a thin memory"); words of a clause
+that needs no verb ("Memory of it thin.")."""
 INVENTED = 0.13
 """Below it a cue confesses an invention, which no word about other answers turns round."""
 BREAKS = frozenset(",()-")
@@ -43,34 +48,54 @@ class Hit(NamedTuple):
 def hits(words: Sequence[str]) -> list[Hit]:
     """The cues of a clause from left to right, those resolved that speak of one another: "sure that
     it is wrong", "70 % sure", "another is likely"."""
-    return _answer_called(_about_others(_governed(_found(words), words), words), words)
+    found = _about_others(_governed(_held(_found(words)), words), words)
+    return _answer_called(found, words)
 
 
 def _found(words: Sequence[str]) -> list[Hit]:
     found, place = list[Hit](), 0
     while place < len(words):
-        hit = _number(words, place)
-        end = 0
-        if hit is None:
-            end, cue = match(words, place)
-            if cue is not None and cue.kind == "alone" and len(words) > 3:
-                end, cue = 0, None
-            value = None if cue is None else _in_place(cue, words, place, end)
-            hit = None if cue is None or value is None else Hit(cue.kind, value, place, end)
+        hit, end = _number(words, place), 0
+        if hit is None and (one := match(words, place)) and _has_object(one, words, place):
+            value, end = _in_place(one, words, place), one.end
+            hit = None if value is None else Hit(one.cue.kind, value, place, end)
         found += [] if hit is None else [hit]
         place = max(place + 1, end if hit is None else hit.end)
     return found
 
 
-# A cue among the words around it
+def _has_object(one: Match, words: Sequence[str], start: int) -> bool:
+    """Whether the cue is one here: "thin" tells only of a memory or an answer, "yes" only alone."""
+    if one.cue.kind == "alone":
+        return len(words) <= 3
+    if one.cue.kind != "grade":
+        return True
+    return _grades(one, words, start)
 
 
-def _in_place(cue: Cue, words: Sequence[str], start: int, end: int) -> float | None:
+def _grades(one: Match, words: Sequence[str], start: int) -> bool:
+    """Whether an object stands behind the grade ("a thin memory"), or before it and a verb ("the
+    memory is rather thin"), or the clause is only these ("Memory thin.")."""
+    roles, at = lexicon().roles, start
+    objects = roles["objects"]
+    if objects.intersection(words[one.end : one.end + AFTER]):
+        return True
+    while at and words[at - 1] in roles["passed"] and words[at - 1] not in roles["verbs"]:
+        at -= 1
+    linked = len(words) <= SHORT or (at > 0 and words[at - 1] in roles["verbs"])
+    return linked and bool(objects.intersection(words[max(0, at - FAR) : at]))
+
+
+def _in_place(found: Match, words: Sequence[str], start: int) -> float | None:
     """The cue's value with what negates, strengthens or weakens it; None where it is none."""
+    cue, end, tail = found
     if cue.kind == "skip" or (cue.kind in ("sure", "know", "view") and _of_others(words, start)):
         return None
     roles = lexicon().roles
     before, negations = _before(words, start)
+    if tail > start:
+        within, denied = _before(words[start + 1 : tail + 1], tail - start - 1, subject=False)
+        before, negations = [*within, *before], negations + denied
     degree = [word for word in before if word not in roles["not"]]
     if negations % 2 == 0:
         return None if cue.value is None else _by_degree(cue.value, degree)
@@ -89,7 +114,7 @@ def _of_others(words: Sequence[str], start: int) -> bool:
     return at >= 0 and words[at] in roles["others"]
 
 
-def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
+def _before(words: Sequence[str], start: int, *, subject: bool = True) -> tuple[list[str], int]:
     """Words before a cue that bear on it, the nearest first, and how many of them negate."""
     roles = lexicon().roles
     passed, negations = list[str](), 0
@@ -98,6 +123,8 @@ def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
             break
         negations += word in roles["not"]
         passed.append(word)
+    if not subject:
+        return passed, negations
     first = _first_of_stretch(words, start)
     return passed, negations + (first in roles["subjects"] and first not in passed)
 
@@ -117,7 +144,9 @@ def _by_degree(value: float, degree: Sequence[str]) -> float:
         return 0.5 + 0.7 * (value - 0.5)
     if nearest in roles["bit"]:
         return 0.5 + 0.4 * (value - 0.5)
-    if nearest in roles["more"] or nearest in roles["full"]:
+    if nearest in roles["half"]:
+        return HALF if value > 0.5 else value
+    if nearest in roles["more"]:
         return (1 + value) / 2 if value > 0.5 else value / 2
     return value
 
@@ -157,6 +186,12 @@ def _value(word: str) -> float | None:
 # Cues that speak of one another
 
 
+def _held(found: Sequence[Hit]) -> list[Hit]:
+    """Without mere mentions of knowledge where it is said how good it is."""
+    said = any(hit.kind in ("know", "grade") for hit in found)
+    return [hit for hit in found if not (said and hit.kind == "held")]
+
+
 def _governed(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     """Without words of sureness that speak of an ignorance ("sure that I don't know"), of another
     such word ("I think it is likely") or of a number ("70 % sure")."""
@@ -193,14 +228,14 @@ def _answer_called(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     """What is called right adds nothing to a word of sureness about it; what is called wrong turns
     it round."""
     kept: list[Hit] = []
-    claimed = any(hit.kind in _CLAIMS for hit in found)
+    claims = [hit for hit in found if hit.kind in _CLAIMS]
     for hit in found:
         last = kept[-1] if kept else None
         verdict = hit.kind in ("right", "wrong")
         if verdict and last and last.kind in _CLAIMS and _near(hit.start, last, words, NEAR):
             kept[-1] = last._replace(value=_turned(last.value)) if hit.value < 0.5 else last
         elif hit.kind == "right":
-            kept += [] if claimed else [hit]
+            kept += [] if any(_near(hit.start, one, words, FAR) for one in claims) else [hit]
         elif hit.kind != "view" or last is None or last.kind != "wrong":
             kept.append(hit)
     return kept

@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 from metaconf.safe_text import as_seen
 
-KINDS = ("sure", "alone", "view", "right", "wrong", "know", "work", "runs", "skip")
-PASSED = ("not", "through", "full", "more", "less", "bit", "over")
+KINDS = (
+    *("sure", "alone", "view", "right", "wrong", "know", "held", "grade"),
+    *("work", "runs", "aside", "skip"),
+)
+PASSED = ("not", "through", "full", "more", "less", "bit", "half", "over")
 """Roles of words that may stand between a negation and what it negates."""
-GAP = 5
+GAP = 7
 """Words that "*" in a cue stands for at most."""
 _WRITTEN_OUT = tuple(
     (re.compile(pattern), instead)
@@ -82,7 +85,7 @@ def lexicon() -> Lexicon:
         value, negated, phrases = rest.split(maxsplit=2)
         cue = Cue(kind, None if value == "-" else float(value), float(negated))
         for phrase in joined.sub(_hyphened, phrases).split("; "):
-            pattern = _pattern(phrase)
+            pattern = _pattern(phrase, roles)
             for first in pattern[0]:
                 cues.setdefault(first, []).append((pattern, cue))
     for found in cues.values():
@@ -99,34 +102,51 @@ def words_of(text: str) -> list[str]:
     return [word for word in _TOKEN.findall(plain) if word not in _ARTICLES]
 
 
-def match(words: Sequence[str], place: int) -> tuple[int, Cue | None]:
-    """(end, cue) of the longest cue that begins at `place`; (0, None) where none does."""
+class Match(NamedTuple):
+    """A cue in a text: where it ends, and where its part after a gap begins (its start without)."""
+
+    cue: Cue
+    end: int
+    tail: int
+
+
+def match(words: Sequence[str], place: int) -> Match | None:
+    """The longest cue that begins at `place`."""
     following = words[place + 1] if place + 1 < len(words) else ""
     for pattern, cue in lexicon().cues.get(words[place], ()):
         # Most candidates fail at their second word: half of the reader's time.
         if len(pattern) > 1 and pattern[1] and following not in pattern[1]:
             continue
-        if end := _end(pattern, words, place):
-            return end, cue
-    return 0, None
+        if found := _span(pattern, words, place):
+            return Match(cue, *found)
+    return None
 
 
-def _end(pattern: Pattern, words: Sequence[str], place: int) -> int:
-    """Where the pattern ends that begins at `place`; 0 where it does not stand there."""
+def _span(pattern: Pattern, words: Sequence[str], start: int) -> tuple[int, int] | None:
+    """(end, tail) of the pattern that begins at `start`; None where it does not stand there."""
+    place = start
     for number, allowed in enumerate(pattern):
         if not allowed:
             rest = pattern[number + 1 :]
             starts = range(place, min(place + GAP, len(words)) + 1)
-            return next((end for at in starts if (end := _end(rest, words, at))), 0)
+            return next((found for at in starts if (found := _span(rest, words, at))), None)
         if place >= len(words) or words[place] not in allowed:
-            return 0
+            return None
         place += 1
-    return place
+    return place, start
 
 
-def _pattern(phrase: str) -> Pattern:
-    parts = phrase.split()
-    return tuple(frozenset[str]() if p == "*" else frozenset(p.split("/")) for p in parts)
+def _pattern(phrase: str, roles: Mapping[str, Words]) -> Pattern:
+    """Words of a phrase; "@role" stands for the words of a role."""
+    return tuple(_alternatives(part, roles) for part in phrase.split())
+
+
+def _alternatives(part: str, roles: Mapping[str, Words]) -> Words:
+    if part == "*":
+        return frozenset()
+    words = part.split("/")
+    named = [roles[word[1:]] for word in words if word[0] == "@"]
+    return frozenset(word for word in words if word[0] != "@").union(*named)
 
 
 def _joined(roles: Mapping[str, Words]) -> re.Pattern[str]:
