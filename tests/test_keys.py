@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+import metaconf
 from metaconf.config.load import help_lines, load_config
 from metaconf.config.refused import REMOVED, RENAMED
 from metaconf.errors import UserError
@@ -30,6 +32,16 @@ def own_keys() -> list[str]:
 
 def test_there_are_few() -> None:
     assert len(own_keys()) <= MOST, own_keys()
+
+
+def test_each_is_read_where_something_is_done() -> None:
+    package = Path(metaconf.__file__).parent
+    code = [p for p in package.rglob("*.py") if "config" not in p.relative_to(package).parts[:1]]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in code)
+    whole = {"reward"} if "asdict(config.reward)" in text else set()
+    keys = [line.split(" ")[0] for line in help_lines()]
+    unread = [k for k in keys if not re.search(rf"\.{k.rpartition('.')[2]}\b", text)]
+    assert [k for k in unread if k.partition(".")[0] not in whole] == []
 
 
 @pytest.mark.parametrize("old", sorted(RENAMED))
