@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from safetensors.numpy import save_file
 
 from metaconf.cli import main
 from metaconf.config.blocks import Client, Config, Judge, Questions, Teacher
@@ -20,8 +22,9 @@ from metaconf.training.dataset import write_set
 
 
 def trained(folder: Path, start: str = "embedded", **more: Any) -> Path:
-    """A folder with the facts of one more stage from `start`."""
+    """A folder with weights and the facts of one more stage from `start`."""
     folder.mkdir()
+    save_file({"weight": np.zeros(1)}, folder / "model.safetensors")
     stage = "sft" if start == "embedded" else "grpo"
     config = Config(stage, {"learning_rate": 1e-4, "hub_token": "hf_secret"}, start, **more)
     note(folder, config, str(folder.parent / "mine.jsonl"), 24)
@@ -63,6 +66,7 @@ def test_a_card_names_the_models_that_taught_and_judged(tmp_path: Path) -> None:
     write_set(prepared, [], Teacher("llm", client=Client("http://10.1.2.3/v1", model="t`|x")))
     one = tmp_path / "one"
     one.mkdir()
+    save_file({"weight": np.zeros(1)}, one / "model.safetensors")
     note(one, Config("sft", {}, "embedded"), str(prepared / "sft.jsonl"), 24)
     two = trained(
         tmp_path / "two", str(one), judge=Judge("llm", client=Client("http://10.4.5.6/v1"))
