@@ -25,12 +25,14 @@ from tiny import tiny_model
 from transformers import AutoTokenizer, Trainer
 
 from metaconf.cli import main
+from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.generation import store
 from metaconf.model_files import check_files, fingerprint
 from metaconf.prompts.chat import INSTRUCTION, messages, render
 from metaconf.records import FACTS, Question, Reply, read_jsonl
 from metaconf.reply import format_reply
+from metaconf.rewards.recipes import recipe_of
 from metaconf.runs import (
     HOLDER,
     LAUNCH,
@@ -41,6 +43,7 @@ from metaconf.runs import (
     held,
 )
 from metaconf.training import checkpoints as saving
+from metaconf.training import stage2
 from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.sft import ConfidenceSFTTrainer
@@ -204,6 +207,16 @@ def test_a4_a_run_stopped_after_its_last_checkpoint_takes_no_further_step(
 ) -> None:
     assert main(sft(place, stopped_run, "--resume")) == 0
     assert same_weights(stopped_run, place / "whole")
+
+
+def test_a5_epochs_that_are_asked_for_are_not_counted_in_our_default_of_steps(
+    tmp_path: Path,
+) -> None:
+    recipe = recipe_of(Config("grpo", {}))
+    for given, steps in (({}, 40), ({"num_train_epochs": 1}, -1), ({"max_steps": 3}, 3)):
+        assert stage2.settings(Config("grpo", given), tmp_path, recipe).max_steps == steps
+    both = {"num_train_epochs": 1, "max_steps": 3}
+    assert stage2.settings(Config("grpo", both), tmp_path, recipe).max_steps == 3
 
 
 def test_a6_a_template_that_drops_the_system_message(

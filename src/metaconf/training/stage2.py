@@ -95,7 +95,10 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
     that several processes would tear apart.
     """
     scale = {"scale_rewards": recipe.scale}
-    whole = {**DEFAULTS, **scale, **hardware(), **config.trainer, "seed": config.seed}
+    # TRL counts by epochs only without steps: our default must not win over epochs that are asked.
+    steps = {"max_steps": -1} if "num_train_epochs" in config.trainer else {}
+    given = {**steps, **config.trainer, "seed": config.seed}
+    whole = {**DEFAULTS, **scale, **hardware(), **given}
     whole.pop("resume_from_checkpoint", None)
     whole |= {
         "output_dir": str(out),
