@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metaconf.grading.reading.lexicon import Match, lexicon, match
+from metaconf.grading.reading.lexicon import Match, lexicon, matches
 
 FAR = 9
 """Words before a cue among which its negation is looked for."""
@@ -24,6 +24,8 @@ that needs no verb ("Memory of it thin.")."""
 INVENTED = 0.13
 """Below it a cue confesses an invention, which no word about other answers turns round."""
 BREAKS = frozenset(",()-")
+_OBJECTS = {"grade": "objects", "ease": "tasks"}
+"""Kinds that are cues only where they are said of words with a role."""
 _CLAIMS = ("sure", "view", "runs")
 """Kinds that say how sure something is: what is called wrong turns them round."""
 _NUMBERS = (
@@ -56,45 +58,48 @@ def _found(words: Sequence[str]) -> list[Hit]:
     found, place = list[Hit](), 0
     while place < len(words):
         hit, end = _number(words, place), 0
-        if hit is None and (one := match(words, place)) and _has_object(one, words, place):
-            value, end = _in_place(one, words, place), one.end
+        one = next((o for o in matches(words, place) if _applies(o, words, place)), None)
+        if hit is None and one is not None:
+            past = found[-1].end if found else 0
+            value, end = _in_place(one, words, place, past), one.end
             hit = None if value is None else Hit(one.cue.kind, value, place, end)
         found += [] if hit is None else [hit]
         place = max(place + 1, end if hit is None else hit.end)
     return found
 
 
-def _has_object(one: Match, words: Sequence[str], start: int) -> bool:
-    """Whether the cue is one here: "thin" tells only of a memory or an answer, "yes" only alone."""
+def _applies(one: Match, words: Sequence[str], start: int) -> bool:
+    """Whether the cue is one here: "thin" tells only of a memory or an answer, "hard" of a
+    question, "yes" only alone."""
     if one.cue.kind == "alone":
         return len(words) <= 3
-    if one.cue.kind != "grade":
-        return True
-    return _grades(one, words, start)
+    return one.cue.kind not in _OBJECTS or _said_of(_OBJECTS[one.cue.kind], one, words, start)
 
 
-def _grades(one: Match, words: Sequence[str], start: int) -> bool:
-    """Whether an object stands behind the grade ("a thin memory"), or before it and a verb ("the
-    memory is rather thin"), or the clause is only these ("Memory thin.")."""
+def _said_of(role: str, one: Match, words: Sequence[str], start: int) -> bool:
+    """Whether a word of the role stands behind the cue ("a thin memory"), or before it and a verb
+    ("the memory is rather thin"), or the clause is only these ("Memory thin.")."""
     roles, at = lexicon().roles, start
-    objects = roles["objects"]
-    if objects.intersection(words[one.end : one.end + AFTER]):
+    if roles[role].intersection(words[one.end : one.end + AFTER]):
         return True
     while at and words[at - 1] in roles["passed"] and words[at - 1] not in roles["verbs"]:
         at -= 1
     linked = len(words) <= SHORT or (at > 0 and words[at - 1] in roles["verbs"])
-    return linked and bool(objects.intersection(words[max(0, at - FAR) : at]))
+    return linked and bool(roles[role].intersection(words[max(0, at - FAR) : at]))
 
 
-def _in_place(found: Match, words: Sequence[str], start: int) -> float | None:
-    """The cue's value with what negates, strengthens or weakens it; None where it is none."""
+def _in_place(found: Match, words: Sequence[str], start: int, past: int) -> float | None:
+    """The cue's value with what negates, strengthens or weakens it; None where it is none. `past`:
+    where the cue before it ends."""
     cue, end, tail = found
     if cue.kind == "skip" or (cue.kind in ("sure", "know", "view") and _of_others(words, start)):
         return None
     roles = lexicon().roles
     before, negations = _before(words, start)
+    first = _first_of_stretch(words, start, past)
+    negations += first in roles["subjects"] and first not in before
     if tail > start:
-        within, denied = _before(words[start + 1 : tail + 1], tail - start - 1, subject=False)
+        within, denied = _before(words[start + 1 : tail + 1], tail - start - 1)
         before, negations = [*within, *before], negations + denied
     degree = [word for word in before if word not in roles["not"]]
     if negations % 2 == 0:
@@ -114,7 +119,7 @@ def _of_others(words: Sequence[str], start: int) -> bool:
     return at >= 0 and words[at] in roles["others"]
 
 
-def _before(words: Sequence[str], start: int, *, subject: bool = True) -> tuple[list[str], int]:
+def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
     """Words before a cue that bear on it, the nearest first, and how many of them negate."""
     roles = lexicon().roles
     passed, negations = list[str](), 0
@@ -123,16 +128,13 @@ def _before(words: Sequence[str], start: int, *, subject: bool = True) -> tuple[
             break
         negations += word in roles["not"]
         passed.append(word)
-    if not subject:
-        return passed, negations
-    first = _first_of_stretch(words, start)
-    return passed, negations + (first in roles["subjects"] and first not in passed)
+    return passed, negations
 
 
-def _first_of_stretch(words: Sequence[str], start: int) -> str:
-    """The first word of the stretch, between commas and conjunctions, that leads to a cue."""
+def _first_of_stretch(words: Sequence[str], start: int, past: int) -> str:
+    """The first word of the stretch, between commas, conjunctions and cues, that leads to a cue."""
     joints, first = lexicon().roles["joints"], start
-    while first and words[first - 1] not in joints and words[first - 1] not in BREAKS:
+    while first > past and words[first - 1] not in joints and words[first - 1] not in BREAKS:
         first -= 1
     return words[first] if first < start else ""
 
@@ -187,9 +189,14 @@ def _value(word: str) -> float | None:
 
 
 def _held(found: Sequence[Hit]) -> list[Hit]:
-    """Without mere mentions of knowledge where it is said how good it is."""
-    said = any(hit.kind in ("know", "grade") for hit in found)
-    return [hit for hit in found if not (said and hit.kind == "held")]
+    """Without mere mentions of knowledge where it is said how good it is, and without "the same"
+    where it is said how many attempts gave it."""
+    said = any(hit.kind in ("know", "grade", "sure", "wrong") for hit in found)
+    kept: list[Hit] = []
+    for hit in found:
+        again = hit.kind == "runs" and kept and kept[-1].kind == "runs"
+        kept += [] if again or (said and hit.kind == "held") else [hit]
+    return kept
 
 
 def _governed(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
@@ -201,6 +208,8 @@ def _governed(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
         after = found[place + 1] if place + 1 < len(found) else None
         if numbered and hit.kind in ("sure", "runs") and hit not in numbered:
             continue
+        if after is None and kept and hit.kind == "view" and len(words) - hit.end <= 1:
+            continue  # "…, I think."
         if after is None or BREAKS.intersection(words[hit.end : after.start]):
             kept.append(hit)
             continue
@@ -217,7 +226,7 @@ def _about_others(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     return [
         hit._replace(value=_turned(hit.value))
         if hit.kind in _CLAIMS
-        and hit.value >= INVENTED
+        and hit.value >= (0.5 if hit.kind == "runs" else INVENTED)
         and any(_near(i, hit, words, NEAR if i < hit.start else AT_ONCE) for i in rivals)
         else hit
         for hit in found

@@ -7,7 +7,7 @@ strengthens, where contrast begins. Its head says how a line is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from metaconf.safe_text import as_seen
 
 KINDS = (
-    *("sure", "alone", "view", "right", "wrong", "know", "held", "grade"),
+    *("sure", "alone", "view", "right", "wrong", "know", "held", "grade", "ease"),
     *("work", "runs", "aside", "skip"),
 )
 PASSED = ("not", "through", "full", "more", "less", "bit", "half", "over")
@@ -110,16 +110,15 @@ class Match(NamedTuple):
     tail: int
 
 
-def match(words: Sequence[str], place: int) -> Match | None:
-    """The longest cue that begins at `place`."""
+def matches(words: Sequence[str], place: int) -> Iterator[Match]:
+    """The cues that begin at `place`, the longest first."""
     following = words[place + 1] if place + 1 < len(words) else ""
     for pattern, cue in lexicon().cues.get(words[place], ()):
         # Most candidates fail at their second word: half of the reader's time.
         if len(pattern) > 1 and pattern[1] and following not in pattern[1]:
             continue
         if found := _span(pattern, words, place):
-            return Match(cue, *found)
-    return None
+            yield Match(cue, *found)
 
 
 def _span(pattern: Pattern, words: Sequence[str], start: int) -> tuple[int, int] | None:
