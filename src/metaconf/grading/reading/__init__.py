@@ -49,9 +49,12 @@ def reading(reflection: str | None) -> float | None:
     English only; at most LONGEST characters are read.
     """
     read: list[tuple[float, float]] = []
+    conceded = False
     for clause in _clauses(words_of((reflection or "")[:LONGEST])):
         found = _sureness(clause)
-        if found is None and clause.role == "but" and read and len(clause.words) > 2:
+        contrasted = clause.role == "but" or (read and conceded)
+        conceded = clause.role == "though"
+        if found is None and contrasted and read and len(clause.words) > 2:
             found = SUBJECT, 0.5 - CONTRARY * (read[-1][1] - 0.5)
         if found is not None:
             read.append((clause.weight * found[0], found[1]))

@@ -98,6 +98,7 @@ def _in_place(found: Match, words: Sequence[str], start: int, past: int) -> floa
     before, negations = _before(words, start)
     first = _first_of_stretch(words, start, past)
     negations += first in roles["subjects"] and first not in before
+    negations += _denied_behind(words, end)
     if tail > start:
         within, denied = _before(words[start + 1 : tail + 1], tail - start - 1)
         before, negations = [*within, *before], negations + denied
@@ -129,6 +130,16 @@ def _before(words: Sequence[str], start: int) -> tuple[list[str], int]:
         negations += word in roles["not"]
         passed.append(word)
     return passed, negations
+
+
+def _denied_behind(words: Sequence[str], end: int) -> bool:
+    """Whether what follows a cue negates it: "agrees with neither", "doubts did not come"."""
+    roles = lexicon().roles
+    object_at = end + (words[end : end + 1] != [] and words[end] in roles["links"])
+    if words[object_at : object_at + 1] and words[object_at] in roles["denying"]:
+        return True
+    verb = [words[end + 1], words[end + 2]] if end + 2 < len(words) else []
+    return bool(verb) and words[end] in roles["asking"] and verb[0] == "not" and verb[1] in roles["arising"]
 
 
 def _first_of_stretch(words: Sequence[str], start: int, past: int) -> str:
