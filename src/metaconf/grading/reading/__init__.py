@@ -20,7 +20,7 @@ LONGEST = 4000
 ANSWER, SUBJECT, ASIDE = 3.0, 2.0, 0.6
 """Weight of a cue about the answer itself, of one about subject, steps or attempts, and of a mere
 mention of other answers or readings."""
-_WEIGHTS = {"sure": ANSWER, "alone": ANSWER, "view": ANSWER, "aside": ASIDE}
+_WEIGHTS = {"share": 3 * ANSWER, "sure": ANSWER, "alone": ANSWER, "view": ANSWER, "aside": ASIDE}
 AFTER_BUT, LEADING, TRAILING, EXCEPTION = 2.5, 0.35, 0.6, 0.25
 """A clause's weight after "but", in "although …,", in "…, although …" and in "…, unless …"."""
 DOUBT = 2.0

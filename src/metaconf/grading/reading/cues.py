@@ -26,7 +26,7 @@ INVENTED = 0.13
 BREAKS = frozenset(",()-")
 _OBJECTS = {"grade": "objects", "ease": "tasks"}
 """Kinds that are cues only where they are said of words with a role."""
-_CLAIMS = ("sure", "view", "runs")
+_CLAIMS = ("sure", "view", "runs", "share")
 """Kinds that say how sure something is: what is called wrong turns them round."""
 _NUMBERS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -84,7 +84,9 @@ def _said_of(role: str, one: Match, words: Sequence[str], start: int) -> bool:
         return True
     while at and words[at - 1] in roles["passed"] and words[at - 1] not in roles["verbs"]:
         at -= 1
-    linked = len(words) <= SHORT or (at > 0 and words[at - 1] in roles["verbs"])
+    linked = len(words) <= SHORT or (
+        at > 0 and (words[at - 1] in roles["verbs"] or words[at - 1] in roles[role])
+    )
     return linked and bool(roles[role].intersection(words[max(0, at - FAR) : at]))
 
 
@@ -189,7 +191,7 @@ def _number(words: Sequence[str], place: int) -> Hit | None:
 
 def _share(value: float, start: int, end: int) -> Hit:
     """A share as a hit, at least .02 and at most .98: words are never surer."""
-    return Hit("sure", min(max(value, 0.02), 0.98), start, end)
+    return Hit("share", min(max(value, 0.02), 0.98), start, end)
 
 
 def _value(word: str) -> float | None:
@@ -213,11 +215,11 @@ def _held(found: Sequence[Hit]) -> list[Hit]:
 def _governed(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     """Without words of sureness that speak of an ignorance ("sure that I don't know"), of another
     such word ("I think it is likely") or of a number ("70 % sure")."""
-    numbered = [hit for hit in found if _value(words[hit.start]) is not None]
+    numbered = any(hit.kind == "share" for hit in found)
     kept: list[Hit] = []
     for place, hit in enumerate(found):
         after = found[place + 1] if place + 1 < len(found) else None
-        if numbered and hit.kind in ("sure", "runs") and hit not in numbered:
+        if numbered and hit.kind in ("sure", "runs"):
             continue
         if after is None and kept and hit.kind == "view" and len(words) - hit.end <= 1:
             continue  # "…, I think."
@@ -233,7 +235,12 @@ def _governed(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
 
 def _about_others(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     """Sureness of another answer is doubt in this one: "another is likely"."""
-    rivals = [place for place, word in enumerate(words) if word in lexicon().roles["rival"]]
+    roles = lexicon().roles
+    rivals = [
+        place
+        for place, word in enumerate(words)
+        if word in roles["rival"] and not roles["witnesses"].intersection(words[place : place + 2])
+    ]
     return [
         hit._replace(value=_turned(hit.value))
         if hit.kind in _CLAIMS

@@ -37,6 +37,7 @@ _WRITTEN_OUT = tuple(
         (r"(?<=it|at|re|he)'s\b", " is"),
         (r"'s?\b", ""),
         (r"\ba (?:little|bit)\b", "slightly"),
+        (r"\bto me\b", "for me"),
         (r"\ba certain\b", "some"),
         (r"\b(?:kind|sort) of\b", "somewhat"),
         (r"\bper ?cent\b", "%"),
