@@ -73,7 +73,7 @@ def test_the_rare_cause_is_taught_whole(local_of: Callable[..., Any]) -> None:
     sum_row = row(0.4, format_reply("5", "I worked out 2 + 3.", 0.4)) | {"cause": "reasoning"}
     rows = train_rows(local_of(), [sum_row, *(row(0.1) for _ in range(9))], alone=0, whole=0.3)
     told = [c.target for made in rows for c in made.continuations if not c.without_reflection]
-    assert told == [0.4, 0.1, 0.1]
+    assert sorted(told) == [0.1, 0.1, 0.4]
 
 
 WORDINGS = [(0.1, "I am guessing."), (0.5, "I am in two minds."), (0.9, "I know Quito well.")]
