@@ -24,7 +24,7 @@ that needs no verb ("Memory of it thin.")."""
 INVENTED = 0.13
 """Below it a cue confesses an invention, which no word about other answers turns round."""
 BREAKS = frozenset(",()-")
-_OBJECTS = {"grade": "objects", "ease": "tasks"}
+_OBJECTS = {"grade": "objects", "ease": "tasks", "mood": "self"}
 """Kinds that are cues only where they are said of words with a role."""
 _CLAIMS = ("sure", "view", "runs", "share")
 """Kinds that say how sure something is: what is called wrong turns them round."""
@@ -141,7 +141,12 @@ def _denied_behind(words: Sequence[str], end: int) -> bool:
     if words[object_at : object_at + 1] and words[object_at] in roles["denying"]:
         return True
     verb = [words[end + 1], words[end + 2]] if end + 2 < len(words) else []
-    return bool(verb) and words[end] in roles["asking"] and verb[0] == "not" and verb[1] in roles["arising"]
+    return (
+        bool(verb)
+        and words[end] in roles["asking"]
+        and verb[0] == "not"
+        and verb[1] in roles["arising"]
+    )
 
 
 def _first_of_stretch(words: Sequence[str], start: int, past: int) -> str:
@@ -261,11 +266,19 @@ def _answer_called(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
         verdict = hit.kind in ("right", "wrong")
         if verdict and last and last.kind in _CLAIMS and _near(hit.start, last, words, NEAR):
             kept[-1] = last._replace(value=_turned(last.value)) if hit.value < 0.5 else last
+        elif hit.kind in _CLAIMS and last and last.kind == "wrong" and _verb(last, hit, words):
+            kept[-1] = hit._replace(value=_turned(hit.value))  # "a mistake is unlikely"
         elif hit.kind == "right":
             kept += [] if any(_near(hit.start, one, words, FAR) for one in claims) else [hit]
         elif hit.kind != "view" or last is None or last.kind != "wrong":
             kept.append(hit)
     return kept
+
+
+def _verb(first: Hit, second: Hit, words: Sequence[str]) -> bool:
+    """Whether there is a verb, and little else, between two cues."""
+    between = words[first.end : second.start]
+    return len(between) <= AFTER + 1 and any(w in lexicon().roles["verbs"] for w in between)
 
 
 def _near(place: int, hit: Hit, words: Sequence[str], far: int) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from metaconf.safe_text import as_seen
 
 KINDS = (
-    *("sure", "alone", "view", "right", "wrong", "know", "held", "grade", "ease"),
+    *("sure", "alone", "view", "right", "wrong", "know", "held", "grade", "ease", "mood"),
     *("work", "runs", "aside", "skip"),
 )
 PASSED = ("not", "through", "full", "more", "less", "bit", "half", "over")
