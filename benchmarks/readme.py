@@ -36,6 +36,11 @@ def shown(figure: dict[str, Any] | None) -> str:
     return f"{figure['value']:.3f}{between}"
 
 
+def _source(record: dict[str, Any]) -> str:
+    """The command that gives the figures, and of which day and commit they are."""
+    return f"`{record['command']}` ({record['date']}, {record['commit']})"
+
+
 HEADLINE = {
     "asked": "the base model, asked for a number in words",
     "samples8": "the base model, agreement of eight samples",
@@ -51,7 +56,7 @@ def headline(record: dict[str, Any]) -> str:
 
 def systems(record: dict[str, Any]) -> str:
     """Every source of a confidence."""
-    return _systems(record, SYSTEMS) + f"\n`{record['command']}`\n"
+    return _systems(record, SYSTEMS) + f"\n{_source(record)}\n"
 
 
 def _systems(record: dict[str, Any], names: dict[str, str]) -> str:
@@ -66,7 +71,7 @@ def _systems(record: dict[str, Any], names: dict[str, str]) -> str:
 
 def targets(record: dict[str, Any]) -> str:
     """Every figure that has a target, and whether it was reached."""
-    return "\n".join([*_aimed(record["figures"]), "", f"`{record['command']}`"]) + "\n"
+    return "\n".join([*_aimed(record["figures"]), "", _source(record)]) + "\n"
 
 
 def _aimed(figures: dict[str, Any]) -> list[str]:
@@ -112,7 +117,7 @@ def baselines(record: dict[str, Any]) -> str:
         cells = [_short(name, figures.get(name)) for name in names]
         if any(cell != "–" for cell in cells):
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+    return "\n".join([*lines, "", _source(record)]) + "\n"
 
 
 def _short(name: str, figure: dict[str, Any] | None) -> str:
@@ -145,7 +150,7 @@ def prepared(record: dict[str, Any]) -> str:
         whole = name in ("questions", "rows", "seconds")
         cell = f"{figure['value']:.0f}" if whole else shown(figure)
         lines.append(f"| {meaning} | {cell} |")
-    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+    return "\n".join([*lines, "", _source(record)]) + "\n"
 
 
 def labels(record: dict[str, Any]) -> str:
@@ -160,7 +165,7 @@ def labels(record: dict[str, Any]) -> str:
         names = [f"{score}_{way}_{count}" for way in WAYS_OF_LABELS for score in ("auroc", "brier")]
         cells = [shown(figures.get(name)) for name in names]
         lines.append(f"| {count} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+    return "\n".join([*lines, "", _source(record)]) + "\n"
 
 
 WAYS_OF_LABELS = ("probe", "probability")
@@ -185,7 +190,7 @@ def llama_factory(record: dict[str, Any]) -> str:
         names += [f"{score}{s}_{stage}" for stage in STAGES for s in ("", "_difference")]
         cells = [shown(record["figures"].get(name)) for name in names]
         lines.append(f"| {score} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+    return "\n".join([*lines, "", _source(record)]) + "\n"
 
 
 def recipes(record: dict[str, Any]) -> str:
@@ -209,7 +214,7 @@ def recipes(record: dict[str, Any]) -> str:
         seed = record["seeds"][0]
         lines += [f"Stage 2 from our own stage 1 (seed {seed}):", "", *PROBE_HEAD]
         lines += [*(_from_probe(name, figures) for name in after), ""]
-    return "\n".join([*lines, f"`{record['command']}`"]) + "\n"
+    return "\n".join([*lines, _source(record)]) + "\n"
 
 
 RECIPE_HEAD = (
@@ -305,7 +310,7 @@ def words_and_number(record: dict[str, Any]) -> str:
     for name in ("accuracy", "auroc", "brier", "ece", "format"):
         each = [figures.get(f"{name}_{stage}_less_before") for stage in STAGES]
         lines.append(f"| {name} | " + " | ".join(map(shown, each)) + " |")
-    return "\n".join([*lines, "", f"`{record['command']}`"]) + "\n"
+    return "\n".join([*lines, "", _source(record)]) + "\n"
 
 
 def one_of_each_level(record: dict[str, Any]) -> str:
