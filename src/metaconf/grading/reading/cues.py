@@ -207,13 +207,15 @@ def _value(word: str) -> float | None:
 
 
 def _held(found: Sequence[Hit]) -> list[Hit]:
-    """Without mere mentions of knowledge where it is said how good it is, and without "the same"
-    where it is said how many attempts gave it."""
+    """Without mere mentions of knowledge where it is said how good it is, and without "each
+    time" or "the same" where it is said that attempts differ, or how many gave it."""
     said = any(hit.kind in ("know", "grade", "sure", "wrong") for hit in found)
     kept: list[Hit] = []
     for hit in found:
         again = hit.kind == "runs" and kept and kept[-1].kind == "runs"
-        kept += [] if again or (said and hit.kind == "held") else [hit]
+        if again and hit.value < 0.5:
+            kept.pop()
+        kept += [] if (again and hit.value >= 0.5) or (said and hit.kind == "held") else [hit]
     return kept
 
 
@@ -265,7 +267,7 @@ def _answer_called(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
         last = kept[-1] if kept else None
         verdict = hit.kind in ("right", "wrong")
         if verdict and last and last.kind in _CLAIMS and _near(hit.start, last, words, NEAR):
-            kept[-1] = last._replace(value=_turned(last.value)) if hit.value < 0.5 else last
+            kept[-1] = _verdict(last, hit)
         elif hit.kind in _CLAIMS and last and last.kind == "wrong" and _verb(last, hit, words):
             kept[-1] = hit._replace(value=_turned(hit.value))  # "a mistake is unlikely"
         elif hit.kind == "right":
@@ -275,10 +277,18 @@ def _answer_called(found: Sequence[Hit], words: Sequence[str]) -> list[Hit]:
     return kept
 
 
+def _verdict(claim: Hit, hit: Hit) -> Hit:
+    """A claim about what is called right or wrong. One "not" before both bears on what follows:
+    "I do not think that I misread it"."""
+    if claim.kind == "view" and claim.value < 0.5 <= hit.value and hit.kind == "wrong":
+        return hit
+    return claim._replace(value=_turned(claim.value)) if hit.value < 0.5 else claim
+
+
 def _verb(first: Hit, second: Hit, words: Sequence[str]) -> bool:
     """Whether there is a verb, and little else, between two cues."""
-    between = words[first.end : second.start]
-    return len(between) <= AFTER + 1 and any(w in lexicon().roles["verbs"] for w in between)
+    between = words[first.end : second.start + 1]
+    return len(between) <= AFTER + 2 and any(w in lexicon().roles["verbs"] for w in between)
 
 
 def _near(place: int, hit: Hit, words: Sequence[str], far: int) -> bool:
