@@ -94,7 +94,7 @@ def _in_place(found: Match, words: Sequence[str], start: int, past: int) -> floa
     """The cue's value with what negates, strengthens or weakens it; None where it is none. `past`:
     where the cue before it ends."""
     cue, end, tail = found
-    if cue.kind == "skip" or (cue.kind in ("sure", "know", "view") and _of_others(words, start)):
+    if cue.kind == "skip" or _of_others(words, start):
         return None
     roles = lexicon().roles
     before, negations = _before(words, start)
