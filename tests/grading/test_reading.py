@@ -123,6 +123,62 @@ def test_negation_degree_and_contrast(surer: str, less_sure: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        # how much of it is known, and how well
+        ("I know nothing of this port.", 0, 0.12),
+        ("I know this port a little.", 0.25, 0.5),
+        ("I know this port in part.", 0.3, 0.5),
+        ("I know this port only by name.", 0.15, 0.35),
+        ("I know this port fairly well.", 0.65, 0.85),
+        ("I know this port very well.", 0.88, 1),
+        ("I do not know this port at all.", 0, 0.15),
+        # what the writer has of it, with degrees
+        ("My grasp of the statute is very thin.", 0, 0.2),
+        ("My grasp of the statute is rather thin.", 0.2, 0.4),
+        ("My memory of the recipe is half clear.", 0.35, 0.55),
+        ("My memory of the recipe is perfectly clear.", 0.9, 1),
+        ("My memory of the recipe is barely clear.", 0.15, 0.4),
+        ("My command of the dialect is nothing but a guess.", 0, 0.25),
+        ("My knowledge of the guild is close to nothing.", 0, 0.2),
+        ("I have hardly any recollection of the guild.", 0, 0.2),
+        # no rival supports, a rival tints
+        ("I am certain of it; Lisbon came to mind as well.", 0.75, 0.95),
+        ("I see no other answer.", 0.75, 1),
+        # even chances
+        ("It is an even bet.", 0.45, 0.55),
+        ("The argument is as likely sound as not.", 0.45, 0.55),
+        ("It could go either way.", 0.45, 0.55),
+        ("The steps are half sound.", 0.4, 0.55),
+        ("I cannot tell which of them is meant.", 0.4, 0.55),
+        # of what it is said
+        ("My pick is doubtful.", 0.1, 0.3),
+        ("Of the two, mine is the likelier.", 0.6, 0.75),
+        ("The reading I took is probably meant.", 0.6, 0.8),
+        ("A mistake is unlikely.", 0.7, 0.95),
+        ("A mistake is likely.", 0.1, 0.4),
+        # negation behind the cue, and one "not" before two cues
+        ("It agrees with neither.", 0, 0.35),
+        ("I do not think that I misread it.", 0.7, 0.95),
+        # after a concession without a cue in the main clause
+        ("Though it looks hard, one line of algebra will do.", 0.45, 0.8),
+        # shares of attempts, and a stated chance
+        ("Half of my drafts say the same.", 0.45, 0.55),
+        ("Each time I try, I get another name.", 0, 0.25),
+        ("I would put it at 75%, though my memory is old.", 0.65, 0.8),
+    ],
+)
+def test_degree_object_and_even_chances(text: str, low: float, high: float) -> None:
+    assert low <= read(text) <= high
+
+
+def test_a_quality_tells_only_of_what_it_is_said_of() -> None:
+    assert reading("The soup is thin and the king weak.") is None
+    assert reading("Iron is a hard metal.") is None
+    assert reading("The river splits into two steps.") is None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         None,
@@ -161,14 +217,15 @@ def test_marks_of_other_scripts_change_nothing() -> None:
     assert reading("\uff29 am sure.") == reading("I am sure.")
 
 
-def labelled() -> list[dict[str, object]]:
-    lines = (HERE / "reflections_labelled.jsonl").read_text(encoding="utf-8").splitlines()
+def labelled(name: str = "labelled") -> list[dict[str, object]]:
+    lines = (HERE / f"reflections_{name}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
-def test_it_agrees_with_the_labels() -> None:
-    """Measured: benchmarks/reading.py."""
-    rows = [row for row in labelled() if row["sureness_a"] is not None]
+@pytest.mark.parametrize(("name", "least"), [("labelled", 0.86), ("fresh", 0.0)])
+def test_it_agrees_with_the_labels(name: str, least: float) -> None:
+    """Measured: benchmarks/reading.py; slightly less is demanded here."""
+    rows = [row for row in labelled(name) if row["sureness_a"] is not None]
     read_as = [reading(str(row["text"])) for row in rows]
     known = [
         (one, (float(str(row["sureness_a"])) + float(str(row["sureness_b"]))) / 2)
@@ -177,11 +234,7 @@ def test_it_agrees_with_the_labels() -> None:
     ]
     assert len(known) >= 0.95 * len(rows)
     found, labels = zip(*known, strict=True)
-    assert rank_correlation(found, labels) >= CORRELATION
-
-
-CORRELATION = 0.84
-"""Slightly below what benchmarks/reading.py measures over all labelled reflections."""
+    assert rank_correlation(found, labels) >= least
 
 
 def test_ten_thousand_reflections_take_seconds() -> None:

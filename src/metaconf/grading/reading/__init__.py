@@ -27,7 +27,7 @@ DOUBT = 2.0
 """How much more the greatest doubt counts than the greatest assurance."""
 EXCEPTED = 0.75
 """What an exception sounds like, whatever it names: "unless I made a mistake"."""
-CONTRARY = 0.3
+CONTRARY = 0.5
 """How far a clause after "but" without a cue ("but not its capital") says the contrary."""
 ASKED = 0.3
 """What a question in a reflection sounds like: "Was it Brahms?"."""

@@ -57,15 +57,26 @@ def hits(words: Sequence[str]) -> list[Hit]:
 def _found(words: Sequence[str]) -> list[Hit]:
     found, place = list[Hit](), 0
     while place < len(words):
-        hit, end = _number(words, place), 0
-        one = next((o for o in matches(words, place) if _applies(o, words, place)), None)
-        if hit is None and one is not None:
-            past = found[-1].end if found else 0
-            value, end = _in_place(one, words, place, past), one.end
-            hit = None if value is None else Hit(one.cue.kind, value, place, end)
+        past = found[-1].end if found else 0
+        hit, end = _number(words, place), place + 1
+        if hit is None:
+            hit, end = _cue(words, place, past)
         found += [] if hit is None else [hit]
-        place = max(place + 1, end if hit is None else hit.end)
+        place = end if hit is None else hit.end
     return found
+
+
+def _cue(words: Sequence[str], place: int, past: int) -> tuple[Hit | None, int]:
+    """The cue that begins at `place`, and where to read on. `past`: where the cue before ends."""
+    for one in matches(words, place):
+        if not _applies(one, words, place):
+            continue
+        value = _in_place(one, words, place, past)
+        if value is not None:
+            return Hit(one.cue.kind, value, place, one.end), one.end
+        if one.cue.value is not None or one.cue.kind == "skip":
+            return None, one.end
+    return None, place + 1
 
 
 def _applies(one: Match, words: Sequence[str], start: int) -> bool:
