@@ -27,6 +27,7 @@ _WRITTEN_OUT = tuple(
     for pattern, instead in (
         (r'["\u201c][^"\u201d\n]{0,80}["\u201d]', " "),  # what is quoted is not the writer's
         (r"\b(?:can't|cannot)\b", "can not"),
+        (r"\bnot can\b", "can not"),
         (r"\bwon't\b", "will not"),
         (r"n't\b", " not"),
         (r"'m\b", " am"),
