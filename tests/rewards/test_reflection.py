@@ -41,7 +41,7 @@ def test_all_checks_hold() -> None:
         ("answers", "I know Quito well; I also think of Chad."),
         ("specific", "I know that city well; I also think of Peru."),
         ("cause", "Quito is well established; I also think of Peru."),
-        ("agrees", "I know Quito a little, if at all; I also think of Peru."),
+        ("agrees", "I am only guessing, for I know nothing of Quito; I also think of Peru."),
     ],
 )
 def test_each_check_can_fail_alone(check: str, reflection: str) -> None:

@@ -16,6 +16,7 @@ from training import QUESTIONS, config_of, drawn, trainer_of
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
 from metaconf.errors import UserError
+from metaconf.grading.reading import reading
 from metaconf.rewards.parts import four_parts
 from metaconf.rewards.recipe import WHOLE, ExpectedScore, Recipe, Where
 from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
@@ -98,6 +99,10 @@ def test_the_default_recipe_teaches_what_it_always_did(
     for row, said in zip(stored, parsed, strict=True):
         a, c = row["correctness"], said.confidence
         quality = sum(row["quality"].values()) / len(row["quality"]) if row["quality"] else 0.0
+        read = reading(said.reflection)
+        if c is not None and read is not None:
+            opposite = (c >= 0.6 and read <= 0.4) or (c <= 0.2 and read >= 0.6)
+            quality = 0.0 if opposite else quality
         calibration = 0.0 if c is None else 1 - (a - c) ** 2
         pay.append(calibration + 0.5 * quality + a + 0.5 * (not said.problems))
     assert len(set(pay)) > 2

@@ -179,14 +179,8 @@ class Config:
 
     stage: Stage
     trainer: dict[str, Any]
-    model_name_or_path: PathText = option(
-        EMBEDDED,
-        "hub id, model folder, or `embedded`",
-    )
-    output_dir: PathText = option(
-        "",
-        "the run directory (default: runs/STAGE)",
-    )
+    model_name_or_path: PathText = option(EMBEDDED, "hub id, model folder, or `embedded`")
+    output_dir: PathText = option("runs", "the run directory (default: runs/STAGE)")
     recipe: Literal[
         "metaconf", "rlvr", "sayself", "rlcr", "rewarding-doubt", "dcpo", "coca", "credo",
         "conftuner", "metaconf-seed",

@@ -85,7 +85,8 @@ class ResumableTrainer(_Trainer):
 
     def _was_done(self, checkpoint: Path) -> bool:
         state = TrainerState.load_from_json(str(checkpoint / STATE))
-        if state.global_step < state.max_steps:
+        asked = self.args.max_steps  # more than before: training goes on; ≤ 0: by epochs
+        if state.global_step < (asked if asked > 0 else state.max_steps):
             return False
         self._load_from_checkpoint(str(checkpoint))
         self.state = state
