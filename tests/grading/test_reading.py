@@ -222,7 +222,7 @@ def labelled(name: str = "labelled") -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize(("name", "least"), [("labelled", 0.86), ("fresh", 0.0)])
+@pytest.mark.parametrize(("name", "least"), [("labelled", 0.86), ("fresh", 0.65)])
 def test_it_agrees_with_the_labels(name: str, least: float) -> None:
     """Measured: benchmarks/reading.py; slightly less is demanded here."""
     rows = [row for row in labelled(name) if row["sureness_a"] is not None]
@@ -232,7 +232,7 @@ def test_it_agrees_with_the_labels(name: str, least: float) -> None:
         for one, row in zip(read_as, rows, strict=True)
         if one is not None
     ]
-    assert len(known) >= 0.95 * len(rows)
+    assert len(known) >= 0.9 * len(rows)
     found, labels = zip(*known, strict=True)
     assert rank_correlation(found, labels) >= least
 
