@@ -27,6 +27,7 @@ from transformers import AutoTokenizer, Trainer
 from metaconf.cli import main
 from metaconf.config.blocks import Config
 from metaconf.errors import UserError
+from metaconf.evaluation.run import many_cut
 from metaconf.generation import store
 from metaconf.model_files import check_files, fingerprint
 from metaconf.prompts.chat import INSTRUCTION, messages, render
@@ -711,6 +712,19 @@ def test_d2_a_model_without_a_tokenizer(model: Path) -> None:
             path.unlink()
     with pytest.raises(UserError, match=r"model: holds no tokenizer \(tokenizer.json, "):
         check_files(model)
+
+
+def test_d4_cut_replies_are_said_and_have_a_key(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = [*evaluate(place / "model", place, tmp_path / "short"), "--max_new_tokens", "2"]
+    assert main(short) == 0
+    said = capsys.readouterr().err
+    assert "replies were cut at 2 tokens" in said and "--max_new_tokens" in said
+    rows = [row for _, row in read_jsonl(tmp_path / "short" / "raw" / "reply.jsonl")]
+    assert rows and all(row["tokens"] <= 2 for row in rows)
+    assert main([*short[:-1], "3", "--resume"]) == 2  # other replies than were asked for
+    assert many_cut([], 2) is None
 
 
 def test_d5_evaluate_shows_its_headline_figures(

@@ -100,6 +100,7 @@ def evaluate(
     baselines: str | None = None,
     calibration: str | None = None,
     engine: str = "transformers",
+    max_new_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Measure a model on questions, or the `replies` of a JSONL file, as `metaconf evaluate`.
 
@@ -123,6 +124,7 @@ def evaluate(
         check_run(model, questions, out, resume)
         others = chosen(baselines, vllm=engine == "vllm")
         more = {"baselines": others, "calibration": calibration, "engine": engine}
+        more |= {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
         evaluation.run(model, questions, out, limit=limit, seed=seed, resume=resume, **more)
     return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 

@@ -170,7 +170,7 @@ def write(path: Path, first: int, count: int) -> str:
 
 
 def test_every_baseline_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metaconf.evaluation.generate.Settings", lambda seed: FAST)
+    monkeypatch.setattr("metaconf.evaluation.run.Settings", lambda _, seed: FAST)
     monkeypatch.setattr("metaconf.evaluation.tables.METRICS", ("accuracy", "ece", "brier"))
     model = str(tiny_model(tmp_path / "model"))
     asked = write(tmp_path / "asked.jsonl", 0, 3)

@@ -34,7 +34,7 @@ def questions(tmp_path: Path) -> str:
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short replies, and without the one metric that takes most of the time."""
     monkeypatch.setattr(
-        "metaconf.evaluation.generate.Settings", lambda seed: Settings(12, 3, 8, seed)
+        "metaconf.evaluation.run.Settings", lambda _, seed: Settings(12, 3, 8, seed)
     )
     monkeypatch.setattr("metaconf.evaluation.tables.METRICS", ("accuracy", "ece", "auroc"))
 

@@ -38,7 +38,8 @@ machine with other work keep each other from running: a step took 46 s instead o
 
 ASKING = (
     *("model", "questions", "map", "columns", "name"),
-    *("limit", "resume", "baselines", "calibration", "base_url", "engine", "judge", "dry_run"),
+    *("limit", "max_new_tokens", "resume", "baselines", "calibration", "base_url", "engine"),
+    *("judge", "dry_run"),
     *("input_price", "output_price", "extra_body"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
@@ -124,7 +125,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from metaconf.cli.preflight import check_engine, check_run, judge_config
     from metaconf.cli.questions import reading
     from metaconf.config.blocks import EMBEDDED
-    from metaconf.evaluation.methods import chosen
+    from metaconf.evaluation.methods import REPLY_TOKENS, chosen
 
     judge = judge_config(args.judge) if args.judge else None
     model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
@@ -163,6 +164,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         how=how,
         judge=judge,
         engine=args.engine or "transformers",
+        max_new_tokens=args.max_new_tokens or REPLY_TOKENS,
     )
     from metaconf.cli.demo import table
 

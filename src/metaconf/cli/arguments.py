@@ -163,6 +163,12 @@ def _add_evaluate(commands: Any) -> None:
     _add_output_dir(one, "runs/evaluate")
     _add_resume(one)
     one.add_argument("--limit", type=_count, metavar="N", help="ask only N of the questions")
+    one.add_argument(
+        "--max_new_tokens",
+        type=_count,
+        metavar="N",
+        help="room for a full reply (default: 96); a model that thinks needs some thousands",
+    )
     _add_seed(one)
     one.add_argument(
         "--baselines",

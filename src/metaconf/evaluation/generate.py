@@ -5,11 +5,11 @@ a killed run asks only for what is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from metaconf.evaluation.methods import ANSWER_TOKENS, REPLY_TOKENS
+from metaconf.evaluation.methods import Settings
 from metaconf.evaluation.rows import EvaluatedReply, agreement, answer_row, reply_row, texts_of
 from metaconf.generation.local import LocalModel, sample_answers, sample_replies
 from metaconf.generation.remote import Chat, Remote
@@ -24,20 +24,6 @@ Plain = Literal["asked", "probability", "samples8", "reply"]
 SAMPLES = 8
 Engine = LocalModel | Remote
 """What is asked: a model in this process, or behind a server."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Token limits of full replies and of short answers, replies in flight, seed of the samples."""
-
-    reply_tokens: int = REPLY_TOKENS
-    answer_tokens: int = ANSWER_TOKENS
-    rows: int = 256
-    seed: int = 0
-
-    def longer(self, tokens: int) -> Settings:
-        """The same with room for `tokens` more in a reply."""
-        return replace(self, reply_tokens=self.reply_tokens + tokens)
 
 
 DEFAULT = Settings()

@@ -6,7 +6,7 @@ Imports nothing heavy. `evaluation.generate` and `evaluation.baselines` do what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metaconf.config.values import nearest
@@ -14,6 +14,22 @@ from metaconf.errors import UserError
 
 REPLY_TOKENS, ANSWER_TOKENS = 96, 12
 """Token limits of full replies and of short answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Token limits of full replies and of short answers, replies in flight, seed of the samples."""
+
+    reply_tokens: int = REPLY_TOKENS
+    answer_tokens: int = ANSWER_TOKENS
+    rows: int = 256
+    seed: int = 0
+
+    def longer(self, tokens: int) -> Settings:
+        """The same with room for `tokens` more in a reply."""
+        return replace(self, reply_tokens=self.reply_tokens + tokens)
+
+
 THINKING_TOKENS = 160
 """Tokens added to the limit where the model is told to think first."""
 

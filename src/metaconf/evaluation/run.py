@@ -22,8 +22,8 @@ from metaconf.config.load import EMBEDDED, check_model
 from metaconf.data import load_questions, overlap, pick
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
-from metaconf.evaluation.methods import METHODS, Method, in_order
-from metaconf.evaluation.rows import EvaluatedReply, in_domain
+from metaconf.evaluation.methods import METHODS, REPLY_TOKENS, Method, Settings, in_order
+from metaconf.evaluation.rows import CUT, EvaluatedReply, in_domain
 from metaconf.files import write_json
 from metaconf.grading import grade_answer
 from metaconf.records import Question, write_jsonl
@@ -40,6 +40,8 @@ NO_CALIBRATION = (
     "no calibration questions: nothing is recalibrated, and no probe is fitted; give some with"
     " --calibration FILE"
 )
+MAX_CUT = 0.05
+"""A larger share of cut replies is said."""
 Rows = dict[str, list[EvaluatedReply]]
 """By method, a row a question."""
 
@@ -58,6 +60,7 @@ def run(
     how: Questions = AS_IS,
     judge: Judge | None = None,
     engine: str = "transformers",
+    max_new_tokens: int = REPLY_TOKENS,
 ) -> Path:
     """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
 
@@ -68,7 +71,8 @@ def run(
     With an `endpoint`, `model` is what its server calls the model. `how` says how the questions'
     files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
     is going to be asked (see `preview`). A `judge` grades long answers and reads the reflections;
-    `engine` "vllm" draws with vLLM.
+    `engine` "vllm" draws with vLLM. A full reply is cut at `max_new_tokens`; where many are, it is
+    said on stderr.
     Raises UserError for whatever cannot be used, before torch is imported and anything is written;
     where a server answered no call at all; and, the report written, where a judge gave no verdict.
     """
@@ -89,6 +93,7 @@ def run(
         "server": endpoint.url if endpoint else None,
         "engine": engine,
         "judge": [judge.client.model, judge.steps] if judge else None,
+        **({"max_new_tokens": max_new_tokens} if max_new_tokens != REPLY_TOKENS else {}),
         **(
             {"extra": endpoint.limits.extra_body} if endpoint and endpoint.limits.extra_body else {}
         ),
@@ -98,8 +103,9 @@ def run(
         mark_run(output_dir, asked, resume)
         if show:
             print(preview.preview(model, questions, fitted_on, methods, endpoint), file=sys.stderr)
+        settings = Settings(max_new_tokens, seed=seed)
         return _measure(
-            model, questions, fitted_on, methods, output_dir, seed, endpoint, judge, engine
+            model, questions, fitted_on, methods, output_dir, settings, endpoint, judge, engine
         )
 
 
@@ -109,18 +115,18 @@ def _measure(
     fitted_on: Sequence[Question],
     methods: Sequence[str],
     output_dir: Path,
-    seed: int,
+    settings: Settings,
     endpoint: Endpoint | None,
     judge: Judge | None,
     engine: str,
 ) -> Path:
     """Generate, parse, grade and write; returns the report's path."""
     from metaconf.evaluation import baselines as others
-    from metaconf.evaluation.generate import Settings, evaluate
+    from metaconf.evaluation.generate import evaluate
     from metaconf.generation import load_engine
     from metaconf.generation.remote import Remote
 
-    raw, settings = output_dir / "raw", Settings(seed=seed)
+    raw, seed = output_dir / "raw", settings.seed
     if endpoint is None:
         local = load_engine(model, engine)
     else:
@@ -131,6 +137,8 @@ def _measure(
     rows: Rows = {"reply": evaluate(local, every, "reply", raw / "reply.jsonl", settings=settings)}
     more = [method for method in methods if method != "reply"]
     rows |= others.measure(local, questions, fitted_on, more, raw, settings)
+    if said := many_cut(rows["reply"], settings.reply_tokens):
+        print(f"metaconf: {said}", file=sys.stderr)
     if endpoint is not None:
         _refuse_unanswered(endpoint, raw)
     fitted = {method: rows[method][len(questions) :] for method in methods}
@@ -143,6 +151,17 @@ def _measure(
     if trouble:
         raise UserError(f"{trouble}; {report} does without it; --resume asks it once more")
     return report
+
+
+def many_cut(rows: Sequence[EvaluatedReply], limit: int) -> str | None:
+    """A sentence where more than MAX_CUT of the replies were cut at `limit` tokens, else None."""
+    cut = sum(CUT in row.problems for row in rows)
+    if cut <= MAX_CUT * len(rows):
+        return None
+    return (
+        f"{cut} of {len(rows)} replies were cut at {limit} tokens, before their end: give more room"
+        " with --max_new_tokens (a model that thinks needs some thousands)"
+    )
 
 
 def dry_run(
