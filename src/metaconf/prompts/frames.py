@@ -66,7 +66,7 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
     ),
     COMPLEXITY: (
         (
-            "{s} can mean several things, and I ",
+            "As {s} can mean several things, I ",
             (
                 "can only guess which",
                 "very much doubt mine",
@@ -78,7 +78,7 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
             ),
         ),
         (
-            "{s} has several readings, and mine is ",
+            "Several readings of {s} come to my mind, and mine is ",
             (
                 "only a guess",
                 "very doubtful",

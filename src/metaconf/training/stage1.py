@@ -97,7 +97,7 @@ def _settings(config: Config, rows: int, out: Path) -> dict[str, Any]:
 
 def schedule(settings: dict[str, Any], rows: int) -> dict[str, Any]:
     """The schedule where none is chosen: a constant learning rate, so that the rows at the end are
-    learnt as well as those at the start, with a decay over the last fifth of the steps. `rows` are
+    learnt as well as those at the start, with a decay over the last tenth of the steps. `rows` are
     those of one epoch."""
     if "lr_scheduler_type" in settings:
         return {}
@@ -105,7 +105,7 @@ def schedule(settings: dict[str, Any], rows: int) -> dict[str, Any]:
     steps = settings.get("max_steps", -1)
     if steps <= 0:
         steps = math.ceil(settings["num_train_epochs"] * math.ceil(rows / batch))
-    decay = {"num_decay_steps": max(steps // 5, 1)}
+    decay = {"num_decay_steps": max(steps // 10, 1)}
     return {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": decay}
 
 
