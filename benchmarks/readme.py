@@ -342,8 +342,8 @@ def _as_text(replies: list[dict[str, Any]]) -> str:
 
 BLOCKS = {
     "reflection": ("reflection", words_and_number),
-    "example": ("reflection-examples", one_of_each_level),
-    "examples": ("reflection-examples", first_replies),
+    "example": ("examples", one_of_each_level),
+    "examples": ("examples", first_replies),
     "recipes": ("recipes", recipes),
     "llama_factory": ("llama_factory", llama_factory),
     "trl_plain": ("trl_plain", targets),

@@ -161,7 +161,7 @@ def main() -> None:
         shown = examples(runs[0][0])  # of stage 2, of the first seed
     command = f"python benchmarks/reflection.py --seeds {' '.join(map(str, arguments.seeds))}"
     notes = "Held-out questions of the trained families. Intervals of a mean over seeds are means."
-    write_json(record.RESULTS / "reflection-examples.json", {"command": command, "replies": shown})
+    write_json(record.RESULTS / "examples.json", {"command": command, "replies": shown})
     record.write("reflection", command, found, arguments.seeds, notes, PACKAGES)
 
 

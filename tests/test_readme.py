@@ -41,6 +41,8 @@ def test_every_result_stands_in_the_pages() -> None:
     assert results <= named, "add a block to docs/results.md, and its table to benchmarks/readme.py"
 
 
-def test_the_reply_shown_is_well_formed() -> None:
-    block = re.search(r"```\n(Answer: .*?)```", README, re.S)
-    assert block and parse_reply(block[1]).well_formed
+def test_the_replies_shown_are_well_formed() -> None:
+    block = re.search(r"<!-- figures:example -->(.*?)<!-- end -->", README, re.S)
+    shown = [text.strip().splitlines() for text in (block[1] if block else "").split("\n\n")]
+    replies = [parse_reply("\n".join(map(str.strip, lines[1:]))) for lines in shown if lines]
+    assert len(replies) == 3 and all(reply.well_formed for reply in replies)

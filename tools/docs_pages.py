@@ -35,8 +35,8 @@ Every key can also be given on the command line, and a key there overrides the f
 metaconf grpo --config configs/grpo_train_config.yaml --max_steps 100 --reward.format 0.25
 ```
 
-One file can serve both stages, as `configs/demo.yaml` does: keys of stage 1 (and of `prepare`) stand
-below `sft:`, keys of stage 2 below `grpo:`, and keys of both beside these sections.
+One file can serve both stages, as `configs/demo.yaml` does: keys of stage 1 (and of `prepare`)
+stand below `sft:`, keys of stage 2 below `grpo:`, and keys of both beside these sections.
 
 Unknown keys, wrong types, values out of range and duplicate keys are refused, with the file and
 line, before torch is imported. The resolved configuration is written to `config.yaml` in the run
