@@ -142,5 +142,5 @@ def test_the_rate_is_even_and_falls_at_the_end(rows: int, steps: int) -> None:
 def test_a_chosen_schedule_stays() -> None:
     assert schedule({**DEFAULTS, "lr_scheduler_type": "cosine"}, 100) == {}
     assert schedule({**DEFAULTS, "max_steps": 50}, 10_000)["lr_scheduler_kwargs"] == {
-        "num_decay_steps": 10
+        "num_decay_steps": 5
     }
