@@ -33,8 +33,10 @@ def write(
     seeds: Sequence[int],
     notes: str,
     packages: Sequence[str],
+    more: dict[str, Any] | None = None,
 ) -> None:
-    """Write the record beside those of the other benchmarks, and show it."""
+    """Write the record, with `more` that is no figure, beside those of the other benchmarks, and
+    show it."""
     record = {
         "name": name,
         "command": command,
@@ -45,6 +47,7 @@ def write(
         "seeds": list(seeds),
         "figures": figures,
         "notes": notes,
+        **(more or {}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"

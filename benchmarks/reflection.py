@@ -26,7 +26,6 @@ from metaconf.evaluation.generate import evaluate, short_answers
 from metaconf.evaluation.readings import reading_figures, samples_figure, with_readings
 from metaconf.evaluation.reflections import reflection_figures
 from metaconf.evaluation.rows import EvaluatedReply, in_domain
-from metaconf.files import write_json
 from metaconf.generation.local import load_local
 from metaconf.grading import same_answer
 from metaconf.metrics import Figure
@@ -131,6 +130,9 @@ LEVELS = {"sure": (0.7, 1.0), "in between": (0.3, 0.6), "unsure": (0.0, 0.2)}
 SHOWN = 3
 
 
+RULE = "The first replies of each level of confidence, in the order of the held-out questions."
+
+
 def examples(rows: Rows) -> list[dict[str, Any]]:
     """The first SHOWN replies of each of the LEVELS of confidence, in the questions' order."""
     found: list[dict[str, Any]] = []
@@ -161,7 +163,10 @@ def main() -> None:
         shown = examples(runs[0][0])  # of stage 2, of the first seed
     command = f"python benchmarks/reflection.py --seeds {' '.join(map(str, arguments.seeds))}"
     notes = "Held-out questions of the trained families. Intervals of a mean over seeds are means."
-    write_json(record.RESULTS / "examples.json", {"command": command, "replies": shown})
+    counted = {"replies_shown": record.figure(len(shown))}
+    record.write(
+        "examples", command, counted, arguments.seeds[:1], RULE, PACKAGES, {"replies": shown}
+    )
     record.write("reflection", command, found, arguments.seeds, notes, PACKAGES)
 
 
