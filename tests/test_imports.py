@@ -22,7 +22,7 @@ import metaconf
 ROOT = Path(metaconf.__file__).parent
 
 # From the bottom up; a room imports only from lower rows. What stands in no row is a command
-# (cli and the like): it may import everything and nothing below may import it.
+# (cli and the like, evaluation, serving): it may import everything and nothing below may import it.
 ROWS = (
     {"errors", "files", "safe_text", "signals", "thinking_marks"},
     {"records", "thinking"},
@@ -143,6 +143,9 @@ def test_the_reader_of_imports_sees_all_kinds() -> None:
         ("cli", "report", True),
         ("training", "cli", False),
         ("report", "cli", False),
+        ("serving", "generation", True),
+        ("decisions", "serving", False),
+        ("training", "serving", False),
     ],
 )
 def test_the_rule_itself(user: str, used: str, allowed: bool) -> None:

@@ -171,10 +171,10 @@ def test_bad_files_are_refused(
     assert not rule.exists()
 
 
-OTHER = '{"version": 1, "rule": {"x": 1}, "map": {"kind": "none", "numbers": []}}'
+OTHER = '{"version": 2, "rule": {"x": 1}, "map": {"kind": "none", "numbers": []}}'
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', '{"version": 9}', OTHER])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}', '{"version": 9}', OTHER])
 def test_a_foreign_calibration_is_refused(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -244,7 +244,16 @@ def _decide(args: argparse.Namespace) -> None:
 def _ask(args: argparse.Namespace) -> None:
     from metaconf.cli import ask
 
-    ask.run(args.question, args.model)
+    ask.run(args.question, args.model, args.calibration)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from metaconf.cli.ask import default_model
+    from metaconf.serving import run
+
+    endpoint = _endpoint(args)
+    args.model = args.model or default_model()
+    run.run(args, endpoint)
 
 
 def _demo(args: argparse.Namespace) -> None:
@@ -289,6 +298,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "calibrate": _calibrate,
     "decide": _decide,
     "ask": _ask,
+    "serve": _serve,
     "demo": _demo,
     "doctor": _doctor,
 }

@@ -90,7 +90,11 @@ def command_line() -> argparse.ArgumentParser:
     _add_decisions(commands)
     ask = _add(commands, "ask", "ask the trained model one question")
     ask.add_argument("question", metavar="QUESTION")
-    ask.add_argument("--model", help=f"{MODEL} (default: the newest of the demo)")
+    ask.add_argument(
+        "--model", help=f"{MODEL} (default: that of a running server, else the newest of the demo)"
+    )
+    ask.add_argument("--calibration", type=_path, metavar="FILE", help="what calibrate wrote")
+    _add_serve(commands)
     _add_demo(commands)
     _add(commands, "doctor", "check packages, hardware and keys, and say what would be used")
     return parser
@@ -179,6 +183,25 @@ def _add_evaluate(commands: Any) -> None:
         "text alone), or asked,probability,…",
     )
     one.add_argument("--calibration", metavar="FILE", help="questions to recalibrate baselines on")
+    _add_server(one)
+    one.add_argument(
+        "--engine",
+        choices=("transformers", "vllm"),
+        help="what draws the replies (default: transformers); vllm needs the extra `vllm`",
+    )
+    one.add_argument(
+        "--judge",
+        type=_path,
+        metavar="FILE",
+        help="YAML with a judge block: that model grades long answers and reads reflections",
+    )
+    one.add_argument("--dry_run", action="store_true", help="only show what would be asked")
+    one.add_argument("--quiet", action="store_true", help="do not show what is going to be asked")
+    one.add_argument("--replies", type=_path, help="ask nothing: measure the replies of this JSONL")
+
+
+def _add_server(one: argparse.ArgumentParser) -> None:
+    """Where a model behind a server is asked."""
     one.add_argument(
         "--base_url", metavar="URL", help="ask this OpenAI-compatible server; --model is its name"
     )
@@ -199,20 +222,32 @@ def _add_evaluate(commands: Any) -> None:
         one.add_argument(
             price, type=_price, metavar="X", help=f"what a million tokens {what} cost at the server"
         )
-    one.add_argument(
-        "--engine",
-        choices=("transformers", "vllm"),
-        help="what draws the replies (default: transformers); vllm needs the extra `vllm`",
-    )
-    one.add_argument(
-        "--judge",
-        type=_path,
-        metavar="FILE",
-        help="YAML with a judge block: that model grades long answers and reads reflections",
-    )
-    one.add_argument("--dry_run", action="store_true", help="only show what would be asked")
-    one.add_argument("--quiet", action="store_true", help="do not show what is going to be asked")
-    one.add_argument("--replies", type=_path, help="ask nothing: measure the replies of this JSONL")
+
+
+def _add_serve(commands: Any) -> None:
+    one = _add(commands, "serve", "answer over HTTP, with a confidence and a decision, and a page")
+    one.add_argument("--model", help=f"{MODEL} (default: the newest of the demo, else embedded)")
+    _add_server(one)
+    one.add_argument("--calibration", type=_path, metavar="FILE", help="what calibrate wrote")
+    for name, default, what in (
+        ("--host", "127.0.0.1", "address to listen at"),
+        ("--feedback", "runs/serve/feedback.sqlite", "where labels are kept"),
+    ):
+        one.add_argument(name, default=default, help=f"{what} (default: {default})")
+    one.add_argument("--port", type=_whole, default=8000, help="0: any free one (default: 8000)")
+    for name, count, what in (
+        ("--max_new_tokens", 256, "most tokens of a reply"),
+        ("--max_concurrency", 512, "most requests in flight"),
+        ("--timeout", 120, "seconds for one reply"),
+    ):
+        one.add_argument(
+            name, type=_count, default=count, metavar="N", help=f"{what} (default: {count})"
+        )
+    for name, what in (
+        ("--allowed_hosts", "names that the server is reached by, beside addresses and localhost"),
+        ("--cors", "sites whose pages may ask, such as https://example.org (default: none)"),
+    ):
+        one.add_argument(name, nargs="+", default=[], metavar="NAME", help=what)
 
 
 def _add_decisions(commands: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,16 @@ def complete_all(
     return _in_order(keys, found | made)
 
 
+async def complete_one(session: Any, request: Request, endpoint: Endpoint, store: Cache) -> Outcome:
+    """The outcome of one request on its own, for a server: it is neither looked up nor kept, no
+    failure ends anything but itself, and nothing is printed, as what a server says may quote the
+    prompt. `session` is an aiohttp.ClientSession with the key; `store` notes that the server has
+    answered."""
+    work = _Work(endpoint, store, Counts(), lambda: None, total=1, in_flight=1, quiet=True)
+    call = _Call(uuid.uuid4().hex, request, 0.0)
+    return call.ended(await work._tried(session, Pace(1), -1, call))
+
+
 def _in_order(keys: Sequence[str], found: dict[str, Outcome]) -> list[Outcome]:
     """Outcomes by request: of equal ones, the first alone has cost something."""
     seen: set[str] = set()
@@ -111,6 +122,7 @@ class _Work:
     counts: Counts
     step: Callable[[], None]
     readable: Readable | None = None
+    quiet: bool = False
     spent: float = 0.0
     promised: float = 0.0
     """What the calls in flight may cost at most."""
@@ -270,7 +282,7 @@ class _Work:
 
     def _tell(self, what: str, text: str) -> None:
         """Say it on stderr, once for this server."""
-        if what not in self.endpoint.learnt.told:
+        if not self.quiet and what not in self.endpoint.learnt.told:
             self.endpoint.learnt.told.add(what)
             print(f"metaconf: {self.endpoint.url}: {text}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from metaconf.decisions.recalibrate import Map, choose, too_little
 from metaconf.decisions.replies import Row, read
 from metaconf.errors import UserError
 from metaconf.files import write_text
+from metaconf.metrics.arrays import check_pair
 from metaconf.records import write_jsonl
 from metaconf.safe_text import loads_bounded
 
-VERSION = 1
+VERSION = 2
 FLAT = 0.01
 """Mapped confidences that lie within so little say the same."""
 
@@ -45,13 +47,16 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, method: s
     c, y = (np.array([r[name] for r in known], float) for name in ("confidence", "correctness"))
     rule = certify(c, y, alpha, delta)
     mapping, scores = choose(c, y, [r["question_id"] for r in known])
+    order = np.argsort(c, kind="stable")
     kept = {
         "version": VERSION,
         "rule": asdict(rule),
         "map": asdict(mapping),
         "no_map_because": too_little(c, y),
         "held_out_brier": scores,
-        "confidences": sorted(c.tolist()),
+        "confidences": c[order].tolist(),
+        "correctness": y[order].tolist(),
+        "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "left_out": len(rows) - len(known),
         "replies": len(rows),
         "silent": sum(r["confidence"] is None for r in rows),
@@ -69,7 +74,7 @@ def decide(replies: Path, calibration: Path, output: Path, method: str | None) -
     """
     if output.exists():
         raise UserError(f"{output}: exists already; name another file, or remove it")
-    kept, rule, mapping = _calibration(calibration)
+    kept, rule, mapping = read_calibration(calibration)
     rows = read(replies, method)
     stated = np.array([r["confidence"] for r in rows if r["confidence"] is not None], float)
     mapped = iter(mapping(stated).tolist() if len(stated) else [])
@@ -115,14 +120,16 @@ def _map_words(kept: dict[str, Any], mapped: np.ndarray | None = None) -> list[s
     return []
 
 
-def _calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
+def read_calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
+    """The content of a file that `calibrate` wrote, with its rule and its map; UserError for any
+    other."""
     try:
         kept = loads_bounded(path.read_text(encoding="utf-8"))
         if kept["version"] != VERSION:
             raise UserError(f"{path}: is of version {kept['version']!r}; calibrate again")
         kept["map"]["numbers"] = tuple(map(tuple, kept["map"]["numbers"]))
         mapping, rule = Map(**kept["map"]), Rule(**kept["rule"])
-        mapping(kept["confidences"])  # each is one
+        check_pair(kept["confidences"], kept["correctness"])
         if rule.threshold is not None and not 0 <= rule.threshold <= 1:
             raise ValueError(rule.threshold)
         if not _counts(kept["silent"], kept["replies"]):

@@ -10,7 +10,7 @@ a run was interrupted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,15 +71,17 @@ def draw(
     draws: Sequence[Draw],
     how: Sampling,
     on_batch: Callable[[list[Drawn]], None] | None = None,
+    on_step: Callable[[list[Drawn]], Collection[str]] | None = None,
 ) -> list[Drawn]:
     """Draw every reply of `draws`; results come in the order of `draws`, samples within.
 
     `on_batch` gets each finished batch (to store it: the way to resume is not to ask again).
+    `on_step` gets the rows of a batch after each token, and gives the keys of those to end there.
     """
     by_length = sorted(range(len(draws)), key=lambda i: len(draws[i].prompt))
     finished: dict[int, list[Drawn]] = {}
     for batch in _batches(by_length, draws, how.rows):
-        rows = _draw_batch(model, [draws[i] for i in batch], how)
+        rows = _draw_batch(model, [draws[i] for i in batch], how, on_step)
         for i in batch:
             finished[i], rows = rows[: len(draws[i].samples)], rows[len(draws[i].samples) :]
         if on_batch:
@@ -101,7 +103,12 @@ def _batches(order: list[int], draws: Sequence[Draw], rows: int) -> Iterator[lis
 
 
 @torch.inference_mode()
-def _draw_batch(model: PreTrainedModel, draws: list[Draw], how: Sampling) -> list[Drawn]:
+def _draw_batch(
+    model: PreTrainedModel,
+    draws: list[Draw],
+    how: Sampling,
+    on_step: Callable[[list[Drawn]], Collection[str]] | None,
+) -> list[Drawn]:
     rows = [Drawn(d.key, s, [], [], False) for d in draws for s in d.samples]
     numbers = torch.from_numpy(
         np.stack([uniforms(how.seed, r.key, r.sample, how.max_new_tokens) for r in rows])
@@ -114,6 +121,8 @@ def _draw_batch(model: PreTrainedModel, draws: list[Draw], how: Sampling) -> lis
         for step in range(how.max_new_tokens):
             chosen = _choose(state.logits, lines, numbers[alive, step], heat[alive])
             going = _append(rows, alive, *chosen, how.stop)
+            if on_step and (ended := on_step(rows)):
+                going = [place for place in going if rows[alive[place]].key not in ended]
             if not going or step + 1 == how.max_new_tokens:
                 break
             ways: dict[tuple[int, int], int] = {}

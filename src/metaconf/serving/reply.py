@@ -1,0 +1,98 @@
+"""A model's text as what is served: the answer, and the object `metaconf` beside it.
+
+`metaconf ask` prints the same object. What was not stated is None here and "unknown" as a
+decision, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metaconf.records import Parsed
+from metaconf.reply import parse_reply
+from metaconf.serving import calibration as calibrations
+from metaconf.serving.calibration import Calibration, State
+
+WITHHELD = {
+    "abstain": "I am not sure enough to answer this.",
+    "unknown": "I cannot say how sure I am, so I do not answer this.",
+}
+"""What stands in the place of an answer that the decision keeps back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One model's reply to the question."""
+
+    model: str
+    text: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    ms: int = 0
+    finish: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A reply to be sent: the last attempt's text, and what is known of it."""
+
+    parsed: Parsed
+    attempts: tuple[Attempt, ...]
+    object: dict[str, Any]
+
+    @property
+    def last(self) -> Attempt:
+        return self.attempts[-1]
+
+    @property
+    def action(self) -> str:
+        return self.object["decision"]["action"]
+
+    @property
+    def withheld(self) -> bool:
+        """Whether a rule is configured and does not say "answer"."""
+        return self.object["calibration"]["id"] is not None and self.action != "answer"
+
+    def content(self, whole: bool = False) -> str:
+        """The answer; the text as it is where `whole` is asked for, or where no answer can be read
+        and no rule keeps it back."""
+        if whole:
+            return self.last.text
+        if self.withheld:
+            return WITHHELD[self.action]
+        return self.last.text if self.parsed.answer is None else self.parsed.answer
+
+
+def served(
+    attempts: Sequence[Attempt],
+    calibration: Calibration | None = None,
+    state: State = "unsupported",
+) -> Served:
+    """Parse the last of `attempts` and decide on it."""
+    parsed = parse_reply(attempts[-1].text)
+    stated = parsed.confidence
+    value = stated if calibration is None or stated is None else calibration.recalibrated(stated)
+    shown = {
+        "answer": parsed.answer,
+        "reflection": parsed.reflection,
+        "parsed": parsed.answer is not None and stated is not None,
+        "problems": list(parsed.problems),
+        "confidence": {"value": value, "stated": stated, "expected": None, "distribution": None},
+        "decision": calibrations.decision(calibration, state, stated),
+        "calibration": calibrations.described(calibration, state),
+        "attempts": [_shown(attempt) for attempt in attempts],
+    }
+    return Served(parsed, tuple(attempts), shown)
+
+
+def _shown(attempt: Attempt) -> dict[str, Any]:
+    confidence = parse_reply(attempt.text).confidence
+    tokens = attempt.tokens_in + attempt.tokens_out
+    return {
+        "model": attempt.model,
+        "confidence": confidence,
+        "tokens": tokens,
+        "ms": attempt.ms,
+    }

@@ -1,0 +1,168 @@
+"""From a request to a served reply: asks the model, decides, remembers, counts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from metaconf.clients.types import Completion, Failure, Outcome
+from metaconf.prompts.chat import REVIEW, Message
+from metaconf.serving.backend import Backend, Call
+from metaconf.serving.calibration import Calibration, Watch, offers
+from metaconf.serving.feedback import Feedback, Remembered, question_id
+from metaconf.serving.meters import Meters
+from metaconf.serving.reply import Attempt, Served, served
+
+STATUS = {"rate": 429, "timeout": 504, "moderated": 400}
+"""HTTP status of a failed call to the model, by its kind; 502 for the others."""
+NOT_OURS = ("400", "413", "422")
+"""Statuses of a model's server that are about the request, and not about how we asked."""
+EMPTY = {"refusal": "stop", "cut": "length", "filtered": "content_filter"}
+"""Failures that are replies all the same, though no answer: their reason to finish."""
+RETRY_AFTER = 1
+
+
+class Refused(Exception):
+    """A request that gets no reply; the HTTP status and one sentence."""
+
+    def __init__(self, status: int, message: str, code: str | None = None):
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A served reply under its id."""
+
+    id: str
+    created: int
+    served: Served
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a reply is called, before it is there."""
+
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+@dataclass
+class Service:
+    """What all requests share. `timeout` is in seconds, for one reply."""
+
+    backend: Backend
+    feedback: Feedback
+    calibration: Calibration | None = None
+    timeout: float = 120.0
+    max_new_tokens: int = 256
+    meters: Meters = field(default_factory=Meters)
+    watch: Watch = field(init=False)
+    offers: list[dict[str, Any]] = field(default_factory=list)
+    """See `calibration.offers`."""
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.calibration)
+        self.offers = offers(self.calibration) if self.calibration else []
+        self.relabel()
+
+    async def answer(self, call: Call) -> Reply:
+        """The reply to a call. Raises Refused where the model gives none."""
+        begun = time.monotonic()
+        outcome = await self._in_time(self.backend.complete(call))
+        return self._reply(call, Head(), outcome, begun)
+
+    async def live(self, call: Call, head: Head) -> AsyncIterator[str | Reply]:
+        """The text so far, each time longer, and the reply last. Raises Refused as `answer`."""
+        begun = time.monotonic()
+        async with aclosing(self.backend.stream(call)) as items:  # pyright: ignore
+            while True:
+                item = await self._in_time(anext(items), begun)
+                if not isinstance(item, str):
+                    yield self._reply(call, head, item, begun)
+                    return
+                yield item
+
+    async def verify(self, question: str, answer: str, context: str = "") -> Served:
+        """How sure the model is of an answer that is given. Raises Refused as `answer`."""
+        asked = f"{context}\n\n{question}" if context else question
+        turns: list[Message] = [{"role": "user", "content": asked}]
+        start = f"Answer: {answer}\nSelf-reflection:"
+        if not self.backend.begins:
+            given = {"role": "assistant", "content": f"Answer: {answer}"}
+            turns, start = [*turns, given, {"role": "user", "content": REVIEW}], ""
+        call = Call(tuple(turns), max_tokens=self.max_new_tokens, start=start)
+        begun = time.monotonic()
+        outcome = await self._in_time(self.backend.complete(call))
+        return self._served(outcome, begun)
+
+    def relabel(self) -> None:
+        """Read the labels of replies that were answered under this calibration."""
+        if self.calibration is None:
+            return
+        rows = self.feedback.rows()
+        ours = (r for r in rows if r["calibration"] == self.calibration.id)
+        self.watch.labels([r["correctness"] for r in ours if r["action"] == "answer"])
+
+    def label(self, reply_id: str, correctness: float) -> Remembered:
+        """Keep a label; on the disk when this returns. Raises Refused for an unknown reply."""
+        reply = self.feedback.known(reply_id)
+        if reply is None:
+            why = "no reply of this id is remembered: the server was started anew, or it is too old"
+            raise Refused(404, why, "reply_not_found")
+        self.feedback.label(reply_id, reply, correctness)
+        return reply
+
+    async def _in_time(self, work: Any, begun: float | None = None) -> Any:
+        spent = time.monotonic() - begun if begun is not None else 0.0
+        try:
+            async with asyncio.timeout(self.timeout - spent):
+                return await work
+        except TimeoutError as error:
+            why = f"the model gave no reply within {self.timeout:g} s"
+            raise Refused(504, why, "timeout") from error
+
+    def _reply(self, call: Call, head: Head, outcome: Outcome, begun: float) -> Reply:
+        found = self._served(outcome, begun)
+        reply = Reply(head.id, head.created, found)
+        asked = [turn["content"] for turn in call.turns if turn["role"] == "user"]
+        confidence = found.parsed.confidence
+        about = (question_id(asked[-1] if asked else ""), found.last.model, confidence)
+        kept = Remembered(*about, found.action, found.object["calibration"]["id"])
+        self.feedback.remember(reply.id, kept)
+        return reply
+
+    def _served(self, outcome: Outcome, begun: float) -> Served:
+        seconds = time.monotonic() - begun
+        attempt = _attempt(self.backend.name, outcome, int(seconds * 1000))
+        if isinstance(outcome, Completion) and outcome.cost:
+            self.meters.cost.inc(outcome.cost)
+        found = served((attempt,), self.calibration, self.watch.state)
+        self.watch.served(found.parsed.confidence)
+        self.meters.reply(found, seconds)
+        return found
+
+
+def _attempt(model: str, outcome: Outcome, ms: int) -> Attempt:
+    """The attempt that an outcome is. Raises Refused where it is none."""
+    if isinstance(outcome, Completion):
+        read, wrote = outcome.tokens_in or 0, outcome.tokens_out or 0
+        return Attempt(model, outcome.text, read, wrote, ms, outcome.finish_reason or "stop")
+    if outcome.kind in EMPTY:
+        text = outcome.detail if outcome.kind == "refusal" else ""
+        return Attempt(model, text, 0, outcome.wasted_tokens, ms, EMPTY[outcome.kind])
+    raise refused(outcome)
+
+
+def refused(failure: Failure) -> Refused:
+    """What a client is told of a failed call to the model."""
+    status = STATUS.get(failure.kind, 502)
+    if failure.kind == "refused" and failure.detail.startswith(NOT_OURS):
+        status = 400
+    code = "content_filter" if failure.kind == "moderated" else failure.kind
+    return Refused(status, f"the model's server: {failure.kind}: {failure.detail}", code)
