@@ -14,7 +14,7 @@ from tiny import tiny_model
 from metaconf.generation.local import LocalModel, load_local
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply
-from metaconf.training.forward import decoder_of, forward_packed
+from metaconf.training.forward import Tree, decoder_of, forward_packed
 from metaconf.training.levels import level_logprobs, level_tokens, soft_labels
 from metaconf.training.rows import Continuation, Row, collate
 from metaconf.training.sft import text_loss
@@ -44,7 +44,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Any]:
         optimizer.param_groups[0]["lr"] = 1e-2 if step < 60 else 2e-3
         decoder, head = decoder_of(model)
         packed = [batch[name] for name in ("prefix", "input_ids", "position_ids", "attention_mask")]
-        hidden = forward_packed(decoder, *packed)
+        hidden = forward_packed(decoder, Tree(*packed))
         row, place, after_one = batch["level_positions"].T
         states = hidden[row, place], hidden[row, after_one]
         said = level_logprobs(*states, head, levels, tokenizer.eos_token_id)

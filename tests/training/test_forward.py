@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from metaconf.errors import UserError
 from metaconf.reply import format_reply
 from metaconf.training.encode import Encoded, encode_reply
-from metaconf.training.forward import (
-    decoder_of,
-    forward_packed,
-    levels_after,
-    run_replies,
-    token_scores,
-)
+from metaconf.training.forward import Tree, decoder_of, forward_packed, read_replies
 from metaconf.training.levels import LEVELS, level_tokens
 from metaconf.training.rows import Continuation, Row, collate
 from metaconf.training.sft import text_loss
@@ -47,10 +40,9 @@ def batch(pairs: list[tuple[list[int], Encoded]]) -> tuple[torch.Tensor, torch.T
 
 def scores(model: Any, pairs: list[Any], temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
     ids, mask, length = batch(pairs)
-    decoder, head = decoder_of(model)
-    done = run_replies(decoder, ids, mask, length)
+    read = read_replies(model, ids, mask, length, temperature)
     real = mask[:, -length:].bool()
-    return token_scores(done.hidden[real], head, ids[:, -length:][real], temperature)
+    return read.logps[real], read.entropies[real]
 
 
 def plain(model: Any, pairs: list[Any], temperature: float) -> torch.Tensor:
@@ -131,14 +123,11 @@ def test_levels_are_those_of_complete_texts(
     local = local_of(architecture, digits)
     pairs, tokens = rows(local), level_tokens(local.tokenizer)
     ids, mask, length = batch(pairs)
-    decoder, head = decoder_of(local.model)
-    chosen = [2, 0, 1, 1]
-    at = [pairs[i][1].level_at or 0 for i in chosen]
+    at = torch.tensor([reply.level_at for _, reply in pairs])
     with torch.no_grad():
-        done = run_replies(decoder, ids, mask, length)
-        got = levels_after(done, decoder, head, torch.tensor(chosen), torch.tensor(at), tokens)
-        for row, i in zip(got, chosen, strict=True):
-            prompt, reply = pairs[i]
+        got = read_replies(local.model, ids, mask, length, at=at, tokens=tokens).levels
+        assert got is not None
+        for row, (prompt, reply) in zip(got, pairs, strict=True):
             # The reply up to its last line, which the stem begins again.
             text = local.tokenizer.decode(reply.tokens[:-1])
             before = len(text.rsplit("Confidence:", 1)[0])
@@ -173,16 +162,11 @@ def gradients(local: Any, checkpointing: bool) -> tuple[list[torch.Tensor], list
         model.gradient_checkpointing_enable()
     pairs = rows(local)
     ids, mask, length = batch(pairs)
-    decoder, head = decoder_of(model)
-    done = run_replies(decoder, ids, mask, length)
-    real = mask[:, -length:].bool()
-    logps, _ = token_scores(done.hidden[real], head, ids[:, -length:][real], 1.0)
-    chosen = [2, 0, 1]
-    at = torch.tensor([pairs[i][1].level_at or 0 for i in chosen])
-    levels = levels_after(done, decoder, head, torch.tensor(chosen), at, tokens)
+    at = torch.tensor([reply.level_at for _, reply in pairs])
+    logps, _, levels = read_replies(model, ids, mask, length, at=at, tokens=tokens)
+    assert levels is not None
     weights = torch.linspace(0, 1, LEVELS)
     (logps.sum() + (levels * weights).sum()).backward()
-    assert (done.cache is None) == checkpointing
     return [logps, levels], [p.grad for p in model.parameters() if p.grad is not None]
 
 
@@ -217,7 +201,7 @@ def test_trees_are_the_same_under_gradient_checkpointing(fresh_local: Callable[.
         decoder, head = decoder_of(local.model)
         packed = [laid[name] for name in ("prefix", "input_ids", "position_ids", "attention_mask")]
         assert laid["prefix"].shape[1] > 0
-        hidden = forward_packed(decoder, *packed)
+        hidden = forward_packed(decoder, Tree(*packed))
         row, place, after = laid["level_positions"].T
         loss = text_loss(hidden, head, laid["labels"])
         (loss + hidden[row, place].sum() + hidden[row, after].square().sum()).backward()
@@ -225,8 +209,3 @@ def test_trees_are_the_same_under_gradient_checkpointing(fresh_local: Callable[.
         found.append([hidden[row, place], hidden[row, after], loss, *grads])
     for a, b in zip(*found, strict=True):
         assert torch.allclose(a, b, atol=1e-4, rtol=1e-3)
-
-
-def test_logits_that_are_no_product_are_refused(local_of: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match="final_logit_softcapping"):
-        decoder_of(local_of("gemma2").model)

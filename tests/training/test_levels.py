@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from training import product
 
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply, locate
@@ -77,11 +78,15 @@ def test_level_logprobs_are_over_the_vocabulary() -> None:
     torch.manual_seed(0)
     hidden, after, head = torch.randn(4, 8), torch.randn(4, 8), torch.randn(40, 8)
     whole, ten = (torch.softmax(states @ head.T, -1) for states in (hidden, after))
-    said = level_logprobs(hidden, after, head, LevelTokens((*range(20, 30), 21), 20), 9).exp()
+    said = level_logprobs(
+        hidden, after, product(head), LevelTokens((*range(20, 30), 21), 20), 9
+    ).exp()
     assert torch.allclose(said[:, 10], whole[:, 21] * ten[:, 20], atol=1e-6)
     assert torch.allclose(said[:, 1], whole[:, 21] * ten[:, 9], atol=1e-6)
     assert torch.allclose(said[:, [0, *range(2, 10)]], whole[:, [20, *range(22, 30)]])
-    own = level_logprobs(hidden, after, head, LevelTokens(tuple(range(20, 31)), None), 9).exp()
+    own = level_logprobs(
+        hidden, after, product(head), LevelTokens(tuple(range(20, 31)), None), 9
+    ).exp()
     assert torch.allclose(own, whole[:, 20:31])
 
 
@@ -89,14 +94,14 @@ def test_level_probabilities() -> None:
     torch.manual_seed(0)
     hidden, head, ten = torch.randn(4, 8), torch.randn(40, 8), torch.rand(4)
     shared = LevelTokens((*range(20, 30), 21), 20)
-    levels = level_probabilities(hidden, head, shared, ten)
+    levels = level_probabilities(hidden, product(head), shared, ten)
     first = torch.softmax((hidden @ head.T)[:, 20:30], -1)
     assert torch.allclose(levels.sum(1), torch.ones(4))
     assert torch.allclose(levels[:, 10], first[:, 1] * ten)
     assert torch.allclose(levels[:, 1], first[:, 1] * (1 - ten))
     assert torch.allclose(levels[:, [0, *range(2, 10)]], first[:, [0, *range(2, 10)]])
     own = LevelTokens(tuple(range(20, 31)), None)
-    alone = level_probabilities(hidden, head, own, ten)
+    alone = level_probabilities(hidden, product(head), own, ten)
     assert torch.allclose(alone, torch.softmax((hidden @ head.T)[:, 20:31], -1))
 
 

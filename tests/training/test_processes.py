@@ -55,74 +55,95 @@ def run(processes: int, words: list[str]) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def in_one_and_two(model: Path, folder: Path, rows: int, words: list[str]) -> tuple[Path, Path]:
-    """Two steps of `rows` rows each by plain descent, in one process and in two: their folders."""
-    words = [*words, "--model", str(model), "--max_steps", "2", "--save_strategy", "no"]
-    words += [
-        "--use_peft",
-        "false",
-        "--warmup_steps",
-        "0",
-        "--optim",
-        "sgd",
-        "--max_grad_norm",
-        "1e6",
-    ]
-    one, two = folder / "1", folder / "2"
-    for processes, out in ((1, one), (2, two)):
-        size = ["--per_device_train_batch_size", str(rows // processes)]
-        run(processes, [*words, *size, "--output_dir", str(out)])
-    return one, two
+ROWS = 8
+LAYOUTS = {"one": (1, 1), "accumulated": (1, 2), "two": (2, 1), "both": (2, 2)}
+"""Processes and micro-batches that make the same ROWS rows of a step."""
+PLAIN = ["--warmup_steps", "0", "--optim", "sgd", "--max_grad_norm", "1e6"]
+PEFT = pytest.mark.parametrize("peft", ["true", "false"], ids=["lora", "full"])
 
 
-def same_steps(one: Path, two: Path, start: Path) -> None:
-    before, single, double = (load_file(f / "model.safetensors") for f in (start, one, two))
-    moved = max((single[name] - before[name]).abs().max() for name in single)
-    apart = max((single[name] - double[name]).abs().max() for name in single)
-    assert moved > 1e-3
-    assert apart < 0.02 * moved
+def taken(model: Path, folder: Path, words: list[str], peft: str) -> None:
+    """Two steps of plain descent under every layout, each in a folder of its name."""
+    words = [*words, "--model", str(model), "--max_steps", "2", "--save_strategy", "no", *PLAIN]
+    words += ["--use_peft", peft, "--lr_scheduler_type", "constant"]
+    for name, (count, parts) in LAYOUTS.items():
+        size = ["--per_device_train_batch_size", str(ROWS // count // parts)]
+        size += ["--gradient_accumulation_steps", str(parts)]
+        run(count, [*words, *size, "--output_dir", str(folder / name)])
 
 
+def apart(folder: Path, start: Path) -> float:
+    """The largest difference of a weight from those of one process, as a share of the largest
+    movement."""
+    before, *after = (
+        load_file(f / "model.safetensors") for f in (start, *map(folder.joinpath, LAYOUTS))
+    )
+    single = after[0]
+    moved = max((single[name] - before[name]).abs().max().item() for name in single)
+    assert moved > 1e-2
+    found = max((single[n] - o[n]).abs().max().item() for o in after[1:] for n in single)
+    return found / moved
+
+
+@PEFT
 @pytest.mark.slow
 @pytest.mark.usefixtures("float32")
-def test_stage_2_in_two_processes_is_stage_2_in_one(tmp_path: Path, model: Path) -> None:
+def test_stage_2_takes_the_same_steps_however_its_rows_are_spread(
+    tmp_path: Path, model: Path, peft: str
+) -> None:
+    """With credit by segment, the expected score, and replies of which some state no number."""
     questions = tmp_path / "questions.jsonl"
     questions.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
     config = str(ROOT / "configs" / "grpo_train_config.yaml")
     words = ["grpo", "--config", config, "--questions", str(questions), "--num_generations", "4"]
     words += ["--max_completion_length", "40", "--learning_rate", "1", "--beta", "0"]
-    one, two = in_one_and_two(model, tmp_path, 8, words)
-    same_steps(one, two, model)
+    words += ["--temperature", "1.4"]
+    taken(model, tmp_path, words, peft)
 
-    def drawn(*paths: Path) -> list[tuple[int, str]]:
-        return sorted((r["step"], r["text"]) for path in paths for _, r in read_jsonl(path))
+    def drawn(name: str) -> list[dict[str, Any]]:
+        found = [row for path in (tmp_path / name).glob("replies*") for _, row in read_jsonl(path)]
+        return sorted(found, key=lambda row: (row["step"], row["text"]))
 
-    whole = drawn(one / "replies.jsonl")
-    assert len(whole) == 16
-    assert drawn(two / "replies.jsonl", two / "replies-1.jsonl") == whole
-    assert (two / RUN_MARKER).exists() and (two / "README.md").exists()
+    whole = drawn("one")
+    stated = [row["confidence"] is not None for row in whole]
+    assert len(whole) == 2 * ROWS and 4 < sum(stated) < 2 * ROWS
+    for name in LAYOUTS:
+        assert [row["text"] for row in drawn(name)] == [row["text"] for row in whole], name
+    assert (tmp_path / "two" / RUN_MARKER).exists() and (tmp_path / "two" / "README.md").exists()
+    assert apart(tmp_path, model) < 1e-5
 
 
+@PEFT
 @pytest.mark.slow
 @pytest.mark.usefixtures("float32")
-def test_stage_1_in_two_processes_is_stage_1_in_one(tmp_path: Path, model: Path) -> None:
+def test_stage_1_takes_the_same_steps_however_its_rows_are_spread(
+    tmp_path: Path, model: Path, peft: str
+) -> None:
+    """On rows of different lengths, of which some have a reflection."""
     rows = [
         {
             "conversations": [
-                {"from": "human", "value": row["question"]},
-                {"from": "gpt", "value": format_reply("3", "I know it.", 0.5)},
+                {"from": "human", "value": QUESTIONS[number % 2]["question"]},
+                {"from": "gpt", "value": format_reply("3" * (number + 1), "I know it.", 0.5)},
             ],
             "system": INSTRUCTION,
             "id": str(number),
-            "target": 0.5,
+            "target": number / 10,
         }
-        for number, row in enumerate([QUESTIONS[0]] * 8)
+        for number in range(10)
     ]
     source = tmp_path / "sft.jsonl"
     source.write_text("\n".join(json.dumps(row) for row in rows))
     config = str(ROOT / "configs" / "sft_train_config.yaml")
     words = ["sft", "--config", config, "--train_file", str(source), "--learning_rate", "0.1"]
-    same_steps(*in_one_and_two(model, tmp_path, 4, words), model)
+    shares = [
+        "--confidence.confidence_only_fraction",
+        ".6",
+        "--confidence.full_reply_fraction",
+        "1",
+    ]
+    taken(model, tmp_path, [*words, *shares], peft)
+    assert apart(tmp_path, model) < 1e-5
 
 
 def test_only_the_first_process_looks_after_the_run_directory(

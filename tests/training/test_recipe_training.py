@@ -23,7 +23,7 @@ from metaconf.rewards.recipes import OURS, PUBLISHED, recipe_of
 from metaconf.rewards.targets import mixed_accuracy
 from metaconf.training import stage2
 from metaconf.training.encode import locate
-from metaconf.training.forward import decoder_of, levels_after, run_replies
+from metaconf.training.forward import read_replies
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.levels import LEVELS, soft_labels
 from metaconf.training.score import expected_score_losses
@@ -69,10 +69,10 @@ def reference(
 
 def _levels(made: Any, prompt: torch.Tensor, reply: torch.Tensor, at: int) -> torch.Tensor:
     ids = torch.cat([prompt, reply])[None]
-    decoder, head = decoder_of(made.model)
-    done = run_replies(decoder, ids, torch.ones_like(ids), len(reply))
-    one = torch.tensor([0])
-    return levels_after(done, decoder, head, one, torch.tensor([at]), made.levels)[0]
+    places = {"at": torch.tensor([at]), "tokens": made.levels}
+    read = read_replies(made.model, ids, torch.ones_like(ids), len(reply), **places)
+    assert read.levels is not None
+    return read.levels[0]
 
 
 def same_loss(made: ConfidenceGRPOTrainer, batch: dict[str, Any], wanted: torch.Tensor) -> None:

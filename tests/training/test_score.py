@@ -11,7 +11,7 @@ import torch
 from metaconf.reply import format_reply
 from metaconf.rewards.recipe import ConfidenceLoss, ExpectedScore
 from metaconf.training.encode import encode_reply
-from metaconf.training.forward import decoder_of, levels_after, right_padded, run_replies
+from metaconf.training.forward import read_replies, right_padded
 from metaconf.training.levels import LEVELS, expectation, level_tokens
 from metaconf.training.score import expected_score_losses, narrow_target, tilted_target
 
@@ -221,11 +221,10 @@ def test_the_expected_score_is_that_of_all_replies_enumerated(
     whole = [[*prompt, *reply.tokens] for reply in replies]
     ids, mask = right_padded(whole)
     tokens = level_tokens(local.tokenizer)
-    decoder, head = decoder_of(local.model)
+    places = {"at": torch.full((len(ids),), at), "tokens": tokens}
     with torch.no_grad():
-        done = run_replies(decoder, ids, mask, ids.shape[1] - len(prompt))
-        rows, places = torch.tensor([0]), torch.tensor([at])
-        levels = levels_after(done, decoder, head, rows, places, tokens)
+        levels = read_replies(local.model, ids, mask, ids.shape[1] - len(prompt), **places).levels
+        assert levels is not None
         share = torch.tensor([probability_at(local.model, r, len(prompt) + at) for r in whole])
     if tokens.ten_next is not None:  # a "1" is 10 where "0" follows, and else 1
         after = torch.softmax(local.model(ids[10:11]).logits[0, len(prompt) + at].detach(), -1)
@@ -235,7 +234,7 @@ def test_the_expected_score_is_that_of_all_replies_enumerated(
     assert torch.allclose(levels[0], share, atol=1e-5)
     for outcome in (0.0, 1.0):
         score = ExpectedScore(1.0, "spoken")
-        found = expected_score_losses(levels, torch.tensor([outcome]), score)
+        found = expected_score_losses(levels[:1], torch.tensor([outcome]), score)
         wanted = sum(p * (k / 10 - outcome) ** 2 for k, p in enumerate(share.tolist()))
         assert found.item() == pytest.approx(wanted, abs=1e-5)
 

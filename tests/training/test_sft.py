@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from training import product
 
 from metaconf.config.blocks import Confidence
 from metaconf.reply import format_reply
@@ -115,14 +116,14 @@ def test_the_text_loss_leaves_the_level_out(local_of: Callable[..., Any], digits
     batch = batch_of(local, made)
     head = torch.eye(len(local.tokenizer))
     hidden = hidden_for(head, batch["input_ids"])
-    assert text_loss(hidden, head, batch["labels"]) < 1e-3
+    assert text_loss(hidden, product(head), batch["labels"]) < 1e-3
     told = [0, 2, 4, 6]  # the first continuation of each row is the reply's own level
     at = tuple(batch["level_positions"][told][:, :2].T)
     wrong, shifted = hidden.clone(), hidden.clone()
     wrong[at] = 0
     shifted[at[0], at[1] - 1] = 0
-    assert text_loss(wrong, head, batch["labels"]) < 1e-3
-    assert text_loss(shifted, head, batch["labels"]) > 0.05
+    assert text_loss(wrong, product(head), batch["labels"]) < 1e-3
+    assert text_loss(shifted, product(head), batch["labels"]) > 0.05
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten"])
@@ -142,7 +143,9 @@ def test_the_confidence_loss_is_least_at_the_target(
         if tokens.ten_next is not None:
             after_one[:, tokens.ten_next] = levels[:, 10] / (levels[:, 1] + levels[:, 10] + 1e-9)
             after_one[:, 7] = 1 - after_one[:, tokens.ten_next]
-        said = level_logprobs(first.log(), after_one.clamp_min(1e-9).log(), head, tokens, 7)
+        said = level_logprobs(
+            first.log(), after_one.clamp_min(1e-9).log(), product(head), tokens, 7
+        )
         assert said.exp() == pytest.approx(levels, abs=1e-3)
         return taught_loss(said, means).item()
 
@@ -154,7 +157,7 @@ def test_the_confidence_loss_is_least_at_the_target(
     # Whatever is likely there and is no level costs.
     outside = torch.full((4, len(head)), 1e-9)
     outside[:, 5] = 1.0
-    assert taught_loss(level_logprobs(outside.log(), outside, head, tokens, 7), means) > 10
+    assert taught_loss(level_logprobs(outside.log(), outside, product(head), tokens, 7), means) > 10
 
 
 def test_a_shorter_step_narrows_towards_the_expectation() -> None:
@@ -193,7 +196,7 @@ def test_each_loss_is_that_of_a_plain_forward(
                     model(torch.tensor([[*row.prompt, *way]])).logits[:, -1] for way in ways
                 )
                 end = local.tokenizer.eos_token_id
-                said = level_logprobs(here, after, torch.eye(here.shape[-1]), tokens, end)
+                said = level_logprobs(here, after, product(torch.eye(here.shape[-1])), tokens, end)
                 goal = (
                     torch.tensor(continuation.target)
                     if continuation.without_reflection
@@ -243,7 +246,7 @@ def test_the_wording_taught_is_the_one_for_the_models_own_confidence(
     one = level_tokens(local.tokenizer).first[1]
     made.data_collator = lambda batch: collate_batch(batch, 0, one)
     plain = rows(local, 2)
-    levels = made._forward(local.model, batch_of(local, short(plain)))[2]
+    levels = made._read(local.model, batch_of(local, short(plain)))[1]
     own = expectation(torch.softmax(levels, -1)).tolist()
     answers = short(plain)
 
@@ -274,9 +277,9 @@ def test_a_weight_adds_to_the_text_loss(local_of: Callable[..., Any]) -> None:
     place = at[0].nonzero()[0]
     first[0, place] = 1.0
     alone = torch.nn.functional.cross_entropy(hidden[0, place - 1], batch["labels"][0, place])
-    whole = text_loss(hidden, head, batch["labels"])
+    whole = text_loss(hidden, product(head), batch["labels"])
     mixed = whole + 3 * alone / at.sum()
-    assert text_loss(hidden, head, batch["labels"], 1 + 3 * first) == pytest.approx(mixed)
+    assert text_loss(hidden, product(head), batch["labels"], 1 + 3 * first) == pytest.approx(mixed)
 
 
 def short(whole: list[Row]) -> list[Row]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
@@ -42,6 +44,15 @@ SMALL: dict[str, Any] = {
 def config_of(name: str = OURS, trainer: dict[str, Any] | None = None, **blocks: Any) -> Config:
     blocks.setdefault("use_peft", False)
     return Config("grpo", {**SMALL, **(trainer or {})}, recipe=name, **blocks)  # pyright: ignore
+
+
+def product(matrix: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """A head that is `matrix` (V, D) alone."""
+
+    def head(hidden: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
+        return hidden @ (matrix if tokens is None else matrix[list(tokens)]).T
+
+    return head
 
 
 def trainer_of(

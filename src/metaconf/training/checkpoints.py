@@ -26,7 +26,7 @@ from metaconf.generation.loaded import is_finite
 from metaconf.prompts.chat import messages, render
 from metaconf.runs import MANIFEST, checkpoints, file_digest
 from metaconf.signals import Stopped, noted
-from metaconf.training.processes import any_rank, average_gradients
+from metaconf.training.processes import any_rank
 from metaconf.training.progress import Bar
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ class ResumableTrainer(_Trainer):
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(model, *args, **kwargs)
-        average_gradients(self.accelerator, model)
         self.check_loss(loss)
         return loss
 

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from metaconf.generation.local import LocalModel
-from metaconf.training.forward import decoder_of, levels_after, run_replies
+from metaconf.training.forward import read_replies
 from metaconf.training.levels import LEVELS, LevelTokens, level_tokens
 
 
@@ -49,7 +49,6 @@ def _levels(
     local: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], tokens: LevelTokens
 ) -> np.ndarray:
     """Probabilities (b, 11) of the levels after each (prompt, start of the reply)."""
-    decoder, head = decoder_of(local.model)
     width = max(len(prompt) for prompt, _ in pairs)
     # One more than the longest start: the level, which is predicted and not run.
     length = max(len(start) for _, start in pairs) + 1
@@ -59,12 +58,11 @@ def _levels(
         ids.append([0] * left + [*prompt, *start] + [0] * right)
         mask.append([0] * left + [1] * (len(prompt) + len(start)) + [0] * right)
     device = local.model.device
-    done = run_replies(
-        decoder, torch.tensor(ids, device=device), torch.tensor(mask, device=device), length
-    )
     at = torch.tensor([len(start) for _, start in pairs], device=device)
-    lines = torch.arange(len(pairs), device=device)
-    return levels_after(done, decoder, head, lines, at, tokens).double().cpu().numpy()
+    packed = torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    levels = read_replies(local.model, *packed, length, at=at, tokens=tokens).levels
+    assert levels is not None
+    return levels.double().cpu().numpy()
 
 
 def _spoken_and_expected(levels: np.ndarray) -> np.ndarray:

@@ -1,96 +1,131 @@
-"""Forward passes of a batch whose rows share a prefix, and what training reads from them.
+"""Forward passes of a batch whose rows share a prefix and branch, and what training reads of them.
 
 All prompts start with the same instruction. It is run once, with gradients, and its keys and values
-are reused by all rows. Gradient checkpointing drops the cache; then each row runs its whole prompt,
-which takes less memory and more time. From the hidden states come the log-probabilities of the
-reply tokens and the exact distribution over the confidence levels; level 10 ("1", "0") takes one
-more token a row.
+are reused by all rows. What is asked of a row beside its own text (a confidence straight after the
+answer, the "0" that would make a 10 of a "1") is a branch: more tokens in the same row, which see
+what they follow and not what stands between. Gradient checkpointing drops the cache; then each row
+runs its whole prompt, which takes less memory and more time. Where a model cannot take such rows
+(a window shorter than the row, convolutions, state spaces), each branch is run as a row of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from metaconf.errors import UserError
 from metaconf.generation.prefill import added, common_prefix
+from metaconf.training.head import Head
 from metaconf.training.levels import LevelTokens, level_probabilities
+
+log = logging.getLogger("metaconf")
 
 CHUNK = 1024
 """Reply tokens whose logits over the vocabulary are in memory at once."""
-_RESHAPED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+UNABLE = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What transformers raises where a model cannot take rows that branch."""
+_takes_trees: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
 
 
-@dataclass
-class Pass:
-    """A forward pass of B rows.
+class Tree(NamedTuple):
+    """Rows that branch, as `rows.collate` lays them out: `ids` (B, T) after `prefix` (1, P),
+    `positions` (B, T) along each token's own ancestors (the prefix included), and `mask` (B, T, T),
+    True where the first token attends to the second. A token stands behind its ancestors, and one
+    that sees itself alone is padding."""
 
-    `hidden` (B, T, D) predicts the T reply tokens; `tokens` (B, S) are all that were run, `mask`
-    (B, S) is 1 for those that are no padding, `cache` holds their keys and values (None: dropped),
-    and `starts` (B,) is where each row's reply starts in S.
-    """
-
-    hidden: torch.Tensor
-    tokens: torch.Tensor
-    cache: Any
+    prefix: torch.Tensor
+    ids: torch.Tensor
+    positions: torch.Tensor
     mask: torch.Tensor
-    starts: torch.Tensor
 
 
-def decoder_of(model: Any) -> tuple[Any, Any]:
-    """The decoder and output matrix (V, D) of a causal model, also inside a PEFT wrapper. Raises
-    UserError where the logits are not hidden state × output matrix."""
+class Reading(NamedTuple):
+    """What stage 2 reads of B replies: log-probabilities and entropies (B, T) of their tokens, 0
+    where there is none, and probabilities (B, 11) of the levels at the places that were given."""
+
+    logps: torch.Tensor
+    entropies: torch.Tensor
+    levels: torch.Tensor | None
+
+
+def decoder_of(model: Any) -> tuple[Any, Head]:
+    """The decoder and the head of a causal model, also inside a PEFT wrapper."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    head = causal.get_output_embeddings()
-    reshaped = [n for n in _RESHAPED if getattr(causal.config, n, None) not in (None, 1, 1.0)]
-    if reshaped or getattr(head, "bias", None) is not None or hasattr(head, "base_layer"):
-        raise UserError(
-            f"{causal.config.model_type}: its logits are not hidden state × output matrix "
-            f"({', '.join(reshaped) or 'a bias or an adapter on the output layer'}), which "
-            "training needs; choose another model, or another lora_target_modules"
-        )
-    return causal.get_decoder(), head.weight
+    decoder = causal.get_decoder()
+    return decoder, Head(causal, decoder)
 
 
-def run_after_prefix(
-    decoder: Any, prefix: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
-) -> tuple[torch.Tensor, Any, torch.Tensor]:
-    """Run `ids` (B, T) after `prefix` (1, P), which is run for one row.
-
-    Returns hidden states (B, T, D), the cache (None under gradient checkpointing), and the mask
-    (B, P + T).
-    """
-    mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
-    if _drops_cache(decoder):
-        whole = torch.cat([prefix.expand(len(ids), -1), ids], 1)
-        out = decoder(input_ids=whole, attention_mask=mask, use_cache=False)
-        return out.last_hidden_state[:, prefix.shape[1] :], None, mask
-    cache = _cache_of(decoder, prefix, len(ids))
-    out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
-    return out.last_hidden_state, cache, mask
+# Rows that branch
 
 
-def forward_packed(
-    decoder: Any,
-    prefix: torch.Tensor,
-    ids: torch.Tensor,
-    positions: torch.Tensor,
-    attention_mask: torch.Tensor,
-) -> torch.Tensor:
-    """Hidden states (B, T, D) of packed rows `ids` (B, T) after `prefix` (1, P), as `rows.collate`
-    lays them out: `positions` (B, T), and `attention_mask` (B, T, T), True where the first token
-    attends to the second."""
+def forward_tree(decoder: Any, tree: Tree) -> torch.Tensor:
+    """Hidden states (B, T, D) of a tree, packed where the model can take it."""
+    packed = takes_trees(decoder) and int(tree.positions.max()) < window(decoder.config)
+    return (forward_packed if packed else forward_plain)(decoder, tree)
+
+
+def window(config: Any) -> float:
+    """The least number of tokens that a layer looks back; our masks know of no window."""
+    limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((limit for limit in limits if limit), default=math.inf)
+
+
+def takes_trees(decoder: Any) -> bool:
+    """Whether packed rows give what plain ones do, found once by running both on a few tokens."""
+    known = _takes_trees.setdefault(decoder, {})
+    attention = decoder.config._attn_implementation
+    if attention not in known:
+        known[attention] = _same_both_ways(decoder)
+        if not known[attention]:
+            log.warning(
+                "%s: its layers cannot share a prefix or take rows that branch; rows are run one"
+                " by one, which takes more time",
+                decoder.config.model_type,
+            )
+    return known[attention]
+
+
+@torch.no_grad()
+def _same_both_ways(decoder: Any) -> bool:
+    training = decoder.training
+    decoder.eval()  # no dropout
+    try:
+        one, other = (run(decoder, _small(decoder)) for run in (forward_packed, forward_plain))
+    except UNABLE:
+        return False
+    finally:
+        decoder.train(training)
+    apart = (one - other).float().norm() / other.float().norm()
+    return bool(apart < math.sqrt(torch.finfo(one.dtype).eps))
+
+
+def _small(decoder: Any) -> Tree:
+    """Two rows of six tokens after a prefix of three, with a branch of two at different places."""
+    embedding = decoder.get_input_embeddings().weight
+    tokens = torch.arange(3, 23, device=embedding.device) * 7 % embedding.shape[0]
+    ids, mask = tokens[3:19].view(2, 8), torch.ones(2, 8, 8, dtype=torch.bool).tril()
+    positions = 3 + torch.arange(8).repeat(2, 1)
+    for row, fork in enumerate((2, 4)):
+        mask[row, 6:, fork:6] = False
+        positions[row, 6:] = 3 + fork + torch.arange(2)
+    return Tree(tokens[None, :3], ids, positions.to(ids.device), mask.to(ids.device))
+
+
+def forward_packed(decoder: Any, tree: Tree) -> torch.Tensor:
+    """Hidden states (B, T, D) of a tree in one pass of B rows."""
+    prefix, ids, positions, seen = tree
     start = prefix.shape[1]
     dtype = next(decoder.parameters()).dtype
     if torch.is_autocast_enabled(ids.device.type):
         dtype = torch.get_autocast_dtype(ids.device.type)
     inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions}
     # Every token attends to the prefix.
-    mask = torch.nn.functional.pad(attention_mask, (start, 0), value=True)  # (B, T, P + T)
+    mask = torch.nn.functional.pad(seen, (start, 0), value=True)  # (B, T, P + T)
     if _drops_cache(decoder):
         inputs = {
             "input_ids": torch.cat([prefix.expand(len(ids), -1), ids], 1),
@@ -105,6 +140,40 @@ def forward_packed(
     # A mask of four dimensions is added to the attention scores as it is.
     out = decoder(attention_mask=added(mask, dtype)[:, None], **inputs)
     return out.last_hidden_state[:, -ids.shape[1] :]
+
+
+def forward_plain(decoder: Any, tree: Tree) -> torch.Tensor:
+    """Hidden states (B, T, D) of a tree, where each way from its prefix to a last token is a row of
+    its own, without cache and with a plain mask; those of padding mean nothing."""
+    prefix, ids, positions, seen = tree
+    itself = torch.eye(ids.shape[1], dtype=torch.bool, device=ids.device)
+    followed, padding = (seen & ~itself).any(1), seen.sum(2) == 1
+    padding[:, 0] = False
+    row, last = (~followed & ~padding).nonzero(as_tuple=True)  # of n ways
+    ways = seen[row, last]  # (n, T)
+    rest = [ids[i][way].tolist() for i, way in zip(row.tolist(), ways, strict=True)]
+    again, mask = right_padded(rest, ids.device)
+    whole = torch.cat([prefix.expand(len(again), -1), again], 1)
+    mask = torch.cat([mask.new_ones(len(again), prefix.shape[1]), mask], 1)
+    hidden = decoder(input_ids=whole, attention_mask=mask, use_cache=False).last_hidden_state
+    owner = torch.zeros_like(ids)
+    for number in reversed(range(len(ways))):
+        owner[row[number], ways[number]] = number
+    return hidden[owner, positions]
+
+
+def run_after_prefix(
+    decoder: Any, prefix: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Hidden states (B, T, D) of `ids` (B, T) after `prefix` (1, P), which is run for one row."""
+    mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
+    if _drops_cache(decoder):
+        whole = torch.cat([prefix.expand(len(ids), -1), ids], 1)
+        out = decoder(input_ids=whole, attention_mask=mask, use_cache=False)
+        return out.last_hidden_state[:, prefix.shape[1] :]
+    cache = _cache_of(decoder, prefix, len(ids))
+    out = decoder(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True)
+    return out.last_hidden_state
 
 
 def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
@@ -134,32 +203,79 @@ def right_padded(
     return ids, mask
 
 
-def run_replies(
-    decoder: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, length: int
-) -> Pass:
-    """Run prompts (left-padded) and replies (right-padded to T = `length`) in TRL's layout:
-    `input_ids` and `attention_mask` (B, prompt width + T)."""
-    prompt_width = input_ids.shape[1] - length
-    rows = [row[m.bool()].tolist() for row, m in zip(input_ids, attention_mask, strict=True)]
-    prompts = [int(m[:prompt_width].sum()) for m in attention_mask]
+# Replies
+
+
+def read_replies(
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    length: int,
+    temperature: float = 1.0,
+    at: torch.Tensor | None = None,
+    tokens: LevelTokens | None = None,
+) -> Reading:
+    """Read prompts (left-padded) and replies (right-padded to T = `length`) in TRL's layout:
+    `input_ids` and `attention_mask` (B, prompt width + T).
+
+    With `tokens`, the levels too, where each row writes its confidence at reply token `at` (B,);
+    those of a row without one (below 0) mean nothing.
+    """
+    decoder, head = decoder_of(model)
+    at = None if at is None or tokens is None else at.clamp_min(0)
+    tree, starts = _reply_tree(input_ids, attention_mask, length, at, tokens)
+    hidden = forward_tree(decoder, tree)
+    row = torch.arange(len(hidden), device=hidden.device)
+    places = starts[:, None] - 1 + torch.arange(length, device=hidden.device)
+    real = attention_mask[:, -length:].bool()
+    predicting = hidden[row[:, None], places]  # (B, T, D)
+    scores = token_scores(predicting[real], head, input_ids[:, -length:][real], temperature)
+    zeros = torch.zeros(real.shape, device=real.device)
+    logps, entropies = (zeros.masked_scatter(real, score) for score in scores)
+    if at is None or tokens is None:
+        return Reading(logps, entropies, None)
+    ten = torch.zeros(len(hidden), device=hidden.device)
+    if tokens.ten_next is not None:  # the probability that a "1" continues to "10"
+        ten = torch.softmax(head(hidden[:, -1]), -1)[:, tokens.ten_next]
+    return Reading(logps, entropies, level_probabilities(predicting[row, at], head, tokens, ten))
+
+
+def _reply_tree(
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    length: int,
+    at: torch.Tensor | None,
+    tokens: LevelTokens | None,
+) -> tuple[Tree, torch.Tensor]:
+    """The tree of prompts and replies, and where (B,) each reply starts in its row. With `at`, the
+    last column is the "1" that would stand there. Behind a reply's end anything may stand."""
+    prompt_width, device = ids.shape[1] - length, ids.device
+    sizes = mask[:, :prompt_width].sum(1)
+    pairs = zip(ids.tolist(), sizes.tolist(), strict=True)
+    prompts = [row[prompt_width - size : prompt_width] for row, size in pairs]
     # At least one prompt token stays in each row, to predict the first reply token.
-    shared = min(common_prefix(rows), min(prompts) - 1)
-    rest = [row[shared:] for row in rows]
-    # Every row gets room for T reply tokens, so that positions start … start + T − 1 exist.
-    width = max(p - shared for p in prompts) + length
-    device = input_ids.device
-    ids, mask = right_padded(rest, device, width)
-    prefix = input_ids.new_tensor([rows[0][:shared]])
-    hidden, cache, full_mask = run_after_prefix(decoder, prefix, ids, mask)
-    begins = torch.tensor([p - shared for p in prompts], device=device)
-    places = begins[:, None] - 1 + torch.arange(length, device=device)
-    picked = hidden[torch.arange(len(rows), device=device)[:, None], places]
-    tokens = torch.cat([prefix.expand(len(rows), -1), ids], 1)
-    return Pass(picked, tokens, cache, full_mask, begins + shared)
+    shared = min(common_prefix(prompts), min(map(len, prompts)) - 1)
+    starts = sizes - shared
+    width = int(starts.max()) + length
+    columns = (prompt_width - starts)[:, None] + torch.arange(width, device=device)
+    rest = ids.gather(1, columns.clamp_max(ids.shape[1] - 1))
+    positions = torch.arange(width, device=device).repeat(len(ids), 1)
+    seen = torch.ones(len(ids), width, width, dtype=torch.bool, device=device).tril()
+    if at is not None and tokens is not None and tokens.ten_next is not None:
+        rest = torch.nn.functional.pad(rest, (0, 1), value=tokens.first[1])
+        positions = torch.cat([positions, (starts + at)[:, None]], 1)
+        seen = torch.nn.functional.pad(seen, (0, 1, 0, 1))
+        seen[:, -1, -1] = True
+        seen[:, -1, :-1] = torch.arange(width, device=device) < (starts + at)[:, None]
+    prefix = torch.tensor([prompts[0][:shared]], dtype=torch.long, device=device)
+    return Tree(prefix, rest, positions + shared, seen), starts
 
 
 def token_scores(
-    hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor, temperature: float
+    hidden: torch.Tensor,
+    head: Callable[..., torch.Tensor],
+    targets: torch.Tensor,
+    temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each target and entropy there: hidden (N, D), targets (N,) → (N,), (N,).
 
@@ -173,53 +289,12 @@ def token_scores(
 
 
 def _scores(
-    hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor, temperature: float
+    hidden: torch.Tensor,
+    head: Callable[..., torch.Tensor],
+    targets: torch.Tensor,
+    temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    logprobs = torch.log_softmax((hidden @ head.T).float() / temperature, -1)
+    logprobs = torch.log_softmax(head(hidden) / temperature, -1)
     with torch.no_grad():
         entropy = -(logprobs.exp() * logprobs).sum(-1)
     return logprobs.gather(1, targets[:, None])[:, 0], entropy
-
-
-def levels_after(
-    done: Pass,
-    decoder: Any,
-    head: torch.Tensor,
-    rows: torch.Tensor,
-    at: torch.Tensor,
-    tokens: LevelTokens,
-) -> torch.Tensor:
-    """Probabilities (n, 11) of the levels, where row `rows[i]` of the pass writes its confidence at
-    reply token `at[i]`; they sum to 1. Adds one token to the pass's cache, or runs the rows again
-    where it has none."""
-    ten = torch.zeros(len(rows), device=at.device)
-    if tokens.ten_next is not None:  # the probability that a "1" continues to "10"
-        one = torch.full((len(rows), 1), tokens.first[1], device=at.device)
-        after = forward_continuation(decoder, done, rows, done.starts[rows] + at, one)
-        ten = torch.softmax((after[:, 0] @ head.T).float(), -1)[:, tokens.ten_next]
-    return level_probabilities(done.hidden[rows, at], head, tokens, ten)
-
-
-def forward_continuation(
-    decoder: Any, done: Pass, rows: torch.Tensor, places: torch.Tensor, ids: torch.Tensor
-) -> torch.Tensor:
-    """Hidden states (n, k, D) of other tokens `ids` (n, k) that follow the positions before
-    `places` (n,) of the `rows` (n,) of a pass. A cache is cut to these rows and grows by k."""
-    length = ids.shape[1]
-    positions = places[:, None] + torch.arange(length, device=ids.device)
-    if done.cache is None:
-        pairs = zip(done.tokens[rows].tolist(), places.tolist(), ids.tolist(), strict=True)
-        again, mask = right_padded([[*row[:at], *words] for row, at, words in pairs], ids.device)
-        out = decoder(input_ids=again, attention_mask=mask, use_cache=False)
-        return out.last_hidden_state[torch.arange(len(rows), device=ids.device)[:, None], positions]
-    done.cache.batch_select_indices(rows)
-    mask = done.mask[rows]
-    before = torch.arange(mask.shape[1], device=mask.device)[None] < places[:, None]
-    out = decoder(
-        input_ids=ids,
-        attention_mask=torch.cat([mask * before, mask.new_ones(len(ids), length)], 1),
-        position_ids=positions,
-        past_key_values=done.cache,
-        use_cache=True,
-    )
-    return out.last_hidden_state

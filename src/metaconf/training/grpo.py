@@ -9,7 +9,8 @@ How it differs from plain GRPO:
    the whole reply leaves the normalisation to TRL.
 4. The tokens of a stated confidence need no sampled reward: they get the exact gradient of an
    expected score over the model's distribution on the levels, which is added to TRL's loss.
-5. One forward pass gives the log-probabilities for TRL's loss and the levels for ours.
+5. One forward pass, inside the wrapper of the model, gives the log-probabilities for TRL's loss and
+   the levels for ours. Both losses are means over all processes and micro-batches.
 6. A reply whose reward is unknown takes no part. A loss that is not finite stops the run.
 
 Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidence levels (11).
@@ -31,10 +32,10 @@ from metaconf.rewards.advantages import TrainingSignal
 from metaconf.rewards.recipe import Recipe
 from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.encode import Encoded, decode, encoded
-from metaconf.training.forward import Pass, decoder_of, levels_after, run_replies, token_scores
+from metaconf.training.forward import Reading, read_replies
 from metaconf.training.levels import expectation, level_tokens
 from metaconf.training.merged import merged_adapter
-from metaconf.training.processes import check_processes
+from metaconf.training.processes import check_processes, inside
 from metaconf.training.score import expected_score_losses
 from metaconf.training.segments import to_token_advantages, without_confidence
 
@@ -47,14 +48,6 @@ class ScoredBatch(NamedTuple):
 
     signal: TrainingSignal
     replies: list[Encoded]
-
-
-class Forward(NamedTuple):
-    """One forward pass over prompts and replies, with the parts of the model that made it."""
-
-    decoder: Any
-    head: torch.Tensor
-    done: Pass
 
 
 class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
@@ -90,6 +83,9 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         for name in ("outcome", "target", "weight"):  # (B,) each
             values = getattr(signal, name)
             batch[name] = torch.tensor(values, dtype=torch.float32, device=ids_BT.device)
+        # Counted before TRL splits the batch: a reply weighs the same wherever it falls.
+        known_B = (batch["level_at"] != IGNORE) & ~batch["target"].isnan()
+        batch["known"] = self.accelerator.reduce(known_B.sum().float(), "sum")
         batch["advantages"] = self._advantages(batch["advantages"], signal, replies, len(ids_BT[0]))
         return batch
 
@@ -137,47 +133,44 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
         mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-        forward = self._forward(model, ids, mask, inputs["completion_ids"].shape[1])
+        scored = bool(self.recipe.expected_score.coef)
+        places = (inputs["level_at"], self.levels) if scored else ()
+        read = self._read(model, ids, mask, inputs["completion_ids"].shape[1], *places)
         # TRL only hands the model on to `_get_per_token_logps_and_entropies`.
-        loss = super()._compute_loss(forward, inputs)
-        if self.recipe.expected_score.coef:
-            loss = loss + self.recipe.expected_score.coef * self._confidence_loss(forward, inputs)
+        loss = super()._compute_loss(read, inputs)
+        if read.levels is not None:
+            loss = loss + self.recipe.expected_score.coef * self._confidence_loss(
+                read.levels, inputs
+            )
         return loss
 
-    def _forward(self, model: Any, ids: Any, mask: Any, length: int) -> Forward:
-        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
-        return Forward(decoder, head, run_replies(decoder, ids, mask, length))
+    def _read(self, model: Any, ids: Any, mask: Any, length: int, *places: Any) -> Reading:
+        how = (ids, mask, length, self.temperature, *places)
+        return inside(self.accelerator, model, read_replies, *how)
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Any, attention_mask: Any, logits_to_keep: int, **kwargs: Any
     ) -> tuple[Any, Any, Any]:
         """Log-probabilities (B, T) of the reply tokens, entropies (B, T) if asked for, and None.
-        `model` may be the forward pass that was already made."""
-        if not isinstance(model, Forward):
-            model = self._forward(model, input_ids, attention_mask, logits_to_keep)
-        real_BT = attention_mask[:, -logits_to_keep:].bool()
-        targets_BT = input_ids[:, -logits_to_keep:]
-        scores, entropy = token_scores(
-            model.done.hidden[real_BT], model.head, targets_BT[real_BT], self.temperature
-        )
-        zeros_BT = torch.zeros(real_BT.shape, device=real_BT.device)
-        logps_BT = zeros_BT.masked_scatter(real_BT, scores)
-        entropies_BT = zeros_BT.masked_scatter(real_BT, entropy)
-        return logps_BT, entropies_BT if kwargs.get("compute_entropy") else None, None
+        `model` may be what was already read."""
+        if not isinstance(model, Reading):
+            model = self._read(model, input_ids, attention_mask, logits_to_keep)
+        return model.logps, model.entropies if kwargs.get("compute_entropy") else None, None
 
-    def _confidence_loss(self, forward: Forward, inputs: dict[str, Any]) -> torch.Tensor:
+    def _confidence_loss(self, levels_BK: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
         """The weighted mean of the expected score's losses over the replies with a stated
         confidence and a known target; 0 where there is none."""
-        known_B = (inputs["level_at"] != IGNORE) & ~inputs["target"].isnan()
-        rows = known_B.nonzero()[:, 0]  # (n,)
-        # Of all processes, so that a reply weighs the same whichever of them drew it.
-        count = self.accelerator.reduce(known_B.sum().float(), "mean")
-        if not len(rows):
-            return inputs["target"].new_zeros(())
-        decoder, head, done = forward
-        levels_nK = levels_after(done, decoder, head, rows, inputs["level_at"][rows], self.levels)
-        self.check_loss(levels_nK)
+        rows = ((inputs["level_at"] != IGNORE) & ~inputs["target"].isnan()).nonzero()[:, 0]  # (n,)
         mode = "train" if self.model.training else "eval"  # pyright: ignore
+        # As TRL's `num_items_in_batch`: of the generation batch, scaled to one update's share.
+        count = inputs["known"].clamp(min=1.0) / self.accelerator.num_processes
+        if mode == "train":
+            micro_batches: Any = self.args.steps_per_generation  # pyright: ignore
+            count = count * self.current_gradient_accumulation_steps / micro_batches
+        if not len(rows):
+            return levels_BK.sum() * 0  # every process takes part in the same backward pass
+        levels_nK = levels_BK[rows]
+        self.check_loss(levels_nK)
         expected = expectation(levels_nK.detach())
         brier = (expected - inputs["outcome"][rows]).square().mean()
         self._metrics[mode]["confidence/expected"].append(expected.mean().item())
@@ -185,8 +178,7 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         losses = expected_score_losses(
             levels_nK, inputs["target"][rows], self.recipe.expected_score
         )
-        loss = (inputs["weight"][rows] * losses).sum() / count
-        return loss / self.current_gradient_accumulation_steps if mode == "train" else loss
+        return (inputs["weight"][rows] * losses).sum() / count
 
 
 def _column(name: str) -> Callable[..., Any]:

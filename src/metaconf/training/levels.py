@@ -6,6 +6,7 @@ for "10" or for " 7". All of it is read from the tokenizer.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,7 @@ def expectation(levels: torch.Tensor) -> torch.Tensor:
 def level_logprobs(
     hidden: torch.Tensor,
     after_one: torch.Tensor,
-    head: torch.Tensor,
+    head: Callable[..., torch.Tensor],
     tokens: LevelTokens,
     end: int,
 ) -> torch.Tensor:
@@ -80,31 +81,40 @@ def level_logprobs(
 
     `hidden` (n, D) predicts the level's first token. `after_one` (n, D) follows a "1" there: with
     a "0" next it is level 10, with the token `end` next level 1; "1/2" is neither. It is not used
-    where 10 has a token of its own. `head` (V, D) is the output matrix.
+    where 10 has a token of its own. `head` is the model's (`head.Head`).
     """
-    first = logprobs(hidden, head)[:, list(tokens.first)]
+    first = logprobs(hidden, head, tokens.first)
     if tokens.ten_next is None:
         return first
-    ten, ended = logprobs(after_one, head)[:, [tokens.ten_next, end]].unbind(1)
+    ten, ended = logprobs(after_one, head, (tokens.ten_next, end)).unbind(1)
     one = first[:, 1]
     return torch.stack([first[:, 0], one + ended, *first[:, 2:10].unbind(1), one + ten], 1)
 
 
-def logprobs(hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
-    """(n, V) log-probabilities of the next token: `hidden` (n, D), output matrix `head` (V, D)."""
-    return torch.log_softmax((hidden @ head.T).float(), -1)
+def logprobs(
+    hidden: torch.Tensor, head: Callable[..., torch.Tensor], tokens: Sequence[int]
+) -> torch.Tensor:
+    """(n, len(tokens)) log-probabilities over the vocabulary of `tokens`, which `hidden` (n, D)
+    predicts. Their own logits are in float32: in bfloat16 a level's odds are off by several
+    percent."""
+    chosen = head(hidden, tokens)
+    whole = head(hidden).index_copy(1, torch.tensor(tokens, device=hidden.device), chosen)
+    return chosen - torch.logsumexp(whole, -1, keepdim=True)
 
 
 def level_probabilities(
-    hidden: torch.Tensor, head: torch.Tensor, tokens: LevelTokens, ten: torch.Tensor
+    hidden: torch.Tensor,
+    head: Callable[..., torch.Tensor],
+    tokens: LevelTokens,
+    ten: torch.Tensor,
 ) -> torch.Tensor:
     """Probabilities (n, 11) of the levels among themselves.
 
-    `hidden` (n, D) predicts the level's first token, `head` (V, D) is the output matrix, of which
-    only the levels' rows are multiplied. `ten` (n,) is the probability that a "1" continues to
-    "10"; it is not used where 10 has a token of its own.
+    `hidden` (n, D) predicts the level's first token, `head` is the model's, of which only the
+    levels' rows are multiplied. `ten` (n,) is the probability that a "1" continues to "10"; it is
+    not used where 10 has a token of its own.
     """
-    logits = (hidden @ head[list(tokens.first)].T).float()
+    logits = head(hidden, tokens.first)
     if tokens.ten_next is None:
         return torch.softmax(logits, -1)
     first = torch.softmax(logits[:, :10], -1)

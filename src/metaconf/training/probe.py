@@ -83,7 +83,7 @@ def runs(
         shared = common_prefix(whole)
         ids, mask = right_padded([row[shared:] for row in whole], model.device)
         prefix = torch.tensor([whole[0][:shared]], device=model.device)
-        hidden, _, _ = run_after_prefix(decoder, prefix, ids, mask)
+        hidden = run_after_prefix(decoder, prefix, ids, mask)
         yield batch, hidden, mask.sum(1) - 1
 
 

@@ -1,16 +1,20 @@
 """Data parallelism: several processes (`torchrun`, `accelerate launch`) train one model, each on
 its own rows.
 
-Our forward passes run the model without its wrapper. The wrapper averages gradients only for passes
-through itself, so they are averaged here.
+A wrapper around the model averages gradients, and gathers weights, only for passes through itself.
+So all that training reads of the model is computed inside one call of the wrapper.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
+from trl.models.utils import _ForwardRedirection
 
 from metaconf.errors import UserError
 
@@ -39,12 +43,18 @@ def check_groups(args: Any) -> None:
         )
 
 
-def average_gradients(accelerator: Any, model: Any) -> None:
-    """Average the gradients over the processes where an update follows."""
-    if accelerator.num_processes > 1 and accelerator.sync_gradients:
-        for weight in model.parameters():
-            if weight.grad is not None:
-                weight.grad = accelerator.reduce(weight.grad, reduction="mean")
+def inside(accelerator: Any, wrapped: Any, method: Callable[..., Any], *args: Any) -> Any:
+    """`method(model, *args)` as the forward pass of the wrapper of `model`, under autocast where
+    it is asked for. The result holds tensors in tuples and dictionaries alone, by which a wrapper
+    finds what a gradient reaches."""
+    model = accelerator.unwrap_model(wrapped)
+    with accelerator.autocast():
+        return _ForwardRedirection()(wrapped, model, partial(method, model), *args)
+
+
+def processes() -> int:
+    """How many processes train, as the launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def any_rank(flag: bool) -> bool:

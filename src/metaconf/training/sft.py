@@ -18,10 +18,12 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
    then whole replies: beside text the model learns the confidence several times more slowly
    (docs/lab-notebook.md).
 8. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
+9. Each mean is over all processes and micro-batches of the step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,7 +33,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from metaconf.config.blocks import Confidence
 from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.checks import taken_by
-from metaconf.training.forward import decoder_of, forward_packed
+from metaconf.training.forward import Tree, decoder_of, forward_tree
 from metaconf.training.levels import (
     LEVELS,
     LevelTokens,
@@ -39,13 +41,14 @@ from metaconf.training.levels import (
     level_logprobs,
     level_tokens,
 )
-from metaconf.training.processes import check_processes
+from metaconf.training.processes import any_rank, check_processes, inside
 from metaconf.training.rows import nearest
 from metaconf.training.score import taught_loss
 
 PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
-"""The tensors of a batch that `forward_packed` takes, in its order."""
-
+"""The tensors of a batch that are its `Tree`, in its order."""
+PARTS = ("loss_text", "loss_confidence", "loss_direct")
+"""The losses: of the text, after the reflection, and straight after the answer."""
 
 FINAL_TARGET_MIX = 0.2
 """Share of the target in the goal at the end (see `target_mix_schedule`)."""
@@ -58,8 +61,8 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     whole replies, `confidence_only_loss_weight` of L_after_answer in batches of answers alone.
     """
 
-    # The losses are means of a micro-batch: the Trainer divides them by the accumulation steps.
-    loss_is_scaled_for_ga = False
+    # The losses are means over the whole step: the Trainer has nothing to divide.
+    loss_is_scaled_for_ga = True
 
     def __init__(self, *args: Any, how: Confidence, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -75,31 +78,57 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        if "rows" in inputs:
-            inputs = self._own_wordings(model, inputs)
-        answers_alone = bool(inputs["without_reflection"].all())
-        hidden, head, levels = self._forward(model, inputs)
-        text = text_loss(hidden, head, inputs["labels"], inputs["weights"])
-        confidence = self._confidence_losses(levels, inputs)
-        self._log_means(model, loss_text=text, **confidence, **_mean_confidences(levels, inputs))
-        weighted = (self._weight(name, answers_alone) * x for name, x in confidence.items())
-        return sum(weighted, text)
+        if "rows" in inputs:  # not in training, where they were chosen with the step's batches
+            inputs, num_items_in_batch = self._own_wordings(model, inputs), None
+        if num_items_in_batch is None:
+            num_items_in_batch = self._get_num_items_in_batch([inputs], self.args.device)
+        text, levels = inside(self.accelerator, model, self._read, inputs)
+        losses = {"loss_text": text, **self._confidence_losses(levels, inputs)}
+        self._log_means(model, **losses, **_mean_confidences(levels, inputs))
+        here = _counts(inputs)
+        whole = dict[str, torch.Tensor](zip(PARTS, num_items_in_batch, strict=True))
+        answers_alone = not whole["loss_confidence"]
+        processes = self.accelerator.num_processes  # over which the wrapper takes the mean
+        return sum(
+            self._weight(name, answers_alone) * loss * (here[name] * processes / whole[name])
+            for name, loss in losses.items()
+        )
 
-    def _forward(
-        self, model: Any, inputs: dict[str, Any]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Hidden states (B, T, D), output matrix (V, D) and level log-probabilities (M, 11)."""
-        decoder, head = decoder_of(self.accelerator.unwrap_model(model))
-        hidden = forward_packed(decoder, *(inputs[name] for name in PACKED))
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], torch.Tensor]:
+        """The step's micro-batches, their wordings chosen, and what is in them."""
+        batches, _ = super().get_batch_samples(*args, **kwargs)
+        chosen = [self._own_wordings(self.model_wrapped, batch) for batch in batches]
+        return chosen, self._get_num_items_in_batch(chosen, self.args.device)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor:
+        """How many there are of each of PARTS in these batches of all processes."""
+        counts = [list(_counts(batch).values()) for batch in batch_samples]
+        here = torch.tensor(counts, dtype=torch.float32, device=device).view(-1, len(PARTS)).sum(0)
+        return self.accelerator.reduce(here, "sum")  # pyright: ignore
+
+    def _read(
+        self, model: Any, inputs: dict[str, Any], text: bool = True
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """The loss of the text, where it is wanted, and level log-probabilities (M, 11)."""
+        decoder, head = decoder_of(model)
+        hidden = forward_tree(decoder, Tree(*(inputs[name] for name in PACKED)))  # (B, T, D)
         row, predicts, after_one = inputs["level_positions"].T
         states = hidden[row, predicts], hidden[row, after_one]
-        return hidden, head, level_logprobs(*states, head, self.tokens, self.end)
+        levels = level_logprobs(*states, head, self.tokens, self.end)
+        said = text_loss(hidden, head, inputs["labels"], inputs["weights"]) if text else None
+        return said, levels
 
     @torch.no_grad()
     def _own_wordings(self, model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
         """The batch with the wording of each row that is nearest to the model's own expected
         confidence straight after the answer."""
-        levels = self._forward(model, inputs)[2][inputs["without_reflection"]]  # (B, 11)
+        if not any_rank("rows" in inputs):  # all processes run the model equally often
+            return inputs
+        inputs = self._prepare_inputs(inputs)
+        _, levels = inside(self.accelerator, model, self._read, inputs, False)
+        if "rows" not in inputs:
+            return inputs
+        levels = levels[inputs["without_reflection"]]  # (B, 11)
         expected = expectation(torch.softmax(levels, -1)).tolist()
         pairs = zip(inputs["rows"], expected, strict=True)
         rows = [nearest(row, e) if row["wordings"] else row for row, e in pairs]
@@ -128,6 +157,8 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         }
 
     def _weight(self, name: str, answers_alone: bool) -> float:
+        if name == "loss_text":
+            return 1.0
         return (
             self.how.confidence_only_loss_weight
             if answers_alone and name == "loss_direct"
@@ -141,6 +172,13 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     def _log_means(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():
             self._metrics["train" if model.training else "eval"][name].append(value.item())
+
+
+def _counts(inputs: dict[str, Any]) -> dict[str, int]:
+    """How many labels and confidences each loss is a mean of."""
+    labels, after_answer = inputs["labels"][:, 1:] != -100, inputs["without_reflection"]
+    found = labels.sum(), (~after_answer).sum(), after_answer.sum()
+    return dict(zip(PARTS, map(int, found), strict=True))
 
 
 def _mean_confidences(levels: torch.Tensor, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -184,16 +222,16 @@ def self_distillation_target(
 
 def text_loss(
     hidden: torch.Tensor,
-    head: torch.Tensor,
+    head: Callable[..., torch.Tensor],
     labels: torch.Tensor,
     weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Cross-entropy times `weights` (B, T), as a mean over the tokens `labels` (B, T) that are not
-    -100, from hidden states (B, T, D) and the output matrix (V, D). A weight above 1 takes nothing
-    from the other tokens: a weighted mean would have them learnt less (docs/lab-notebook.md)."""
+    -100, from hidden states (B, T, D) and the model's head. A weight above 1 takes nothing from the
+    other tokens: a weighted mean would have them learnt less (docs/lab-notebook.md)."""
     at = (labels[:, 1:] != -100).nonzero(as_tuple=True)  # N positions
     # Selected rows are contiguous; with a sliced view the product would copy the head for each row.
-    logits = (hidden[:, :-1][at] @ head.T).float()  # (N, V)
+    logits = head(hidden[:, :-1][at])  # (N, V)
     losses = torch.nn.functional.cross_entropy(logits, labels[:, 1:][at], reduction="none")
     weighed = 1.0 if weights is None else weights[:, 1:][at].to(losses)
     return (losses * weighed).mean()

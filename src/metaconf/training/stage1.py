@@ -18,6 +18,7 @@ from metaconf.training.checks import check_tokenizer
 from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
 from metaconf.training.own_replies import check_replies
+from metaconf.training.processes import processes
 from metaconf.training.progress import show, write_curve
 from metaconf.training.rows import collate_batch, reply_length, train_rows, within
 from metaconf.training.sft import ConfidenceSFTTrainer, sft_config
@@ -102,6 +103,7 @@ def schedule(settings: dict[str, Any], rows: int) -> dict[str, Any]:
     if "lr_scheduler_type" in settings:
         return {}
     batch = settings["per_device_train_batch_size"] * settings.get("gradient_accumulation_steps", 1)
+    batch *= processes()
     steps = settings.get("max_steps", -1)
     if steps <= 0:
         steps = math.ceil(settings["num_train_epochs"] * math.ceil(rows / batch))
