@@ -209,7 +209,7 @@ def test_hostile_texts_take_no_time(text: str) -> None:
     found = reading(text)
     assert found is None or 0 <= found <= 1
     assert time.process_time() - start < 2
-    assert reading("I am sure. " + "x " * LONGEST) == reading("I am sure.")
+    assert reading(text + "x" * LONGEST) == reading((text + "x" * LONGEST)[:LONGEST])
 
 
 def test_marks_of_other_scripts_change_nothing() -> None:

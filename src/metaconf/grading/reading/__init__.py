@@ -1,10 +1,11 @@
 """How sure a reflection sounds, in [0, 1], read from its words alone.
 
 The field calls it decisiveness (Yona et al. 2024). The reader sees neither question, answer,
-stated number nor grade, and no texts were fitted: `cues.txt` lists English wording of sureness with
-its strength, `cues.py` handles negation, degree and what is called wrong, and here clauses are
-weighed against each other. The scale is that of 123 people who put numbers to probability words
-(docs/method.md).
+stated number nor grade. `cues.txt` lists English wording of sureness with its strength, `cues.py`
+handles negation, degree and what is called wrong, and here clauses are weighed against each other.
+Cues tell most of a short text. Longer ones imply their sureness ("the check fails"): there
+`fitted.py` adds weights of words and phrases. The scale is that of 123 people who put numbers to
+probability words (docs/method.md).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from metaconf.grading.reading.cues import BREAKS, hits
+from metaconf.grading.reading.fitted import fitted
 from metaconf.grading.reading.lexicon import lexicon, words_of
 
 LONGEST = 4000
@@ -31,6 +33,11 @@ CONTRARY = 0.5
 """How far a clause after "but" without a cue ("but not its capital") says the contrary."""
 ASKED = 0.3
 """What a question in a reflection sounds like: "Was it Brahms?"."""
+SHORT, SPAN, MOST = 10, 20, 0.65
+"""Up to SHORT words only cues are read; the weight of the fitted part grows by 1 in SPAN more
+words, up to MOST."""
+NEUTRAL, TELLING = 0.47, 0.2
+"""The fitted value of a text that tells nothing; how far from it a text without cues must lie."""
 _ENDS = frozenset(".!?;:\n")
 
 
@@ -48,9 +55,20 @@ def reading(reflection: str | None) -> float | None:
 
     English only; at most LONGEST characters are read.
     """
+    words = words_of((reflection or "")[:LONGEST])
+    cues, weighed = _by_cues(words), min(max(fitted(words), 0.0), 1.0)
+    if cues is None:
+        tells = len(words) > SHORT and abs(weighed - NEUTRAL) > TELLING
+        return round(weighed, 4) if tells else None
+    share = min(max(len(words) - SHORT, 0) / SPAN, MOST)
+    return round((1 - share) * cues + share * weighed, 4)
+
+
+def _by_cues(words: Sequence[str]) -> float | None:
+    """The sureness that cues tell, in [0, 1]; None without a cue."""
     read: list[tuple[float, float]] = []
     conceded = False
-    for clause in _clauses(words_of((reflection or "")[:LONGEST])):
+    for clause in _clauses(words):
         found = _sureness(clause)
         contrasted = clause.role == "but" or (read and conceded)
         conceded = clause.role == "though"
@@ -58,7 +76,7 @@ def reading(reflection: str | None) -> float | None:
             found = SUBJECT, 0.5 - CONTRARY * (read[-1][1] - 0.5)
         if found is not None:
             read.append((clause.weight * found[0], found[1]))
-    return round(_mean(read), 4) if read else None
+    return _mean(read) if read else None
 
 
 def _mean(read: Sequence[tuple[float, float]]) -> float:
