@@ -62,8 +62,8 @@ def _label(row: dict[str, Any]) -> float:
 def fit(texts: Sequence[str], labels: Sequence[float]) -> tuple[float, dict[str, float]]:
     """(intercept, weights by phrase), scaled by GAIN around NEUTRAL.
 
-    Rare phrases weigh more, as in tf-idf; runs of three words that stand in one text only are left
-    out.
+    Rare phrases weigh more, as in tf-idf; those of three places that stand in one text only are
+    left out.
     """
     words = [words_of(text) for text in texts]
     found = [phrases(one) for one in words]

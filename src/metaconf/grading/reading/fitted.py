@@ -55,11 +55,12 @@ def scale(words: Sequence[str]) -> float:
 
 
 def phrases(words: Sequence[str]) -> set[str]:
-    """Stems, their runs of two and three, those that are negated ("~") and those at the end ("$"),
-    where the verdict stands."""
+    """Stems, their runs of two and three, pairs with a gap ("_"), stems that are negated ("~") and
+    those of the last clause ("$"), where the verdict stands."""
     stems = ["#" if word[0].isdigit() else _stem(word) for word in words]
     runs = {" ".join(stems[i : i + n]) for n in (1, 2, 3) for i in range(len(stems) - n + 1)}
-    return runs.union(_negated(stems), ("$" + stem for stem in _last(stems)))
+    gaps = (f"{one} _ {other}" for one, other in zip(stems, stems[2:], strict=False))
+    return runs.union(gaps, _negated(stems), ("$" + stem for stem in _last(stems)))
 
 
 def _stem(word: str) -> str:
