@@ -23,34 +23,35 @@ class RemoteBackend:
     def __init__(self, endpoint: Endpoint):
         self.endpoint = endpoint
         self._session: Any = None
-        self._store = Cache(None)
+        self._store: Any = None
 
     @property
     def name(self) -> str:
         return self.endpoint.model
 
     async def complete(self, call: Call) -> Outcome:
-        return await complete_one(self._opened(), *self._asked(call), self._store)
+        self._open()
+        return await complete_one(self._session, *self._asked(call), self._store)
 
     async def stream(self, call: Call) -> AsyncIterator[str | Outcome]:
-        async with aclosing(
-            stream_one(self._opened(), *self._asked(call), self._store)  # pyright: ignore
-        ) as items:
+        self._open()
+        items: Any = stream_one(self._session, *self._asked(call), self._store)
+        async with aclosing(items):
             async for item in items:
                 yield item
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
-        self._store.close()
+            self._store.close()
 
     def _asked(self, call: Call) -> tuple[Request, Endpoint]:
         request = Request(tuple(call.chat()), call.temperature, call.max_tokens, call.seed)
         extra = {**call.more, **self.endpoint.extra}
         return request, replace(self.endpoint, extra=extra)
 
-    def _opened(self) -> Any:
-        """The session, which belongs to the loop that it is first used in."""
+    def _open(self) -> None:
+        """Open session and store, which belong to the loop and the thread that use them."""
         import aiohttp
 
         if self._session is None:
@@ -61,4 +62,4 @@ class RemoteBackend:
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=None),
             )
-        return self._session
+            self._store = Cache(None)

@@ -5,7 +5,6 @@ Nothing is logged of a request: no text, no key, no address. What is counted is 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from dataclasses import replace
@@ -19,6 +18,8 @@ from metaconf.serving.calibration import Calibration, load
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    import uvicorn
 
     from metaconf.clients.endpoint import Endpoint
     from metaconf.serving.backend import Backend
@@ -42,7 +43,7 @@ def run(args: Namespace, endpoint: Endpoint | None) -> None:
         backend = _backend(args.model, endpoint, args.timeout)
         app = _app(args, backend, calibration, key)
         print("\n".join(greeting(listener, backend.name, calibration)), flush=True)
-        asyncio.run(_serve(app, listener))
+        server(app).run(sockets=[listener])
     finally:
         listener.close()
 
@@ -109,7 +110,8 @@ def greeting(listener: socket.socket, model: str, calibration: Calibration | Non
     return lines
 
 
-async def _serve(app: Any, listener: socket.socket) -> None:
+def server(app: Any) -> uvicorn.Server:
+    """The server of an application; of requests it logs nothing."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -120,4 +122,4 @@ async def _serve(app: Any, listener: socket.socket) -> None:
         backlog=BACKLOG,
         timeout_graceful_shutdown=5,
     )
-    await uvicorn.Server(config).serve(sockets=[listener])
+    return uvicorn.Server(config)
