@@ -2,6 +2,7 @@
 # make test    everything that must hold before a change lands
 # make docs    the documentation as a site, in build/site
 # make fuzz    the strategies under tests/fuzz, with ten thousand new examples each
+# make sweep   settings, faults and signals, all of them: hours; stopped, it goes on where it was
 # All set up .venv first, once: the stamps below say that it is done.
 
 VENV := .venv
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 
 LLAMA_FACTORY := .venv-llama-factory
 
-.PHONY: demo test fuzz lint figures docs bench-default install dev llama-factory clean
+.PHONY: demo test fuzz sweep lint figures docs bench-default install dev llama-factory clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -27,6 +28,12 @@ test: lint
 
 fuzz: dev
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/fuzz --timeout 7200
+
+sweep: export OMP_NUM_THREADS := 1
+sweep: dev
+	$(BIN)/python tests/sweeps/hostile.py
+	$(BIN)/python tests/sweeps/faults.py
+	$(BIN)/python benchmarks/runs.py --only settings,faults
 
 lint: dev
 	$(BIN)/ruff check .

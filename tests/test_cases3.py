@@ -4,6 +4,7 @@ torch is imported, and the output folder is left alone, so that the corrected co
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from metaconf.cli import main
+from metaconf.config.llama_factory import check_template
+from metaconf.data import load_questions
+from metaconf.errors import UserError
 
 A9 = [
     ("sft", "gradient_accumulation_steps", "-2", "too small; give at least 1"),
@@ -103,3 +107,115 @@ def test_a9_a10_a14_b5_are_refused_before_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-500:]
     assert len(done.stderr.splitlines()) == len(words)
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_c8_a_model_of_a_user_who_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--model", "~nosuchuser/m", "--output_dir", str(tmp_path / "run")]
+    assert main(words) == 2
+    line = capsys.readouterr().err
+    assert "'~nosuchuser/m': no such folder" in line and line.count("\n") == 1
+
+
+def test_c8_a_template_of_llama_factory_that_is_not_the_models(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.json"
+    file.write_text('{"added_tokens": [{"content": "<|im_start|>"}]}')
+    with pytest.raises(UserError, match=r"'llama3' writes <\|start_header_id\|>, which"):
+        check_template({"template": "llama3"}, file)
+    for fits in ("chatml", "smollm2", "qwen3", "a_template_that_we_do_not_know", None):
+        check_template({"template": fits}, file)
+
+
+ANSWERS = [
+    ('["Russia", "Russian Federation"]', ("Russia", "Russian Federation")),
+    ("['Russia' 'Russian Federation']", ("Russia", "Russian Federation")),
+    ('["A|B"]', ("A|B",)),
+    ("P(A|B)", ("P(A|B)",)),
+    ("|x|", ("|x|",)),
+]
+
+
+def questions_of(folder: Path, answer: str, form: str, **more: str) -> Path:
+    """A file with one question, as CSV or JSONL."""
+    path, row = folder / f"q.{form}", {"question": "Which?", "answer": answer, **more}
+    cells = ['"' + text.replace('"', '""') + '"' for text in row.values()]
+    csv = f"{','.join(row)}\n{','.join(cells)}\n"
+    path.write_text(csv if form == "csv" else json.dumps(row) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize(("cell", "answers"), ANSWERS)
+def test_d1_a_list_in_a_cell_is_several_answers(
+    tmp_path: Path, cell: str, answers: tuple[str, ...], form: str
+) -> None:
+    (question,) = load_questions(str(questions_of(tmp_path, cell, form)))
+    assert question.targets[0].texts == answers
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("cell", ["Russia|Russian Federation", "Russia | Russian Federation"])
+def test_d1_answers_between_bars_are_refused_with_the_remedy(
+    tmp_path: Path, cell: str, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["questions", str(questions_of(tmp_path, cell, form))]) == 2
+    line = capsys.readouterr().err
+    assert 'Write ["Russia", "Russian Federation"] for several' in line and "aliases" in line
+    assert load_questions(str(questions_of(tmp_path, "a|b", form, task="math")))
+
+
+def replies(path: Path, *methods: str) -> str:
+    rows = [
+        {"question_id": str(i), "confidence": 0.7, "correctness": i % 2, "method": method}
+        for i in range(6)
+        for method in methods
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_d5_compare_shows_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [replies(tmp_path / f"{name}.jsonl", "reply") for name in ("one", "two")]
+    assert main(["compare", *names]) == 0
+    head, *rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert "accuracy" in head and "brier" in head
+    assert "0.500" in rows[1] and "0.290" in rows[1]  # .5 · .3² + .5 · .7²
+
+
+def test_d6_compare_says_how_a_method_of_a_run_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (replies(tmp_path / f"{n}.jsonl", "asked", "reply") for n in ("one", "two"))
+    assert main(["compare", one, two]) == 2
+    assert f"choose one by {one}:METHOD: asked, reply" in capsys.readouterr().err
+    assert main(["compare", f"{one}:reply", f"{two}:reply"]) == 0
+
+
+OTHERS = [
+    ("prepare", "learning_rate", "1e-4", "sft"),
+    ("prepare", "confidence.confidence_loss_weight", "2", "sft"),
+    ("sft", "questions.limit", "3", "prepare"),
+    ("sft", "confidence.num_labeled", "3", "prepare"),
+]
+
+
+@pytest.mark.parametrize(("command", "key", "value", "other"), OTHERS)
+def test_a14_keys_that_the_other_command_reads(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    key: str,
+    value: str,
+    other: str,
+) -> None:
+    file = tmp_path / "c.yaml"
+    block, _, name = key.rpartition(".")
+    file.write_text(f"{block}: {{{name}: {value}}}\n" if block else f"{key}: {value}\n")
+    line = [command, "--model", "none/of/these", "--output_dir", str(tmp_path / "run")]
+    assert main([*line, f"--{key}={value}"]) == 2
+    assert f"--{key}: {command} has no use for it; give it to metaconf {other}" in (
+        capsys.readouterr().err
+    )
+    assert main([*line, "--config", str(file)]) == 2
+    assert "no such folder" in capsys.readouterr().err  # in the YAML that both read it may stand

@@ -29,9 +29,10 @@ from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.evaluation.run import many_cut
 from metaconf.generation import store
+from metaconf.generation.local import load_tokenizer
 from metaconf.model_files import check_files, fingerprint
-from metaconf.prompts.chat import INSTRUCTION, messages, render
-from metaconf.records import FACTS, Question, Reply, read_jsonl
+from metaconf.prompts.chat import INSTRUCTION, PLAIN_TEMPLATE, messages, render
+from metaconf.records import FACTS, Question, Reply, Target, read_jsonl
 from metaconf.reply import format_reply
 from metaconf.rewards.recipes import recipe_of
 from metaconf.runs import (
@@ -44,9 +45,11 @@ from metaconf.runs import (
     held,
 )
 from metaconf.training import checkpoints as saving
-from metaconf.training import stage2
+from metaconf.training import heldout, stage2
 from metaconf.training.checkpoints import ResumableTrainer
+from metaconf.training.checks import check_tokenizer
 from metaconf.training.grpo import ConfidenceGRPOTrainer
+from metaconf.training.own_replies import refuse_constant
 from metaconf.training.sft import ConfidenceSFTTrainer
 
 Said = Callable[[], str]
@@ -333,6 +336,25 @@ def test_a11_a_training_that_did_nothing_leaves_no_model(
     assert main(sft(place, tmp_path / "run", "--learning_rate", "1e-45")) == 2
     assert "4 steps left the weights as they were, and no model was saved" in said()
     assert not (tmp_path / "run" / WEIGHTS).exists()
+
+
+def test_a11_a_confidence_that_is_constant_on_held_out_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    questions = [Question(str(i), f"{i}?", (Target(("x",)),)) for i in range(20)]
+    texts = [format_reply("x", "I know it.", 0.7)] * 20
+
+    def sample(local: Any, asked: Any, samples: Any, how: Any, keep: Any) -> None:
+        keep([Reply(q.id, -1, text) for q, text in zip(asked, texts, strict=True)])
+
+    monkeypatch.setattr(heldout, "sample_replies", sample)
+    local: Any = SimpleNamespace(end_tokens=frozenset())
+    assert heldout.measure(local, questions, 8)["heldout_n"] == 20  # before the last step
+    with pytest.raises(UserError, match=r"states the confidence 0.7 in all 20 replies"):
+        heldout.measure(local, questions, 8, last=True)
+    texts[3] = format_reply("x", "I know it.", 0.6)
+    assert heldout.measure(local, questions, 8, last=True)["heldout_n"] == 20
+    refuse_constant([0.7] * 19 + [None])
 
 
 def test_a11_a_weight_that_is_not_a_number_is_refused(
@@ -697,6 +719,12 @@ def test_c8_a_template_that_fails(model: Path, template: str) -> None:
         render(tokenizer, messages("1 + 1"))
 
 
+def test_c8_rows_that_are_all_left_out(place: Path, tmp_path: Path, said: Said) -> None:
+    assert main(sft(place, tmp_path / "run", "--max_length", "5")) == 2
+    assert "max_length" in said()
+    assert main(sft(place, tmp_path / "run", "--max_steps", "1")) == 0
+
+
 def test_c8_questions_from_a_pipe(said: Said) -> None:
     out, into = os.pipe()
     os.write(into, b'{"question": "1 + 1?", "answer": 2}\n')
@@ -712,6 +740,21 @@ def test_d2_a_model_without_a_tokenizer(model: Path) -> None:
             path.unlink()
     with pytest.raises(UserError, match=r"model: holds no tokenizer \(tokenizer.json, "):
         check_files(model)
+
+
+def test_d3_a_base_model_gets_a_plain_template_which_is_said_once(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model / "chat_template.jinja").unlink()
+    for _ in range(2):
+        check_tokenizer(str(model))
+    assert capsys.readouterr().err.count("has no chat template (a base model?)") == 1
+    tokenizer = load_tokenizer(str(model))
+    turns = messages("Where?", "Reply.", [("Who?", "Ada")])
+    prompt = "<|im_start|>Reply.\n\nQuestion: Who?\nAda<|im_end|>\n\nQuestion: Where?\n"
+    assert tokenizer.decode(render(tokenizer, turns)) == prompt
+    tokenizer.save_pretrained(tmp_path / "trained")
+    assert AutoTokenizer.from_pretrained(tmp_path / "trained").chat_template == PLAIN_TEMPLATE
 
 
 def test_d4_cut_replies_are_said_and_have_a_key(

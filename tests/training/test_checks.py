@@ -76,15 +76,6 @@ def test_a4_an_end_that_the_model_has_no_row_for_is_refused(
     assert "'<|never|>' is number" in one_line(COMMANDS[command], folder, capsys)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a4_a_tokenizer_without_a_chat_template_is_refused_before_the_run(
-    folder: Path, command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "model" / "chat_template.jinja").unlink(missing_ok=True)
-    spoil(folder, chat_template=None)
-    assert "has no chat template" in one_line(COMMANDS[command], folder, capsys)
-
-
 def test_a4_good_tokenizers_pass(folder: Path) -> None:
     check_tokenizer("model")
     with pytest.raises(UserError, match="cannot be loaded"):

@@ -116,6 +116,8 @@ def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, A
     check_output_dir(Path(keys["output_dir"]), resume=False)
     check_prepared(config_llama_factory.train_file(keys))
     check_loadable(model)
+    folder = embedded_model() if model == EMBEDDED else Path(model).expanduser()
+    config_llama_factory.check_template(keys, folder / "tokenizer.json")
     return keys
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def prepare(args: argparse.Namespace) -> None:
     """`metaconf prepare`."""
     from metaconf.cli.preflight import prepare_config
+    from metaconf.config.load import refuse_of_other
 
+    refuse_of_other("prepare", args.rest)
     overrides = [*_overrides(args), "--output_dir", str(args.output_dir)]
     config = prepare_config(args.config, overrides, args.resume)
     args.run_dir = args.output_dir
@@ -30,6 +32,7 @@ def prepare(args: argparse.Namespace) -> None:
 def sft(args: argparse.Namespace) -> None:
     """`metaconf sft`."""
     from metaconf.cli.preflight import stage_config
+    from metaconf.config.load import refuse_of_other
 
     if args.questions is not None:
         raise UserError(
@@ -39,6 +42,7 @@ def sft(args: argparse.Namespace) -> None:
     if args.engine == "llama-factory":
         _llama_factory(args)
         return
+    refuse_of_other("sft", args.rest)
     config = stage_config(args.config or Path(os.devnull), "sft", _overrides(args), args.resume)
     if args.resume and already_finished(config):
         return

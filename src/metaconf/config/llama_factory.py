@@ -43,6 +43,12 @@ PATHS = (
     *("cache_dir", "tokenized_path", "media_dir", "resume_from_checkpoint"),
 )
 """Keys that may name a file or folder: "~" in them is the home folder."""
+TURNS = {
+    **dict.fromkeys(("chatml", "qwen", "smollm", "yi", "intern2"), "<|im_start|>"),
+    **{"llama3": "<|start_header_id|>", "gemma": "<start_of_turn>", "phi": "<|end|>"},
+    **{"granite3": "<|start_of_role|>", "cohere": "<|START_OF_TURN_TOKEN|>"},
+}
+"""How a template of LLaMA-Factory begins by name, and a token that it writes."""
 DEVICE = ("deepspeed", "fp16", "bf16", "tf32", "ddp_timeout")
 """How to compute is the machine's: the TRL engine finds it out by itself."""
 
@@ -102,6 +108,18 @@ def train_file(keys: Mapping[str, Any]) -> Path:
         known = ", ".join(named) or "none"
         raise UserError(f"{info}: dataset {name!r} is not in it (there: {known}); name one of them")
     return folder / named[name]["file_name"]
+
+
+def check_template(keys: Mapping[str, Any], tokenizer: Path) -> None:
+    """Refuse a template that writes a token which `tokenizer` (its tokenizer.json) lacks:
+    LLaMA-Factory would add it, and the embedding has no row for it. Raises UserError."""
+    name = str(keys.get("template"))
+    mark = next((one for start, one in TURNS.items() if name.startswith(start)), None)
+    if mark and tokenizer.is_file() and mark not in tokenizer.read_text(encoding="utf-8"):
+        raise UserError(
+            f"template: {name!r} writes {mark}, which {tokenizer} does not know; name the template"
+            " that belongs to the model"
+        )
 
 
 def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:

@@ -43,6 +43,14 @@ STAGE_OF: dict[str, Stage] = {
     **dict.fromkeys(("eval_steps", "eval_questions", "eval_path"), "grpo"),
 }
 """Keys and blocks of ours that the other stage would ignore. `prepare` shares the YAML of sft."""
+PREPARED = ("questions", "judge", "teacher", "client", "engine")
+PREPARED_KEYS = ("confidence.target", "confidence.num_labeled")
+"""Blocks and keys of the YAML of sft that only `prepare` reads."""
+SHARED_KEYS = (
+    *("model_name_or_path", "output_dir", "seed", "confidence.confidence_only_fraction"),
+    *("confidence.opening_fraction", "confidence.full_reply_fraction"),
+)
+"""Keys that both read. All others are of `sft` alone."""
 SECRETS = frozenset({"hub_token"})
 """Keys that are used but never written to a run directory."""
 SECTIONS = ("sft", "grpo")
@@ -91,6 +99,20 @@ def known_keys(stage: Stage) -> dict[str, Any]:
     """Every key of a stage's YAML, those in blocks as "block.key", with its annotation."""
     own = {name: Annotated[item.annotation, item] for name, item in _own().items()}
     return _train_keys()[stage] | {n: kind for n, kind in own.items() if _used_in(n, stage)}
+
+
+def refuse_of_other(command: Literal["prepare", "sft"], overrides: Sequence[str]) -> None:
+    """Refuse what stands on the command line and only the other of the two commands reads, which
+    share a YAML. Raises UserError."""
+    known = known_keys("sft")
+    for name, _ in _from_command_line(overrides, known):
+        prepared = name.partition(".")[0] in PREPARED or name in PREPARED_KEYS
+        if name in known and name not in SHARED_KEYS and prepared != (command == "prepare"):
+            other = "prepare" if prepared else "sft"
+            raise UserError(
+                f"command line: --{name}: {command} has no use for it; give it to metaconf {other},"
+                " or write it into the YAML that both read"
+            )
 
 
 def help_lines() -> list[str]:

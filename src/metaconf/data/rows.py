@@ -26,6 +26,7 @@ USER_KEYS = (
     "entity", "labels",
 )  # fmt: skip
 _HALF = re.compile("[\ud800-\udfff]")
+_BAR = re.compile(r"\s*\|+\s*")
 
 
 def question_from_row(row: Mapping[str, Any], where: str, default_id: str) -> Question:
@@ -98,6 +99,8 @@ def _alternatives(answer: Any, task: str | None, where: str, many: bool = False)
     expected."""
     found = listed(answer, where)
     if not isinstance(answer, str) or found is answer:
+        if task in (None, "short"):
+            _refuse_bars(answer, where)
         return answer
     if isinstance(found, dict):
         held = {"text", "texts", "value", "aliases", "answer"} & found.keys()
@@ -114,6 +117,23 @@ def _alternatives(answer: Any, task: str | None, where: str, many: bool = False)
         f"{where} {shown(answer)}: several answers, or one with brackets? Write"
         ' ["1", "2"] for several; for an interval or a list give task: math'
     )
+
+
+def _refuse_bars(answer: Any, where: str) -> None:
+    """Refuse "A|B", which programs write for two answers: as one text no reply would ever match it.
+    A formula's bars stand within brackets, or around a part of it."""
+    parts = _BAR.split(answer) if isinstance(answer, str) and "|" in answer else []
+    pairs = ("()", "[]", "{}")
+    if len(parts) > 1 and all(
+        re.search(r"\w", part) and all(part.count(a) == part.count(b) for a, b in pairs)
+        for part in parts
+    ):
+        several = ", ".join(f'"{part}"' for part in parts[:3])
+        raise UserError(
+            f"{where} {shown(answer)}: several answers, or one with a bar? Write [{several}] for"
+            " several, or put the others into aliases; for a text with a bar write a list of it"
+            " alone, for a formula give task: math"
+        )
 
 
 def _choice(prompt: str, row: Mapping[str, Any], where: str) -> tuple[str, list[str], str]:

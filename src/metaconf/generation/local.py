@@ -22,7 +22,14 @@ from metaconf.generation.loaded import check_loaded
 from metaconf.generation.prefill import prefilled
 from metaconf.generation.sampler import Draw, Drawn, Sampling, draw
 from metaconf.model_files import ADAPTER, VOCABULARIES, base_of
-from metaconf.prompts.chat import ANSWER_ONLY, INSTRUCTION, answer_turns, messages, render
+from metaconf.prompts.chat import (
+    ANSWER_ONLY,
+    INSTRUCTION,
+    answer_turns,
+    messages,
+    render,
+    with_template,
+)
 from metaconf.records import Question, Reply
 from metaconf.runs import model_identity
 
@@ -96,8 +103,8 @@ def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalMode
 
 
 def load_tokenizer(name_or_path: str) -> Any:
-    """The tokenizer alone, without the weights; of an adapter that has none, its base's. Raises
-    UserError as `load_local`."""
+    """The tokenizer alone, without the weights; of an adapter that has none, its base's; with a plain
+    chat template where it has none (a base model). Raises UserError as `load_local`."""
     from transformers import AutoTokenizer
 
     with _named(name_or_path):
@@ -105,7 +112,8 @@ def load_tokenizer(name_or_path: str) -> Any:
         own = any((folder / name).is_file() for name in (*VOCABULARIES, "tokenizer_config.json"))
         if (folder / ADAPTER).is_file() and not own:
             return load_tokenizer(base_of(folder))
-        return AutoTokenizer.from_pretrained(folder if folder.is_dir() else name_or_path)
+        found = AutoTokenizer.from_pretrained(folder if folder.is_dir() else name_or_path)
+    return with_template(found)
 
 
 @contextmanager

@@ -85,6 +85,32 @@ def without_system(chat: Sequence[Message]) -> list[Message]:
     return [{**first, "content": f"{chat[0]['content']}\n\n{first['content']}"}, *rest]
 
 
+PLAIN_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}{{ m['content'] }}"
+    "{{ eos_token }}\n\n{% elif m['role'] == 'user' %}Question: {{ m['content'] }}\n"
+    "{% else %}{{ m['content'] }}\n\n{% endif %}{% endfor %}"
+)
+"""For base models, which have none: plain text, without tokens that they never saw."""
+
+
+def with_template(tokenizer: Any) -> Any:
+    """The tokenizer, with PLAIN_TEMPLATE where it has no template, which is said once on stderr. It
+    is saved with what is trained, so that the model is served with it."""
+    if not getattr(tokenizer, "chat_template", None):
+        tokenizer.chat_template = PLAIN_TEMPLATE
+        _say_plain(_named(tokenizer))
+    return tokenizer
+
+
+@lru_cache
+def _say_plain(name: str) -> None:
+    print(
+        f"metaconf: {name}: has no chat template (a base model?), so a plain one is used, and saved"
+        " with what is trained; for another put its chat_template.jinja into the model's folder",
+        file=sys.stderr,
+    )
+
+
 def render(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
     """Token ids of the conversation up to where the assistant's reply begins.
 

@@ -37,6 +37,7 @@ else:
 ASIDE = ".checkpoint"
 """Where in the run directory a checkpoint is written before it is one."""
 STATE = "trainer_state.json"
+_WRITING = (OSError, RuntimeError, SafetensorError)
 
 
 class ResumableTrainer(_Trainer):
@@ -182,7 +183,9 @@ def saving(run: Path) -> Iterator[None]:
     """Turn what a full disk or one that fails does to the libraries that write into one line."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
+        if type(error) is not Exception and not isinstance(error, _WRITING):
+            raise
         raise UserError(
             f"{run}: cannot be saved ({' '.join(str(error).split())}); what was saved before is"
             " whole: make room, or put it right, then give --resume"

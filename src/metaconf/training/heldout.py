@@ -28,6 +28,7 @@ from metaconf.judging.reader import FEWEST, cross_fitted, reader_input
 from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import parse_reply
 from metaconf.training.merged import merged_adapter
+from metaconf.training.own_replies import refuse_constant
 
 PREFIX = "heldout_"
 BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
@@ -55,10 +56,13 @@ def set_aside(questions: Sequence[Question], config: Config) -> Split:
     return [q for q in questions if q.id not in held], ordered[-config.eval_questions :]
 
 
-def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> dict[str, float]:
+def measure(
+    local: LocalModel, questions: Sequence[Question], tokens: int, last: bool = False
+) -> dict[str, float]:
     """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens` tokens, the number `n`
     of them that were graded and stated a confidence, the share in the format, and by how much their
-    reflections lower a reader's Brier score. A figure that is not defined is left out."""
+    reflections lower a reader's Brier score. A figure that is not defined is left out. After the
+    `last` step, raises UserError as `refuse_constant`."""
     found: dict[str, Reply] = {}
     sample_replies(
         local,
@@ -71,6 +75,8 @@ def measure(local: LocalModel, questions: Sequence[Question], tokens: int) -> di
     grades = [grade_answer(q, p.answer)[0] for q, p in zip(questions, parsed, strict=True)]
     ids = [question.id for question in questions]
     stated = [p.confidence for p in parsed]
+    if last:
+        refuse_constant(stated)
     names = ("accuracy", "brier", "ece", "auroc")
     figures = metrics.summarise(stated, grades, ids, names, replicates=0)
     rows = {name: figures[name].value for name in names}
@@ -138,7 +144,8 @@ class HeldOut(TrainerCallback):
         seconds = self._spent + time.monotonic() - self._started
         with merged_adapter(model) as merged:
             local = LocalModel(merged, self.tokenizer)
-            found = measure(local, self.questions, args.max_completion_length)
+            last = state.global_step == state.max_steps
+            found = measure(local, self.questions, args.max_completion_length, last)
         row = {"step": state.global_step, "replies": self.replies(), "seconds": seconds, **found}
         before = rows_of(state.log_history)
         best = min((r.get(BRIER, math.inf) for r in before), default=math.inf)

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, sample_replies
 from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.judging.contradictions import contradiction_warning
@@ -24,15 +25,32 @@ MAX_BROKEN, MAX_MODE_FRACTION = 0.05, 0.95
 are worth a warning."""
 
 
+CONSTANT = 20
+"""From so many replies on, one and the same confidence in all of them is an error."""
+
+
 def check_replies(local: LocalModel, questions: Sequence[str], max_new_tokens: int) -> None:
     """Log a warning for each thing that is wrong with the greedy replies to the first CHECKED of
-    the `questions`."""
+    the `questions`. Raises UserError as `refuse_constant`."""
     asked = [Question(str(i), text, ()) for i, text in enumerate(questions[:CHECKED])]
     found: list[Reply] = []
     how = Sampling(max_new_tokens, local.end_tokens, rows=CHECKED)
     sample_replies(local, asked, (GREEDY,), how, found.extend)
-    for sentence in faults([parse_reply(reply.text) for reply in found]):
+    parsed = [parse_reply(reply.text) for reply in found]
+    for sentence in faults(parsed):
         log.warning("%d replies of the trained model were read: %s", len(found), sentence)
+    refuse_constant([reply.confidence for reply in parsed])
+
+
+def refuse_constant(confidences: Sequence[float | None]) -> None:
+    """Raise UserError where all of CONSTANT or more stated `confidences` are the same."""
+    stated = [one for one in confidences if one is not None]
+    if len(stated) >= CONSTANT and len(set(stated)) == 1:
+        raise UserError(
+            f"the trained model states the confidence {stated[0]:g} in all {len(stated)} replies"
+            " that were looked at, whatever the question, so training taught none; train on more"
+            " rows or epochs, or with another learning_rate, in another output_dir"
+        )
 
 
 def faults(replies: Sequence[Parsed]) -> Iterator[str]:
