@@ -56,7 +56,7 @@ def reading(reflection: str | None) -> float | None:
     English only; at most LONGEST characters are read.
     """
     words = words_of((reflection or "")[:LONGEST])
-    cues, weighed = _by_cues(words), min(max(fitted(words), 0.0), 1.0)
+    cues, weighed = by_cues(words), min(max(fitted(words), 0.0), 1.0)
     if cues is None:
         tells = len(words) > SHORT and abs(weighed - NEUTRAL) > TELLING
         return round(weighed, 4) if tells else None
@@ -64,7 +64,7 @@ def reading(reflection: str | None) -> float | None:
     return round((1 - share) * cues + share * weighed, 4)
 
 
-def _by_cues(words: Sequence[str]) -> float | None:
+def by_cues(words: Sequence[str]) -> float | None:
     """The sureness that cues tell, in [0, 1]; None without a cue."""
     read: list[tuple[float, float]] = []
     conceded = False
