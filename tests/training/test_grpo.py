@@ -8,6 +8,7 @@ import os
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,7 +126,7 @@ def stub(local: Any, step: int = 0, seed: int = 0) -> Any:
         processing_class=local.tokenizer,
         state=SimpleNamespace(global_step=step),
         model=local.model,
-        accelerator=SimpleNamespace(unwrap_model=lambda model: model),
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model, autocast=nullcontext),
     )
 
 

@@ -89,7 +89,7 @@ def apart(folder: Path, start: Path) -> float:
 @pytest.mark.slow
 @pytest.mark.usefixtures("float32")
 def test_stage_2_takes_the_same_steps_however_its_rows_are_spread(
-    tmp_path: Path, model: Path, peft: str
+    tmp_path: Path, model: Path, peft: str, record_property: Callable[[str, object], None]
 ) -> None:
     """With credit by segment, the expected score, and replies of which some state no number."""
     questions = tmp_path / "questions.jsonl"
@@ -110,14 +110,15 @@ def test_stage_2_takes_the_same_steps_however_its_rows_are_spread(
     for name in LAYOUTS:
         assert [row["text"] for row in drawn(name)] == [row["text"] for row in whole], name
     assert (tmp_path / "two" / RUN_MARKER).exists() and (tmp_path / "two" / "README.md").exists()
-    assert apart(tmp_path, model) < 1e-5
+    record_property("weights_difference_ddp_grpo", found := apart(tmp_path, model))
+    assert found < 1e-5
 
 
 @PEFT
 @pytest.mark.slow
 @pytest.mark.usefixtures("float32")
 def test_stage_1_takes_the_same_steps_however_its_rows_are_spread(
-    tmp_path: Path, model: Path, peft: str
+    tmp_path: Path, model: Path, peft: str, record_property: Callable[[str, object], None]
 ) -> None:
     """On rows of different lengths, of which some have a reflection."""
     rows = [
@@ -143,7 +144,8 @@ def test_stage_1_takes_the_same_steps_however_its_rows_are_spread(
         "1",
     ]
     taken(model, tmp_path, [*words, *shares], peft)
-    assert apart(tmp_path, model) < 1e-5
+    record_property("weights_difference_ddp_sft", found := apart(tmp_path, model))
+    assert found < 1e-5
 
 
 def test_only_the_first_process_looks_after_the_run_directory(

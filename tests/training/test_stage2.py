@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from metaconf.cli import main
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
 from metaconf.records import read_jsonl
-from metaconf.runs import checkpoints
+from metaconf.runs import RUN_MARKER, checkpoints
+from metaconf.training import stage2
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.stage2 import check_save_interval
 
@@ -87,6 +90,49 @@ def test_gradient_checkpointing_takes_the_same_steps(
     assert max((plain[name] - start[name]).abs().max() for name in plain) > 1e-3
     for name, weight in plain.items():
         assert torch.allclose(weight, checked[name], atol=2e-4), name
+
+
+@pytest.mark.parametrize("accumulated", ["1", "2"])
+def test_a_run_goes_on_alike_in_its_second_round_of_questions(
+    tmp_path: Path,
+    questions: Path,
+    taught: Callable[[], LocalModel],
+    accumulated: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Two questions a step of four: the second round begins with the third step."""
+    lines = questions.read_text().splitlines()[:4]
+    questions.write_text("\n".join(lines))
+    model, whole, stopped = save(taught, tmp_path / "taught"), tmp_path / "a", tmp_path / "b"
+    words = ["--max_steps", "4", "--max_completion_length", "30", "--save_steps", "3"]
+    words += ["--gradient_accumulation_steps", accumulated]
+    words += ["--per_device_train_batch_size", str(4 // int(accumulated))]
+    assert main(command(whole, model, questions, *words)) == 0
+    shutil.copytree(whole, stopped)
+    for path in (*stopped.glob("checkpoint-4"), stopped / "model.safetensors"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    marker = json.loads((stopped / RUN_MARKER).read_text())
+    (stopped / RUN_MARKER).write_text(json.dumps({**marker, "finished": False}))
+    assert main(command(stopped, model, questions, *words, "--resume")) == 0
+    for name in ("model.safetensors", "replies.jsonl"):
+        assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
+    record_property("resume_difference", 0.0)
+    asked = [row["question_id"] for _, row in read_jsonl(whole / "replies.jsonl")]
+    assert len(set(asked[:8])) == len(set(asked[8:])) == 4  # each round asks all
+
+
+def test_fewer_questions_than_a_step_asks_are_refused_before_the_model_is_loaded(
+    tmp_path: Path,
+    questions: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny_model(tmp_path / "tiny")
+    monkeypatch.delattr(stage2, "load_local")
+    words = ["--questions.limit", "3", "--per_device_train_batch_size", "8"]
+    assert main(command(tmp_path / "run", model, questions, *words)) == 2
+    assert "3 questions to train on, and one step asks 4" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -190,7 +190,13 @@ class Config:
     )
     max_prompt_length: int = option(256, "longer prompts (tokens) are left out and counted", ge=1)
     seed: int = option(42, "seed of everything random", ge=0, le=2**32 - 1)
+    dtype: Literal["auto", "float32", "bfloat16"] = option(
+        "auto",
+        "number format of the weights that are trained (auto: bfloat16 where the machine is fast in"
+        " it, and float32 where all weights are trained)",
+    )
     use_peft: bool = option(True, "train a LoRA adapter; false trains all weights")
+    merge: bool = option(True, "save the adapter merged; false saves an adapter as PEFT does")
     lora_r: int = option(64, "rank of the adapter", ge=1)
     lora_alpha: float = option(128, "scale: updates are multiplied by alpha / r", ge=0)
     lora_dropout: float = option(0.0, "dropout before the adapter", ge=0, le=1)

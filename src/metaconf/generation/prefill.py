@@ -1,11 +1,19 @@
-"""A batch of prompts run once, ready to be continued token by token."""
+"""A batch of prompts run once, ready to be continued token by token.
+
+Where a model's cache cannot do what is asked of it here (rows of one batch kept, dropped and kept
+twice, prompts of different lengths: convolutions and state spaces), whole rows are run again for
+each token. Which it is, is found once by running both on a few tokens.
+"""
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -13,6 +21,13 @@ from metaconf.generation import shared_prefix
 
 if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
+
+
+log = logging.getLogger("metaconf")
+
+UNABLE = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+"""What transformers raises where a model cannot be run as it is here."""
+_caches: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 @dataclass
@@ -39,9 +54,83 @@ class State:
         self.logits = _run(self.model, column, self.cache, self.mask, self.positions[:, None])
 
 
+class Uncached:
+    """As `State`, for L lines `rows` that are run anew for each token."""
+
+    def __init__(self, model: Any, rows: Sequence[Sequence[int]]):
+        self.model, self.rows = model, [list(row) for row in rows]
+        self.logits = self._run()
+
+    def advance(self, lines: list[int], tokens: list[int]) -> None:
+        """As `State.advance`."""
+        kept = zip(lines, tokens, strict=True)
+        self.rows = [[*self.rows[line], token] for line, token in kept]
+        self.logits = self._run()
+
+    def _run(self) -> torch.Tensor:
+        width, device = max(map(len, self.rows)), self.model.device
+        ids = [row + [0] * (width - len(row)) for row in self.rows]
+        mask = [[1] * len(row) + [0] * (width - len(row)) for row in self.rows]
+        last = torch.tensor([len(row) - 1 for row in self.rows], device=device)
+        places, which = last.unique(return_inverse=True)
+        out = self.model(
+            input_ids=torch.tensor(ids, device=device),
+            attention_mask=torch.tensor(mask, device=device),
+            use_cache=False,
+            logits_to_keep=places,
+        )
+        return out.logits[torch.arange(len(ids), device=device), which]
+
+
 @contextmanager
-def prefilled(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Iterator[State]:
+def prefilled(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]]
+) -> Iterator[State | Uncached]:
     """Run the prompts; what all have in common at their start is computed for one row."""
+    if not caches(model):
+        yield Uncached(model, prompts)
+        return
+    with _cached(model, prompts) as state:
+        yield state
+
+
+def caches(model: Any) -> bool:
+    """Whether the model's cache can be used as it is here."""
+    if model not in _caches:
+        _caches[model] = _same_both_ways(model)
+        if not _caches[model]:
+            log.warning(
+                "%s: its cache cannot be shared by rows; replies are drawn without it, which takes"
+                " more time for each token",
+                model.config.model_type,
+            )
+    return _caches[model]
+
+
+@torch.no_grad()
+def _same_both_ways(model: Any) -> bool:
+    """Run prompts of unequal lengths with what they share, then keep one line twice."""
+    tokens = [number * 7 % model.get_input_embeddings().weight.shape[0] for number in range(3, 15)]
+    prompts = [tokens[:8], [*tokens[:4], *tokens[9:11]]]
+
+    def run(state: State | Uncached) -> torch.Tensor:
+        seen = [state.logits]
+        for lines in ([1, 0, 1], [2, 0]):
+            state.advance(lines, tokens[2 : 2 + len(lines)])
+            seen.append(state.logits)
+        return torch.cat(seen).float()
+
+    try:
+        with _cached(model, prompts) as state:
+            one = run(state)
+    except UNABLE:
+        return False
+    other = run(Uncached(model, prompts))
+    return bool((one - other).norm() / other.norm() < math.sqrt(torch.finfo(model.dtype).eps))
+
+
+@contextmanager
+def _cached(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Iterator[State]:
     from transformers import DynamicCache
 
     shared = common_prefix(prompts)

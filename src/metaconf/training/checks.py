@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from metaconf.embedded.model import resolve_model
 from metaconf.errors import UserError
 from metaconf.generation.local import load_tokenizer
+from metaconf.generation.prefill import UNABLE
 from metaconf.prompts.chat import messages, render
+from metaconf.training.forward import decoder_of
 from metaconf.training.levels import level_tokens
 
 
@@ -34,6 +39,27 @@ def check_tokenizer(name_or_path: str) -> None:
         level_tokens(tokenizer)
     except ValueError as error:
         raise UserError(f"{name_or_path}: {error}; choose another model") from error
+
+
+@torch.no_grad()
+def check_forward(name: str, model: Any) -> None:
+    """Raise UserError for a model whose parts do not make up the whole: training reads its hidden
+    states, and makes logits of them as the model does. Compared on a few tokens."""
+    size = model.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(3, 11, device=model.device)[None] * 7 % size
+    try:
+        wanted = model(input_ids=ids, use_cache=False).logits[0].float()
+        decoder, head = decoder_of(model)
+        got = head(decoder(input_ids=ids, use_cache=False).last_hidden_state[0])
+        apart = ((got - wanted).norm() / wanted.norm()).item()
+        reason = f"its logits come out otherwise from its hidden states, by {apart:.1%}"
+    except UNABLE as error:
+        apart, reason = math.inf, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if not apart < math.sqrt(torch.finfo(model.dtype).eps):
+        raise UserError(
+            f"{name}: {model.config.model_type} models cannot be trained here ({reason}); choose"
+            " another model"
+        )
 
 
 def _vocabulary(name_or_path: str) -> int | None:

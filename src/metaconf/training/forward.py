@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from metaconf.generation.prefill import added, common_prefix
+from metaconf.generation.prefill import UNABLE, added, common_prefix
 from metaconf.training.head import Head
 from metaconf.training.levels import LevelTokens, level_probabilities
 
@@ -27,8 +27,6 @@ log = logging.getLogger("metaconf")
 
 CHUNK = 1024
 """Reply tokens whose logits over the vocabulary are in memory at once."""
-UNABLE = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-"""What transformers raises where a model cannot take rows that branch."""
 _takes_trees: WeakKeyDictionary[Any, dict[str, bool]] = WeakKeyDictionary()
 
 
@@ -167,7 +165,7 @@ def run_after_prefix(
 ) -> torch.Tensor:
     """Hidden states (B, T, D) of `ids` (B, T) after `prefix` (1, P), which is run for one row."""
     mask = torch.cat([mask.new_ones(len(ids), prefix.shape[1]), mask], 1)
-    if _drops_cache(decoder):
+    if _drops_cache(decoder) or not takes_trees(getattr(decoder, "decoder", decoder)):
         whole = torch.cat([prefix.expand(len(ids), -1), ids], 1)
         out = decoder(input_ids=whole, attention_mask=mask, use_cache=False)
         return out.last_hidden_state[:, prefix.shape[1] :]

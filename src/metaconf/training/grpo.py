@@ -18,12 +18,13 @@ Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import gather
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from metaconf.generation.local import LocalModel
 from metaconf.generation.sampler import Draw, Sampling, draw
@@ -69,6 +70,9 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         self.recipe, self.compute_rewards = recipe, compute_rewards
         self.levels = level_tokens(self.processing_class)
         check_processes(self.accelerator)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        return EpochSampler(super()._get_train_sampler(dataset), lambda: self.state.epoch)
 
     # Rollout → rewards → advantages
 
@@ -181,6 +185,20 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         return (inputs["weight"][rows] * losses).sum() / count
 
 
+class EpochSampler(RepeatSampler):
+    """TRL's sampler of questions in an order that depends on seed and epoch alone: TRL's own goes
+    on from the epoch before, which a resumed run has not gone through."""
+
+    def __init__(self, like: RepeatSampler, epoch: Callable[[], float | None]):
+        self.__dict__.update(vars(like))
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle:
+            self.generator.manual_seed((self.seed or 0) + int(self.epoch() or 0))
+        yield from super().__iter__()
+
+
 def _column(name: str) -> Callable[..., Any]:
     """A name for one column of `_calculate_rewards`, in the form in which TRL wants it."""
 
@@ -202,7 +220,11 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
         Draw(tuple(render(tokenizer, prompt)), f"{step}:{text}", tuple(range(counts[text])))
         for text, prompt in unique.items()
     ]
-    with merged_adapter(trainer.accelerator.unwrap_model(trainer.model)) as model:
+    unwrapped, autocast = (
+        trainer.accelerator.unwrap_model(trainer.model),
+        trainer.accelerator.autocast,
+    )
+    with autocast(), merged_adapter(unwrapped) as model:
         local = LocalModel(model, tokenizer)
         how = Sampling(args.max_completion_length, local.end_tokens, args.temperature, args.seed)
         drawn = draw(model, draws, how)

@@ -40,18 +40,18 @@ class Head:
             with torch.autocast(states.device.type, enabled=False):
                 return linear(states.float(), layer.weight[list(tokens)].float(), bias)
 
-        with _runs_as(layer, some):
+        with runs_as(layer, some):
             return self._logits(hidden)
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         # Not `causal(…)`: hooks of a wrapper around the whole model have run already.
         places = torch.zeros(1, len(hidden), dtype=torch.long, device=hidden.device)
-        with _runs_as(self.decoder, lambda *_, **__: States((hidden[None],))):
+        with runs_as(self.decoder, lambda *_, **__: States((hidden[None],))):
             return self.causal.forward(input_ids=places, use_cache=False).logits[0].float()
 
 
 @contextmanager
-def _runs_as(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+def runs_as(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
     """Within: `module` runs `forward`."""
     before = module.__dict__.get("forward")  # one that a library has put there
     module.forward = forward

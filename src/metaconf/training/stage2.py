@@ -23,8 +23,8 @@ from metaconf.rewards.audit import audit
 from metaconf.rewards.recipe import WHOLE, Recipe, Scale
 from metaconf.rewards.recipes import recipe_of
 from metaconf.runs import RESUME_KEY, begin, note
-from metaconf.training.adapters import finish, lora
-from metaconf.training.checks import check_tokenizer, taken_by
+from metaconf.training.adapters import finish, lora, weights_dtype
+from metaconf.training.checks import check_forward, check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.heldout import HeldOut, set_aside
 from metaconf.training.processes import check_groups
@@ -68,6 +68,20 @@ def check_save_interval(args: GRPOConfig) -> None:
         f"{args.gradient_accumulation_steps} is no multiple of steps_per_generation × "
         f"num_iterations = {batches}: a run resumed there would not be identical; choose a multiple"
     )
+
+
+def check_enough(args: GRPOConfig, questions: int) -> None:
+    """Refuse fewer questions than one generation batch asks: no step would be taken."""
+    asked = args.generation_batch_size or 1
+    need = asked // (args.num_generations or 1)
+    if questions < need:
+        raise UserError(
+            f"{questions} questions to train on, and one step asks {need}:"
+            f" {asked} replies (per_device_train_batch_size {args.per_device_train_batch_size} ×"
+            f" steps_per_generation {args.steps_per_generation} × {args.world_size} processes) in"
+            f" groups of num_generations {args.num_generations}; give at least {need} questions, or"
+            " lower per_device_train_batch_size"
+        )
 
 
 def question_rows(
@@ -144,7 +158,10 @@ def train(
     keep_before(rewards.path, resumed)
     questions, held = set_aside(questions, config)
     rows = question_rows(local, questions, config.max_prompt_length)
-    local.model.set_attn_implementation("eager" if args.use_cpu else "sdpa")
+    check_enough(args, len(rows))
+    attention = local.model.config._attn_implementation
+    if args.use_cpu:
+        local.model.set_attn_implementation("eager")
     trainer = ConfidenceGRPOTrainer(
         model=local.model,
         args=args,
@@ -168,16 +185,20 @@ def train(
             " saved: put it right, then give --resume"
         )
     note(out, config, config.questions.path, len(rows))
-    return finish(trainer.model, local.tokenizer, out)
+    return finish(trainer.model, local.tokenizer, out, config.merge, attention)
 
 
 def run(config: Config) -> Path:
     """`metaconf grpo`: stage 2 on the questions that the configuration names."""
-    check_save_interval(settings(config, Path(config.output_dir), recipe_of(config)))
+    args = settings(config, Path(config.output_dir), recipe_of(config))
+    check_save_interval(args)
     check_tokenizer(config.model_name_or_path)
     source = config.questions.path
     chosen = load_questions("embedded:stage2" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
+    check_enough(args, len(set_aside(questions, config)[0]))
+    local = load_local(config.model_name_or_path, weights_dtype(config))
+    check_forward(config.model_name_or_path, local.model)
     with begin(config, bool(config.trainer.get(RESUME_KEY))) as out:
-        train(load_local(config.model_name_or_path), questions, config, out)
+        train(local, questions, config, out)
     return out
