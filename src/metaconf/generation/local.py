@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,7 +31,7 @@ from metaconf.prompts.chat import (
     render,
     with_template,
 )
-from metaconf.records import Question, Reply
+from metaconf.records import FACTS, Question, Reply
 from metaconf.runs import model_identity
 
 ANSWER_START = "Answer:"
@@ -88,7 +89,8 @@ class LocalModel:
 
 
 def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalModel:
-    """Load a hub id, a local folder or "embedded"; adapters (PEFT folders) are merged.
+    """Load a hub id, a local folder or "embedded"; adapters (PEFT folders) are merged. Without a
+    `dtype` the weights are in the machine's format, or in that of the training of ours.
 
     Raises UserError where the folder or hub id cannot be loaded, and as `check_loaded`.
     """
@@ -97,14 +99,24 @@ def load_local(name_or_path: str, dtype: torch.dtype | None = None) -> LocalMode
     logging.disable_progress_bar()  # loading takes a second; our own bars are what one watches
     with _named(name_or_path):
         tokenizer = load_tokenizer(name_or_path)
-        model, info = _load_weights(resolve_model(name_or_path), dtype or default_dtype())
+        path = resolve_model(name_or_path)
+        model, info = _load_weights(path, dtype or _trained_in(Path(path)) or default_dtype())
     check_loaded(name_or_path, model, tokenizer, info)
     return LocalModel(model.eval(), tokenizer, identity=model_identity(name_or_path))
 
 
+def _trained_in(folder: Path) -> torch.dtype | None:
+    """float32 where a training of ours saved a model in it: in another format a small update would
+    be rounded away."""
+    if (folder / FACTS).is_file() and (folder / "config.json").is_file():
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return torch.float32 if config.get("dtype") == "float32" else None
+    return None
+
+
 def load_tokenizer(name_or_path: str) -> Any:
-    """The tokenizer alone, without the weights; of an adapter that has none, its base's; with a plain
-    chat template where it has none (a base model). Raises UserError as `load_local`."""
+    """The tokenizer alone, without the weights; of an adapter that has none, its base's; with a
+    plain chat template where it has none (a base model). Raises UserError as `load_local`."""
     from transformers import AutoTokenizer
 
     with _named(name_or_path):

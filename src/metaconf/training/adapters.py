@@ -21,8 +21,9 @@ from metaconf.runs import is_main_process, model_identity
 from metaconf.training.checkpoints import saving
 from metaconf.training.merged import LOW, adapted_layers
 
-KEPT = 0.99
-"""The least cosine of an update with what rounding leaves of it."""
+KEPT = 0.9
+"""The least cosine of an update with what rounding leaves of it. Above it rounding is noise that
+falls both ways; far below it, it takes most of the update back."""
 
 
 def lora(config: Config) -> LoraConfig | None:
@@ -86,8 +87,7 @@ def _whole(model: Any, dtype: torch.dtype) -> Any:
     if is_main_process():
         print(
             f"metaconf: the update is too small for {str(dtype).partition('.')[2]} (cosine"
-            f" {kept:.2f} with what rounding leaves of it): the model is saved in float32; `dtype:"
-            " float32` loads it so",
+            f" {kept:.2f} with what rounding leaves of it): the model is saved in float32",
             file=sys.stderr,
         )
     return merged.float()

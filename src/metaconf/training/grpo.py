@@ -69,6 +69,7 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         super().__init__(*args, reward_funcs=columns, rollout_func=rollout, **kwargs)  # pyright: ignore
         self.recipe, self.compute_rewards = recipe, compute_rewards
         self.levels = level_tokens(self.processing_class)
+        self.aux_loss_enabled = False  # nothing of a router is read
         check_processes(self.accelerator)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
@@ -220,11 +221,8 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
         Draw(tuple(render(tokenizer, prompt)), f"{step}:{text}", tuple(range(counts[text])))
         for text, prompt in unique.items()
     ]
-    unwrapped, autocast = (
-        trainer.accelerator.unwrap_model(trainer.model),
-        trainer.accelerator.autocast,
-    )
-    with autocast(), merged_adapter(unwrapped) as model:
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    with trainer.accelerator.autocast(), merged_adapter(trained) as model:
         local = LocalModel(model, tokenizer)
         how = Sampling(args.max_completion_length, local.end_tokens, args.temperature, args.seed)
         drawn = draw(model, draws, how)
