@@ -60,11 +60,12 @@ class Chromium:
         os.close(self._read)
         os.waitpid(self._process, 0)
 
-    def open(self, page: Path, fragment: str = "") -> None:
-        """Load a page from disk and wait until it says that it is ready."""
+    def open(self, page: Path | str, fragment: str = "") -> None:
+        """Load a page from disk, or an address, and wait until it is complete."""
+        url = page if isinstance(page, str) else page.resolve().as_uri()
         self._call("Page.navigate", url="about:blank")
-        self._call("Page.navigate", url=page.resolve().as_uri() + fragment)
-        self.until("location.protocol === 'file:' && document.readyState === 'complete'")
+        self._call("Page.navigate", url=url + fragment)
+        self.until("location.protocol !== 'about:' && document.readyState === 'complete'")
 
     def evaluate(self, script: str) -> Any:
         """Value of an expression in the page. Raises RuntimeError where it throws."""

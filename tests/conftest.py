@@ -1,10 +1,13 @@
-"""Tiny tokenizers and models, built once a session; torch is imported only where they are used."""
+"""Tiny tokenizers and models, and a headless browser, made once a session where they are used."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -70,3 +73,26 @@ def fresh_local(local_of: MakeLocal) -> MakeLocal:
         return LocalModel(copy.deepcopy(local.model), local.tokenizer)
 
     return fresh
+
+
+@pytest.fixture(scope="session")
+def chromium() -> ModuleType:
+    """benchmarks/chromium.py, which is no part of the package."""
+    place = Path(__file__).parents[1] / "benchmarks" / "chromium.py"
+    spec = importlib.util.spec_from_file_location("chromium", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    binary = chromium.find_chromium()
+    if binary is None and not os.environ.get("CI"):
+        pytest.skip(f"none of {', '.join(chromium.NAMES)} is installed: pages cannot be opened")
+    assert binary is not None, "CI needs a Chromium-like browser"
+    with chromium.Chromium(binary, tmp_path_factory.mktemp("browser")) as opened:
+        opened.view(1280, 900)
+        yield opened

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from chat_server import Reply as Sent
 from chat_server import completion, ok
-from conftest import GOOD, UNSURE, Running, in_front, says  # pyright: ignore
+from front import GOOD, UNSURE, Running, in_front, says
 
 from metaconf.serving.calibration import Calibration
 

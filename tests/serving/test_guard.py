@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from chat_server import ok
-from conftest import GOOD, Running, in_front, says  # pyright: ignore
+from front import GOOD, Running, in_front, says
 
 from metaconf.errors import UserError
 from metaconf.serving import run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import running  # pyright: ignore
+from front import running
 
 from metaconf.clients.types import Completion, Failure
 from metaconf.records import FACTS

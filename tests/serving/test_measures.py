@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chat_server import ok
-from conftest import GOOD, UNSURE, in_front, says  # pyright: ignore
+from front import GOOD, UNSURE, in_front, says
 
 from metaconf.cli import main
 from metaconf.errors import UserError
@@ -116,5 +116,5 @@ def test_only_the_last_replies_are_remembered(tmp_path: Path) -> None:
         feedback.remember(str(i), Remembered("q", "m", 0.5, "answer", None))
     assert feedback.known("0") is None and feedback.known(str(REMEMBERED)) is not None
     (tmp_path / "no.sqlite").write_bytes(b"not a database, but a file of some length " * 99)
-    with pytest.raises(UserError, match="no.sqlite"):
+    with pytest.raises(UserError, match=r"no\.sqlite"):
         Feedback(tmp_path / "no.sqlite")

@@ -1,4 +1,4 @@
-"""`metaconf serve` as a process: what it prints and logs, and what a kill -9 leaves of the labels."""
+"""`metaconf serve` as a process: what it prints and logs, and what a kill -9 leaves of labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from chat_server import serving
-from conftest import GOOD, Running, says  # pyright: ignore
+from front import GOOD, Running, says
 
 from metaconf.cli import ask, main
 from metaconf.serving.feedback import Feedback

@@ -21,6 +21,7 @@ from metaconf.serving import schema, score
 from metaconf.serving.backend import Call
 from metaconf.serving.guard import Guard, Limits, error_body
 from metaconf.serving.live import LiveAnswer
+from metaconf.serving.page import page
 from metaconf.serving.reply import Served
 from metaconf.serving.service import RETRY_AFTER, Head, Refused, Reply, Service
 
@@ -244,6 +245,12 @@ def _end(chunk: Any, reply: Reply, body: schema.ChatRequest, ignored: list[str])
 
 
 def _add_state(app: FastAPI, service: Service) -> None:
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        html, policy = page()
+        headers = {"content-security-policy": policy, "cache-control": "no-cache"}
+        return Response(html, 200, headers, "text/html; charset=utf-8")
+
     @app.get("/healthz", responses=NO_KEY)
     @app.get("/health", include_in_schema=False)
     async def healthz() -> schema.Health:

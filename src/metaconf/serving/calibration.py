@@ -90,8 +90,9 @@ def decision(
     if rule.threshold is None:
         return _decided("abstain", rule, False, in_words(rule))
     sure = confidence >= rule.threshold
-    why = f"The confidence {confidence:g} is {'at least' if sure else 'below'} {rule.threshold:g}. "
-    return _decided("answer" if sure else "abstain", rule, certified, why + _warranty(rule, state))
+    place = f"{'at least' if sure else 'below'} {rule.threshold:g}"
+    why = f"The confidence {confidence:g} is {place}, {_warranty(rule, state)}"
+    return _decided("answer" if sure else "abstain", rule, certified, why)
 
 
 def _decided(action: Action, rule: Rule | None, certified: bool, why: str) -> dict[str, Any]:
@@ -101,11 +102,11 @@ def _decided(action: Action, rule: Rule | None, certified: bool, why: str) -> di
 
 def _warranty(rule: Rule, state: State) -> str:
     if state == "stale":
-        return "The confidences have drifted from the labelled ones: the error is not certified."
+        return "but confidences have drifted from the labelled ones: no error is certified."
     if state == "conflict":
-        return f"Labels that came back show an error above {rule.alpha:g}: it is not certified."
+        return f"but labels that came back show an error above {rule.alpha:g}: none is certified."
     return (
-        f"From there on, the error is at most {rule.alpha:g} with probability {1 - rule.delta:g}"
+        f"from where on the error is at most {rule.alpha:g} with probability {1 - rule.delta:g}"
         f" ({rule.labelled} labelled replies)."
     )
 
