@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-from metaconf.grading.reading import LONGEST, reading
-from metaconf.grading.reading.lexicon import lexicon
+from metaconf.grading.reading import LONGEST, by_cues, reading
+from metaconf.grading.reading.fitted import weights
+from metaconf.grading.reading.lexicon import lexicon, words_of
 from metaconf.judging.contradictions import contradiction_warning
 from metaconf.metrics import rank_correlation
+from metaconf.prompts.frames import FRAMES, STANCES
 
 HERE = Path(__file__).parent
 ADJECTIVE = (
@@ -222,9 +224,10 @@ def labelled(name: str = "labelled") -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize(("name", "least"), [("labelled", 0.86), ("fresh", 0.65)])
+@pytest.mark.parametrize(("name", "least"), [("labelled", 0.9), ("fresh", 0.85), ("final", 0.66)])
 def test_it_agrees_with_the_labels(name: str, least: float) -> None:
-    """Measured: benchmarks/reading.py; slightly less is demanded here."""
+    """Measured: benchmarks/reading.py; slightly less is demanded here. Only the final set is one
+    that the reader was neither written nor fitted with."""
     rows = [row for row in labelled(name) if row["sureness_a"] is not None]
     read_as = [reading(str(row["text"])) for row in rows]
     known = [
@@ -232,9 +235,42 @@ def test_it_agrees_with_the_labels(name: str, least: float) -> None:
         for one, row in zip(read_as, rows, strict=True)
         if one is not None
     ]
-    assert len(known) >= 0.9 * len(rows)
+    assert len(known) >= 0.85 * len(rows)
     found, labels = zip(*known, strict=True)
     assert rank_correlation(found, labels) >= least
+
+
+def test_weights_read_what_follows_from_what_is_told() -> None:
+    """The cue "ruled out" alone sounds sure."""
+    excluded = (
+        "The option that I marked is ruled out by the second sentence of the passage, which I "
+        "only saw afterwards."
+    )
+    assert by_cues(words_of(excluded)) == pytest.approx(0.8)
+    assert read(excluded) < 0.55
+    assert (
+        read("The passage states what the option says word for word and rules out the rest.") > 0.8
+    )
+
+
+@pytest.mark.parametrize("added", ["", "; I also think of Peru", "; Peru and Chad are next"])
+def test_the_teachers_wordings_are_read_in_their_order(added: str) -> None:
+    """Nothing was written for them or fitted on them; what names other answers changes little."""
+    frames = [frame for of_cause in FRAMES.values() for frame in of_cause]
+    stated = STANCES * len(frames)
+    found = [
+        read(f"{lead.format(s='Gomel')}{wording}{added}.")
+        for lead, wordings in frames
+        for wording in wordings
+    ]
+    assert rank_correlation(stated, found) >= 0.92
+    assert sum(abs(r - c) for r, c in zip(found, stated, strict=True)) / len(stated) <= 0.1
+
+
+def test_the_weights_are_small_whole_numbers() -> None:
+    path = files("metaconf.grading.reading").joinpath("weights.json.gz")
+    assert len(path.read_bytes()) <= 200_000
+    assert all(weight and abs(weight) <= 127 for weight in weights().of.values())
 
 
 def test_ten_thousand_reflections_take_seconds() -> None:

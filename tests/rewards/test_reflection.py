@@ -24,7 +24,7 @@ def score(
     return score_reflection(question, Parsed("Ecuador", reflection, confidence), samples)
 
 
-WELL = reading("I know Quito well.")
+WELL = reading("I know Quito well; I also think of Peru.")
 
 
 def test_all_checks_hold() -> None:

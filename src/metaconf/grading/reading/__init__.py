@@ -56,11 +56,13 @@ def reading(reflection: str | None) -> float | None:
     English only; at most LONGEST characters are read.
     """
     words = words_of((reflection or "")[:LONGEST])
-    cues, weighed = by_cues(words), min(max(fitted(words), 0.0), 1.0)
+    cues = by_cues(words)
+    main = words if cues is None else _without_additions(words)
+    weighed = min(max(fitted(main), 0.0), 1.0)
     if cues is None:
         tells = len(words) > SHORT and abs(weighed - NEUTRAL) > TELLING
         return round(weighed, 4) if tells else None
-    share = min(max(len(words) - SHORT, 0) / SPAN, MOST)
+    share = min(max(len(main) - SHORT, 0) / SPAN, MOST)
     return round((1 - share) * cues + share * weighed, 4)
 
 
@@ -77,6 +79,16 @@ def by_cues(words: Sequence[str]) -> float | None:
         if found is not None:
             read.append((clause.weight * found[0], found[1]))
     return _mean(read) if read else None
+
+
+def _without_additions(words: Sequence[str]) -> list[str]:
+    """The words without what follows a semicolon and holds no cue, as where other answers are
+    named."""
+    kept, added = list[str](), False
+    for sentence in _sentences(words):
+        kept += sentence if not added or hits(sentence) else []
+        added = sentence[-1] == ";"
+    return kept
 
 
 def _mean(read: Sequence[tuple[float, float]]) -> float:
