@@ -96,8 +96,8 @@ def test_stage_2_takes_the_same_steps_however_its_rows_are_spread(
     questions.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
     config = str(ROOT / "configs" / "grpo_train_config.yaml")
     words = ["grpo", "--config", config, "--questions", str(questions), "--num_generations", "4"]
-    words += ["--max_completion_length", "40", "--learning_rate", "1", "--beta", "0"]
-    words += ["--temperature", "1.4"]
+    words += ["--max_completion_length", "40", "--learning_rate", "0.1", "--beta", "0"]
+    words += ["--temperature", "1.15"]
     taken(model, tmp_path, words, peft)
 
     def drawn(name: str) -> list[dict[str, Any]]:

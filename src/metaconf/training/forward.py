@@ -55,6 +55,8 @@ def decoder_of(model: Any) -> tuple[Any, Head]:
     """The decoder and the head of a causal model, also inside a PEFT wrapper."""
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     decoder = causal.get_decoder()
+    if decoder is causal:  # Llama 4, which does not find its own
+        decoder = causal.model
     return decoder, Head(causal, decoder)
 
 
