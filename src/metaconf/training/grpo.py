@@ -18,7 +18,7 @@ Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -72,8 +72,9 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         self.aux_loss_enabled = False  # nothing of a router is read
         check_processes(self.accelerator)
 
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        return EpochSampler(super()._get_train_sampler(dataset), lambda: self.state.epoch)
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
+        sampler: Any = super()._get_train_sampler(*args, **kwargs)
+        return EpochSampler(sampler, lambda: self.state.epoch)
 
     # Rollout → rewards → advantages
 
@@ -194,7 +195,7 @@ class EpochSampler(RepeatSampler):
         self.__dict__.update(vars(like))
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Generator[int]:
         if self.shuffle:
             self.generator.manual_seed((self.seed or 0) + int(self.epoch() or 0))
         yield from super().__iter__()
