@@ -227,7 +227,7 @@ def test_the_whole_job(
         own = f"model_name_or_path: {tiny_model(tmp_path / 'model')}"
         file.write_text(SHIPPED.read_text().replace("model_name_or_path: embedded", own))
     small = ["--sft.questions.limit=24", "--sft.save_steps=1"]
-    small += ["--sft.confidence.full_reply_fraction=1.0"]  # three steps
+    small += ["--sft.confidence.full_reply_fraction=1.0"]  # four steps
     small += ["--grpo.max_steps=1", "--grpo.warmup_steps=0"]
     few = demo.read(file, small, seed=0, heldout=6, out_of_domain=2)
     # So few rows teach no format, and then no reply is rewarded: nothing is learnt in stage 2.

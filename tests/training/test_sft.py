@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from metaconf.config.blocks import Confidence
 from metaconf.reply import format_reply
 from metaconf.training.encode import encode_reply
 from metaconf.training.levels import expectation, lead_in, level_logprobs, level_tokens, soft_labels
+from metaconf.training.own_confidences import OWN_CONFIDENCES
 from metaconf.training.rows import Continuation, Row, collate, collate_batch
 from metaconf.training.score import taught_loss
 from metaconf.training.sft import (
@@ -242,30 +244,49 @@ def test_the_wording_taught_is_the_one_for_the_models_own_confidence(
     fresh_local: Callable[..., Any], tmp_path: Path
 ) -> None:
     local = fresh_local()
-    made = trainer(local, tmp_path)
-    one = level_tokens(local.tokenizer).first[1]
-    made.data_collator = lambda batch: collate_batch(batch, 0, one)
-    plain = rows(local, 2)
-    levels = made._read(local.model, batch_of(local, short(plain)))[1]
+    answers, whole = short(rows(local, 2)), rows(local, 2)[1]
+    levels = trainer(local, tmp_path)._read(local.model, batch_of(local, answers))[1]
     own = expectation(torch.softmax(levels, -1)).tolist()
-    answers = short(plain)
-
-    def with_wordings(row: Row, confidences: tuple[float, ...]) -> dict[str, Any]:
-        texts = [format_reply("3", f"wording {k}", 0.5) for k in range(3)]
-        coded = [encode_reply(local.tokenizer, text) for text in texts]
-        wordings = [replace(row, reply=c.tokens, level_at=c.level_at) for c in coded]
-        return replace(row, wordings=tuple(zip(confidences, wordings, strict=True))).columns()
-
     columns = [
-        with_wordings(answers[0], (own[0] - 0.3, own[0] + 0.01, own[0] + 0.2)),
-        with_wordings(answers[1], (own[1] + 0.3, own[1] + 0.1, own[1] - 0.02)),
-        plain[1].columns(),
+        with_wordings(local, answers[0], (own[0] - 0.3, own[0] + 0.01, own[0] + 0.2)),
+        with_wordings(local, answers[1], (own[1] + 0.3, own[1] + 0.1, own[1] - 0.02)),
+        whole.columns(),
     ]
-    batch = made._own_wordings(local.model, made.data_collator(columns))
+    made = trainer(local, tmp_path, columns)
+    made.state.global_step = 1
+    batch = worded(made, columns)
     assert "rows" not in batch
     text = [local.tokenizer.decode(row[row != -100]) for row in batch["labels"]]
     assert "wording 1" in text[0] and "wording 2" in text[1] and "I know it." in text[2]
-    assert torch.isfinite(made.compute_loss(local.model, made.data_collator(columns)))
+    kept = json.loads((tmp_path / OWN_CONFIDENCES).read_text())
+    assert kept == pytest.approx(own, abs=1e-5)
+    (tmp_path / OWN_CONFIDENCES).write_text(json.dumps([own[0] - 0.3, own[1] + 0.3]))
+    resumed = trainer(local, tmp_path, columns)  # the model has changed, what it was taught has not
+    text = [local.tokenizer.decode(row[row != -100]) for row in worded(resumed, columns)["labels"]]
+    assert "wording 0" in text[0] and "wording 0" in text[1]
+
+
+def test_without_a_first_part_the_target_chooses_the_wording(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    local = fresh_local()
+    columns = [with_wordings(local, row, (0.1, 0.4, 0.9)) for row in short(rows(local, 2))]
+    batch = worded(trainer(local, tmp_path, columns), columns)  # targets .95 and .3
+    text = [local.tokenizer.decode(row[row != -100]) for row in batch["labels"]]
+    assert "wording 2" in text[0] and "wording 1" in text[1]
+
+
+def with_wordings(local: Any, row: Row, confidences: tuple[float, ...]) -> dict[str, Any]:
+    texts = [format_reply("3", f"wording {k}", 0.5) for k in range(3)]
+    coded = [encode_reply(local.tokenizer, text) for text in texts]
+    wordings = [replace(row, reply=c.tokens, level_at=c.level_at) for c in coded]
+    return replace(row, wordings=tuple(zip(confidences, wordings, strict=True))).columns()
+
+
+def worded(made: ConfidenceSFTTrainer, columns: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first batch of a step on these rows, as the Trainer takes it."""
+    batches, _ = made.get_batch_samples(iter([made.data_collator(columns)]), 1, "cpu")
+    return batches[0]
 
 
 def test_a_weight_adds_to_the_text_loss(local_of: Callable[..., Any]) -> None:
@@ -289,7 +310,9 @@ def short(whole: list[Row]) -> list[Row]:
     ]
 
 
-def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
+def trainer(
+    local: Any, folder: Path, columns: list[dict[str, Any]] | None = None, **settings: Any
+) -> ConfidenceSFTTrainer:
     default: dict[str, Any] = {
         "output_dir": str(folder),
         "max_steps": 3,
@@ -303,14 +326,15 @@ def trainer(local: Any, folder: Path, **settings: Any) -> ConfidenceSFTTrainer:
         "bf16": False,
         "disable_tqdm": True,
     }
-    made = Dataset.from_list([row.columns() for row in rows(local)])
+    made = Dataset.from_list(columns or [row.columns() for row in rows(local)])
+    one = level_tokens(local.tokenizer).first[1]
     return ConfidenceSFTTrainer(
         model=local.model,
         args=sft_config({**default, **settings}),
         train_dataset=made,
         eval_dataset=made,
         processing_class=local.tokenizer,
-        data_collator=lambda batch: collate(batch, 0, level_tokens(local.tokenizer).first[1]),
+        data_collator=lambda batch: collate_batch(batch, 0, one),
         how=HOW,
     )
 

@@ -34,6 +34,7 @@ def test_the_first_rows_leave_the_reflection_out(local_of: Callable[..., Any]) -
     assert local.decode(short.reply) == "Answer: Ecuador\n" and short.level_at is None
     assert short.reply == whole[0].reply[: short.continuations[0].at + 1]
     assert [c.without_reflection for c in short.continuations] == [True]
+    whole.sort(key=lambda made: made.continuations[0].target)
     for made, target in zip(whole, (0.75, 1.0), strict=True):
         told, direct = made.continuations
         assert (told.without_reflection, direct.without_reflection) == (False, True)
@@ -57,8 +58,8 @@ def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., A
     [
         ("aaaa", 2, [2, 3]),
         ("abacab", 3, [3, 4, 5]),  # one of each, the last ones
-        ("baaaaaac", 5, [4, 0, 5, 7, 6]),  # all that are rare, among the last of the others
-        ("bbaaaabb", 6, [1, 3, 4, 6, 5, 7]),
+        ("baaaaaac", 5, [0, 4, 5, 6, 7]),  # all that are rare, and the last of the others
+        ("bbaaaabb", 6, [1, 3, 4, 5, 6, 7]),
         ("ab", 2, [0, 1]),
         ("ab", 0, []),
     ],
@@ -66,7 +67,14 @@ def test_every_row_alone_and_the_last_whole_after_them(local_of: Callable[..., A
 def test_whole_replies_are_spread_evenly_over_the_causes(
     kinds: str, count: int, places: list[int]
 ) -> None:
-    assert evenly(list(kinds), count) == places
+    assert sorted(evenly(list(kinds), count)) == places
+
+
+def test_no_cause_is_taught_first() -> None:
+    made = evenly("a" * 900 + "b" * 100, 200)
+    for start in range(0, 200, 50):
+        assert 15 <= sum(place >= 900 for place in made[start : start + 50]) <= 35
+    assert made == evenly("a" * 900 + "b" * 100, 200)
 
 
 def test_the_rare_cause_is_taught_whole(local_of: Callable[..., Any]) -> None:
@@ -109,7 +117,7 @@ def test_an_opening_ends_where_the_wordings_are_the_same_again(
         assert short.level_at is None and short.stance[1] == len(short.reply)
         assert [c.without_reflection for c in short.continuations] == [True]
     assert replace(made, wordings=()) == replace(whole, wordings=())
-    assert train_rows(local, [row(0.2)], opening=1.0, whole=0.0) == train_rows(local, [row(0.2)])
+    assert train_rows(local, [row(0.2)], opening=1.0, whole=0.0) == []  # nothing to choose from
 
 
 def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[..., Any]) -> None:

@@ -159,14 +159,14 @@ class Confidence:
         1.0, "stage 1: share of the rows trained first on answer and confidence alone", ge=0, le=1
     )
     opening_fraction: float = option(
-        0.0,
+        0.4,
         "stage 1: share of the rows trained then on answer and opening of the reflection, balanced "
-        "by cause (being measured: docs/lab-notebook.md)",
+        "by cause",
         ge=0,
         le=1,
     )
     full_reply_fraction: float = option(
-        0.45,
+        0.25,
         "stage 1: share of the rows trained last on whole replies, balanced by cause",
         ge=0,
         le=1,

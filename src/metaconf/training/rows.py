@@ -27,7 +27,7 @@ from metaconf.training.encode import encode_reply
 from metaconf.training.forward import right_padded
 from metaconf.training.levels import lead_in
 
-STANCE_WEIGHT = 4.0
+STANCE_WEIGHT = 12.0
 """Weight in the text loss of the tokens in which a row's wordings differ. They alone decide how
 sure the reflection sounds, and are one token in eight (docs/lab-notebook.md)."""
 
@@ -90,17 +90,17 @@ def train_rows(
     """Prepared (sharegpt) rows → token rows, in the order of `curriculum.ordered`.
 
     First the share `alone` of the rows, whose reply ends with the line break after the answer and
-    whose only continuation is the confidence straight after it. Then the share `opening`, whose
-    reply goes on to where its wordings are the same again. Then the share `whole`, with the whole
-    reply and the confidence both straight after the answer and after the reflection. Where a row
-    has several `reflections`, it has one reply for each. Raises UserError, with the row's id, where
-    a reply states no answer or no confidence.
+    whose only continuation is the confidence straight after it. Then those of the share `opening`
+    that have several `reflections`: one reply for each, up to where they are the same again. Then
+    the share `whole`, with the whole reply and the confidence both straight after the answer and
+    after the reflection, also with one reply for each of the `reflections`. Raises UserError, with
+    the row's id, where a reply states no answer or no confidence.
     """
     label = lead_in(local.tokenizer)
     first, middle, last = ordered(rows, alone, opening, whole)
     return [
         *(_train_row(local, row, label, whole=False) for row in first),
-        *(_opening(_whole_row(local, row, label)) for row in middle),
+        *(_opening(_whole_row(local, row, label)) for row in middle if row.get("reflections")),
         *(_whole_row(local, row, label) for row in last),
     ]
 

@@ -6,14 +6,14 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 1. loss = L_text + w·L_after_reflection + v·L_after_answer. Each is a mean over its own tokens: in
    one common mean the confidence, one token in forty, has no effect.
 2. L_text is the cross-entropy of the reply's tokens, without the level. The tokens that say how
-   sure the reflection sounds weigh four times as much.
+   sure the reflection sounds weigh more (`rows.STANCE_WEIGHT`).
 3. A confidence's loss is −Σ_k q_k(t)·log p_k. q(t) lies on the two levels nearest to 10·t and has
    the mean t; p_k is the exact probability of level k over the whole vocabulary, "10" included.
 4. After the answer the goal is t = E + s·(y − E), with s = `target_mix_schedule`.
 5. After the reflection it is t = E after the answer of the same row (`self_distillation_target`):
    the wording of a given reflection leaks y, and the model would read y off it.
-6. Of the wordings of a reflection the one for E after the answer is taught (`_own_wordings`): the
-   text explains the model's own number, and tells nothing that its state does not.
+6. Of the wordings of a reflection the one for E after the answer is taught (`own_confidences`):
+   the text explains the model's own number, and tells nothing that its state does not.
 7. Rows of answer and confidence alone come first, then rows with the opening of the reflection,
    then whole replies: beside text the model learns the confidence several times more slowly
    (docs/lab-notebook.md).
@@ -23,7 +23,8 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ from metaconf.training.levels import (
     level_logprobs,
     level_tokens,
 )
+from metaconf.training.own_confidences import Key, TokenRow, key, own_confidences
 from metaconf.training.processes import any_rank, check_processes, inside
 from metaconf.training.rows import nearest
 from metaconf.training.score import taught_loss
@@ -69,7 +71,7 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         self.how = how
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
-        check_processes(self.accelerator)
+        self.own: dict[Key, float] | None = None  # known once the first wordings are to be taught
 
     def compute_loss(
         self,
@@ -78,8 +80,6 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        if "rows" in inputs:  # not in training, where they were chosen with the step's batches
-            inputs, num_items_in_batch = self._own_wordings(model, inputs), None
         if num_items_in_batch is None:
             num_items_in_batch = self._get_num_items_in_batch([inputs], self.args.device)
         text, levels = inside(self.accelerator, model, self._read, inputs)
@@ -97,7 +97,9 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], torch.Tensor]:
         """The step's micro-batches, their wordings chosen, and what is in them."""
         batches, _ = super().get_batch_samples(*args, **kwargs)
-        chosen = [self._own_wordings(self.model_wrapped, batch) for batch in batches]
+        if self.own is None and any_rank(any("rows" in batch for batch in batches)):
+            self.own = self._own_confidences()
+        chosen = [self._worded(batch) for batch in batches]
         return chosen, self._get_num_items_in_batch(chosen, self.args.device)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor:
@@ -118,21 +120,29 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         said = text_loss(hidden, head, inputs["labels"], inputs["weights"]) if text else None
         return said, levels
 
+    def _own_confidences(self) -> dict[Key, float]:
+        """The model's own confidences in the rows with wordings. A training without rows of answer
+        and confidence alone has taught none yet, and takes the targets."""
+        every: Any = self.train_dataset
+        rows = [row for row in every if row["wordings"]]
+        read = self._expected if self.state.global_step else _targets
+        folder, size = Path(str(self.args.output_dir)), self.args.per_device_train_batch_size
+        return own_confidences(folder, rows, size, read)
+
     @torch.no_grad()
-    def _own_wordings(self, model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The batch with the wording of each row that is nearest to the model's own expected
-        confidence straight after the answer."""
-        if not any_rank("rows" in inputs):  # all processes run the model equally often
+    def _expected(self, rows: Sequence[TokenRow]) -> list[float]:
+        """The expected confidence straight after the answer of each row, which ends there."""
+        inputs = self._prepare_inputs(self.data_collator(list(rows)))
+        _, levels = inside(self.accelerator, self.model_wrapped, self._read, inputs, False)
+        return expectation(torch.softmax(levels, -1)).tolist()  # (B, 11) -> (B,)
+
+    def _worded(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch with the wording of each row that is nearest to the model's own confidence."""
+        if "rows" not in inputs or self.own is None:
             return inputs
-        inputs = self._prepare_inputs(inputs)
-        _, levels = inside(self.accelerator, model, self._read, inputs, False)
-        if "rows" not in inputs:
-            return inputs
-        levels = levels[inputs["without_reflection"]]  # (B, 11)
-        expected = expectation(torch.softmax(levels, -1)).tolist()
-        pairs = zip(inputs["rows"], expected, strict=True)
-        rows = [nearest(row, e) if row["wordings"] else row for row, e in pairs]
-        return self._prepare_inputs(self.data_collator(rows))
+        own, rows = self.own, inputs["rows"]
+        chosen = [nearest(row, own[key(row)]) if row["wordings"] else row for row in rows]
+        return self._prepare_inputs(self.data_collator(chosen))
 
     def _confidence_losses(
         self, levels: torch.Tensor, inputs: dict[str, Any]
@@ -172,6 +182,10 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     def _log_means(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():
             self._metrics["train" if model.training else "eval"][name].append(value.item())
+
+
+def _targets(rows: Sequence[TokenRow]) -> list[float]:
+    return [row["continuation_target"][0] for row in rows]
 
 
 def _counts(inputs: dict[str, Any]) -> dict[str, int]:
@@ -249,4 +263,6 @@ def sft_config(trainer: dict[str, Any]) -> SFTConfig:
         "dataset_kwargs": {"skip_prepare_dataset": True},
     }
     with taken_by("SFTConfig"):
-        return SFTConfig(**{**silent, **trainer, **fixed})
+        args = SFTConfig(**{**silent, **trainer, **fixed})
+    check_processes(args)
+    return args

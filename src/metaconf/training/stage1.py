@@ -10,6 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from metaconf.config.blocks import Config
+from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, load_local
 from metaconf.records import read_jsonl
 from metaconf.runs import RESUME_KEY, begin, is_main_process, note
@@ -17,6 +18,7 @@ from metaconf.training.adapters import finish, lora, weights_dtype
 from metaconf.training.checks import check_forward, check_tokenizer
 from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
+from metaconf.training.own_confidences import OWN_CONFIDENCES
 from metaconf.training.own_replies import check_replies
 from metaconf.training.processes import processes
 from metaconf.training.progress import show, write_curve
@@ -63,6 +65,8 @@ def train(
     shares = how.confidence_only_fraction, how.opening_fraction, how.full_reply_fraction
     encoded = train_rows(local, shuffled(rows, config.seed), *shares)
     tokens = within(encoded, config.trainer.get("max_length"))
+    if not tokens:
+        raise UserError("no row is left to train on; raise max_length or confidence.*_fraction")
     adapter = lora(config)
     settings = _settings(config, len(tokens), out)
     checkpoint = settings.pop("resume_from_checkpoint", None)
@@ -81,6 +85,8 @@ def train(
         how=how,
     )
     show(trainer, "stage 1")
+    if checkpoint is None and is_main_process():
+        (out / OWN_CONFIDENCES).unlink(missing_ok=True)  # of a start that failed
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
     # A question may have two rows, with and without its reflection, and counts once.
