@@ -354,6 +354,7 @@ BLOCKS = {
     "systems": ("default", systems),
     "labels": ("labels", labels),
     "cases": ("cases", targets),
+    "runs": ("runs", targets),
     "default": ("default", targets),
     "metrics": ("metrics", targets),
     "report": ("report", targets),

@@ -52,6 +52,12 @@ B5 = [
     ("grpo", "seed", "4294967296", "too large; give at most 4294967295"),
     ("sft", "adam_beta2", "1.5", "too large; give at most 1"),
     ("grpo", "beta", "-0.1", "too small; give at least 0"),
+    ("sft", "accelerator_config", "none.json", "is no file"),
+    ("grpo", "accelerator_config", "{even: true}", "unknown key even; known are split_batches"),
+    ("sft", "debug", "x", "is none of"),
+    ("grpo", "ddp_backend", "x", "is none of"),
+    ("grpo", "pad_to_multiple_of", "x", "is none of"),
+    ("grpo", "num_generations", "null", "there must be several replies"),
 ]
 
 
@@ -219,3 +225,25 @@ def test_a14_keys_that_the_other_command_reads(
     )
     assert main([*line, "--config", str(file)]) == 2
     assert "no such folder" in capsys.readouterr().err  # in the YAML that both read it may stand
+
+
+WITHOUT_EFFECT = [
+    (["questions", "q.jsonl", "--name", "main"], "name: 'main' has no effect: a file is read"),
+    (["evaluate", "--map", "gsm8k"], "map: 'gsm8k' has no effect: the embedded questions are"),
+    (["evaluate", "--api_key_env", "KEY"], "--api_key_env: only a server asks for a key"),
+    (["card", ".", "--method", "reply"], "--method: only a run has methods"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WITHOUT_EFFECT)
+def test_a14_arguments_without_effect(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    questions_of(tmp_path, "Lima", "jsonl")
+    assert main([*words, "--dry_run"] if words[0] == "evaluate" else words) == 2
+    assert said in capsys.readouterr().err

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -28,8 +29,8 @@ from metaconf.cli import main
 from metaconf.config.blocks import Config
 from metaconf.errors import UserError
 from metaconf.evaluation.run import many_cut
-from metaconf.generation import store
-from metaconf.generation.local import load_tokenizer
+from metaconf.generation import sampler, store
+from metaconf.generation.local import load_local, load_tokenizer
 from metaconf.model_files import check_files, fingerprint
 from metaconf.prompts.chat import INSTRUCTION, PLAIN_TEMPLATE, messages, render
 from metaconf.records import FACTS, Question, Reply, Target, read_jsonl
@@ -50,6 +51,7 @@ from metaconf.training.checkpoints import ResumableTrainer
 from metaconf.training.checks import check_tokenizer
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.own_replies import refuse_constant
+from metaconf.training.reward_computer import keep_before
 from metaconf.training.sft import ConfidenceSFTTrainer
 
 Said = Callable[[], str]
@@ -517,6 +519,16 @@ def test_b2_a_changed_byte_is_found(place: Path, stopped_run: Path, said: Said) 
     assert "checkpoint-2 is damaged (optimizer.pt is not what was written); start anew" in said()
 
 
+def test_b2_replies_of_stage_2_that_were_cut_in_a_character(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    rows = [f'{{"step": {step}, "text": "a\u2028b\u00e9"}}\n'.encode() for step in range(3)]
+    path.write_bytes(b"".join(rows)[:-4])  # the last one ends in half of its last letter
+    keep_before(path, 2)
+    assert path.read_bytes() == rows[0] + rows[1]
+    keep_before(path, 1)
+    assert path.read_bytes() == rows[0]
+
+
 def test_b2_a_kill_while_saving_leaves_no_checkpoint(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -781,6 +793,19 @@ def test_d5_evaluate_shows_its_headline_figures(
     measured = json.loads((out / "metrics.json").read_text())["methods"][0]
     assert f"{measured['figures']['accuracy']['value']:.3f}" in figures
     assert report == str(out / "report.html")
+
+
+def test_d5_a_bar_moves_with_the_replies_of_a_batch(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved, steps = list[int](), iter([[], ["a"], [], ["b", "c"]])
+    bar = MagicMock(update=moved.append)
+    bar.__enter__.return_value = bar
+    monkeypatch.setattr(sampler, "tqdm", lambda total, **_: bar)
+    draws = [sampler.Draw((1, 2), key, (sampler.GREEDY,)) for key in "abc"]
+    model = load_local(str(place / "model")).model
+    sampler.draw(model, draws, sampler.Sampling(9), on_step=lambda _: next(steps))
+    assert moved == [0, 1, 0, 2]
 
 
 @pytest.mark.parametrize("command", ["sft", "grpo"])

@@ -87,7 +87,8 @@ def words(command: str, place: Path) -> list[str]:
     if command == "grpo":
         few = ["--num_generations", "2", "--per_device_train_batch_size", "2"]
         sizes = ["--max_completion_length", "40", "--learning_rate", "1e-3"]
-        return ["grpo", *out, "--questions", asked, *few, *sizes, *steps]
+        held = ["--eval_steps", "1", "--eval_questions", "1"]
+        return ["grpo", *out, "--questions", asked, *few, *sizes, *steps, *held]
     if command == "prepare":
         return ["prepare", *out, "--questions", asked, "--confidence.target", "self_consistency"]
     return ["evaluate", *out, "--questions", asked, "--quiet"]

@@ -183,7 +183,7 @@ def _named(pair: Pair, line: str) -> bool:
 def _is_default(pair: Pair) -> bool:
     """Whether the value says what holds anyway."""
     if pair.command not in STAGES:
-        return False
+        return (pair.key, pair.value) in (("columns", "null"), ("limit", str(2**32)))
     item = known_keys(STAGES[pair.command])[pair.key]  # pyright: ignore[reportArgumentType]
     default = getattr(getattr(item, "__metadata__", [None])[0], "default", ...)
     return {"null": None, "0": 0, '""': ""}.get(pair.value, ...) == default
@@ -231,7 +231,7 @@ def _measures(*args: Any) -> Path:
 
 
 def _trains(config: Config, *_: Any) -> Path:
-    raise Asked(repr(sorted(resolved(config).items())))
+    raise Asked(repr([sorted(resolved(config).items()), sorted(config.trainer.items())]))
 
 
 def late(rows: list[Row]) -> Iterator[Row]:

@@ -85,7 +85,6 @@ def test_a4_good_tokenizers_pass(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "more"),
     [
-        ("sft", "--warmup_steps 0 --dataloader_prefetch_factor 2"),
         ("sft", "--debug nonsense"),
         ("sft", "--hub_strategy nonsense"),
         ("sft", "--log_level nonsense"),

@@ -40,7 +40,7 @@ ASKING = (
     *("model", "questions", "map", "columns", "name"),
     *("limit", "max_new_tokens", "resume", "baselines", "calibration", "base_url", "engine"),
     *("judge", "dry_run"),
-    *("input_price", "output_price", "extra_body"),
+    *("input_price", "output_price", "extra_body", "api_key_env"),
 )
 """Arguments of `evaluate` that say nothing where no model is asked."""
 
@@ -180,6 +180,8 @@ def _endpoint(args: argparse.Namespace) -> Endpoint | None:
             )
         if args.extra_body is not None:
             raise UserError("--extra_body: only a server takes more keys; give --base_url too")
+        if args.api_key_env is not None:
+            raise UserError("--api_key_env: only a server asks for a key; give --base_url too")
         return None
     from metaconf.clients.endpoint import endpoint_of
     from metaconf.config.blocks import Client
@@ -187,8 +189,9 @@ def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     if args.model is None:
         raise UserError("--base_url: give the server's name of the model as well: --model NAME")
     prices = {"input_price": args.input_price, "output_price": args.output_price}
-    more = {"model": args.model, "extra_body": args.extra_body, **prices}
-    client = Client(args.base_url, api_key_env=args.api_key_env, **more)
+    key = {} if args.api_key_env is None else {"api_key_env": args.api_key_env}
+    more = {"model": args.model, "extra_body": args.extra_body, **prices, **key}
+    client = Client(args.base_url, **more)
     return endpoint_of(client, os.environ)
 
 
@@ -205,6 +208,8 @@ def _card(args: argparse.Namespace) -> None:
     for folder in filter(None, (args.model, args.results)):
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; give the folder of a model, or of a run")
+    if args.method is not None and args.results is None:
+        raise UserError("--method: only a run has methods; give its folder as --results too")
 
     from metaconf.report.card import write_card
 

@@ -208,7 +208,6 @@ def _add_server(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--api_key_env",
         metavar="NAME",
-        default="DEEPSEEK_API_KEY",
         help="environment variable with the server's key (default: DEEPSEEK_API_KEY)",
     )
     one.add_argument(

@@ -27,7 +27,7 @@ from metaconf.config.blocks import (
 )
 from metaconf.config.load import check_model, load_config
 from metaconf.config.refused import refuse_together
-from metaconf.data import load_questions
+from metaconf.data import check_reading, load_questions
 from metaconf.embedded.model import embedded_model
 from metaconf.errors import UserError
 from metaconf.model_files import check_files
@@ -171,6 +171,7 @@ def check_learnable(asked: Questions, judge: Judge) -> None:
 
     Raises UserError.
     """
+    check_reading(asked.path, asked)
     if asked.path == EMBEDDED:
         return
     questions = load_questions(asked.path, asked)

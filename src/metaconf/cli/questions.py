@@ -9,7 +9,7 @@ from dataclasses import replace
 from metaconf.config.blocks import AS_IS, Questions
 from metaconf.config.load import known_keys
 from metaconf.config.values import convert, read_value
-from metaconf.data import duplicates, load_questions, overlap
+from metaconf.data import check_reading, duplicates, load_questions, overlap
 from metaconf.data.load import map_name
 from metaconf.data.same import Pair
 from metaconf.errors import UserError
@@ -38,6 +38,7 @@ def show(source: str, how: Questions, against: str | None = None) -> str:
 
     Raises UserError where either set cannot be read.
     """
+    check_reading(source, how)
     questions = load_questions(source, how)
     tasks = Counter(question.task for question in questions)
     told = ", ".join(f"{task} {count}" for task, count in tasks.most_common())

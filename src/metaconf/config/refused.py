@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from metaconf.config.blocks import Client, Config
@@ -175,6 +176,11 @@ ONLY: dict[tuple[str, str], tuple[Any, ...]] = {
     ("sft", "train_sampling_strategy"): ("sequential", "random"),
     **{(s, k): _LEVELS for s in REFUSED for k in ("log_level", "log_level_replica")},
     **{(stage, "report_to"): ("all", "none", *REPORTS) for stage in REFUSED},
+    **{(s, "debug"): ("", "underflow_overflow", "tpu_metrics_debug") for s in REFUSED},
+    **{
+        (s, "ddp_backend"): ("nccl", "gloo", "mpi", "xccl", "hccl", "cncl", "mccl") for s in REFUSED
+    },
+    ("grpo", "pad_to_multiple_of"): ("auto",),
 }
 """Texts that a key takes, where TRL looks only when the model is loaded or replies are drawn."""
 _BOUNDS: dict[tuple[float | None, float | None], str] = {
@@ -194,10 +200,16 @@ RANGES = {name: bounds for bounds, names in _BOUNDS.items() for name in names.sp
 """The least and the greatest value of a number, where TRL finds out in the middle of a run."""
 NEVER: dict[str, dict[Any, str]] = {
     "max_steps": {0: "nothing would be trained; -1 counts by num_train_epochs"},
+    "num_generations": {None: "there must be several replies to a question"},
     "save_strategy": {"best": _EVAL},
     "lr_scheduler_type": {"reduce_lr_on_plateau": _EVAL, "greedy": _EVAL},
 }
 """Single values that need what is not there."""
+ACCELERATOR = (
+    *("split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler"),
+    *("non_blocking", "gradient_accumulation_kwargs", "use_configured_state"),
+)
+"""Keys of accelerator_config."""
 PACKAGES = (
     ("bnb", "bitsandbytes"), ("8bit", "bitsandbytes"), ("paged", "bitsandbytes"),
     ("lion", "bitsandbytes"), ("ademamix", "bitsandbytes"), ("galore", "galore_torch"),
@@ -220,15 +232,30 @@ def refuse(stage: str, name: str, value: Any, default: Any, where: str) -> None:
     why = REFUSED[stage].get(name)
     if why is not None and not _same(value, NEUTRAL.get((stage, name), default)):
         raise UserError(f"{where}: {value!r} cannot be used: {why}; leave the key out")
-    if why := NEVER.get(name, {}).get(value if isinstance(value, str | int) else ""):
+    if why := NEVER.get(name, {}).get(value if isinstance(value, str | int | None) else ""):
         raise UserError(f"{where}: {value!r} cannot be used: {why}; choose another")
+    if name == "accelerator_config" and value is not None:
+        _refuse_accelerator(value, where)
     for package in _needed(name, value):
         if find_spec(package) is None:
             raise UserError(f"{where}: {value!r} needs {package}, which is not installed")
 
 
+def _refuse_accelerator(value: Any, where: str) -> None:
+    if isinstance(value, str) and not Path(value).is_file():
+        raise UserError(f"{where}: {value!r} is no file; give one, or its keys")
+    if isinstance(value, dict) and (others := sorted(set(map(str, value)) - {*ACCELERATOR})):
+        raise UserError(f"{where}: unknown key {others[0]}; known are {', '.join(ACCELERATOR)}")
+
+
 def refuse_together(stage: str, trainer: Mapping[str, Any], adapter: bool) -> None:
     """Refuse keys that TRL does not take together. Raises UserError."""
+    for key, other in (
+        ("log_completions_hub_repo", "log_completions"),
+        ("dataloader_prefetch_factor", "dataloader_num_workers"),
+    ):
+        if trainer.get(key) is not None and not trainer.get(other):
+            raise UserError(f"{key}: {trainer[key]!r} has no effect without {other}; set that too")
     if stage == "grpo" and trainer.get("sync_ref_model"):
         if not trainer.get("beta"):
             raise UserError("sync_ref_model: needs beta above 0, for else nothing is compared to")

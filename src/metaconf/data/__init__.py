@@ -7,6 +7,7 @@ imported only when it is needed: a bad file is refused at once.
 
 from metaconf.data.load import (
     SPLITS,
+    check_reading,
     embedded_heldout,
     embedded_questions,
     load_questions,
@@ -17,6 +18,7 @@ from metaconf.data.same import duplicates, overlap
 
 __all__ = [
     "SPLITS",
+    "check_reading",
     "duplicates",
     "embedded_heldout",
     "embedded_questions",

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import heapq
 import json
+import os
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -75,6 +76,19 @@ def load_questions(source: str, how: Questions = AS_IS) -> list[Question]:
     if columns is not None and columns.chosen:
         _tell(f"{source}: read by the ready map {columns.name}; --map or --columns say otherwise")
     return _collect(opened, columns)
+
+
+def check_reading(source: str, how: Questions) -> None:
+    """Refuse what says how a set is read where nothing would come of it. Raises UserError."""
+    if source.partition(":")[0] == EMBEDDED:
+        kind, unused = "the embedded questions are", ("name", "split", "map", "columns")
+    elif os.path.isfile(os.path.expanduser(source)):
+        kind, unused = "a file is", ("name", "split")
+    else:
+        return
+    for key in unused:
+        if (value := getattr(how, key)) is not None:
+            raise UserError(f"{key}: {value!r} has no effect: {kind} read without it; leave it out")
 
 
 def map_name(source: str, how: Questions = AS_IS) -> str:

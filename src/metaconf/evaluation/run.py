@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from metaconf.cli.preflight import check_served
 from metaconf.config.blocks import AS_IS, Judge, Questions
 from metaconf.config.load import EMBEDDED, check_model
-from metaconf.data import load_questions, overlap, pick
+from metaconf.data import check_reading, load_questions, overlap, pick
 from metaconf.errors import UserError
 from metaconf.evaluation import preview
 from metaconf.evaluation.methods import METHODS, REPLY_TOKENS, Method, Settings, in_order
@@ -232,6 +232,7 @@ def _sets(
     how: Questions,
 ) -> tuple[list[Question], list[Question]]:
     """What is asked, and what baselines are calibrated on."""
+    check_reading(source, how)
     questions = _questions(source, limit, seed, how)
     more = (calibration, seed, how)
     return questions, _calibration(source, questions, *more) if baselines else []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from metaconf.generation.prefill import prefilled
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+DELAY = 10
+"""Seconds after which a batch shows a bar of its own, of the replies that have ended."""
 GREEDY = -1
 """The sample number of a greedy reply; samples 0, 1, … are drawn at the temperature."""
 
@@ -114,7 +117,8 @@ def _draw_batch(
         np.stack([uniforms(how.seed, r.key, r.sample, how.max_new_tokens) for r in rows])
     ).to(model.device)
     heat = torch.tensor([0.0 if r.sample == GREEDY else how.temperature for r in rows])
-    with prefilled(model, [d.prompt for d in draws]) as state:
+    bar = tqdm(total=len(rows), desc="batch", unit="reply", leave=False, delay=DELAY)
+    with bar, prefilled(model, [d.prompt for d in draws]) as state:
         # Replies to one prompt that have said the same so far share one line of the batch.
         lines = [i for i, d in enumerate(draws) for _ in d.samples]
         alive = list(range(len(rows)))
@@ -123,6 +127,7 @@ def _draw_batch(
             going = _append(rows, alive, *chosen, how.stop)
             if on_step and (ended := on_step(rows)):
                 going = [place for place in going if rows[alive[place]].key not in ended]
+            bar.update(len(alive) - len(going))
             if not going or step + 1 == how.max_new_tokens:
                 break
             ways: dict[tuple[int, int], int] = {}

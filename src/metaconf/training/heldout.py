@@ -7,7 +7,6 @@ gets worse.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,12 +20,14 @@ from metaconf import metrics
 from metaconf.config.blocks import EMBEDDED, Config
 from metaconf.data import load_questions, pick
 from metaconf.errors import UserError
+from metaconf.files import filling, write_json
 from metaconf.generation.local import LocalModel, sample_replies
 from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.grading import grade_answer
 from metaconf.judging.reader import FEWEST, cross_fitted, reader_input
 from metaconf.records import Parsed, Question, Reply
 from metaconf.reply import parse_reply
+from metaconf.training.checkpoints import saving
 from metaconf.training.merged import merged_adapter
 from metaconf.training.own_replies import refuse_constant
 
@@ -156,10 +157,11 @@ class HeldOut(TrainerCallback):
 
     def _keep(self, model: Any, row: dict[str, float]) -> None:
         folder = self.out / "best"
-        model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        text = json.dumps({**row, "folder": folder.name}, indent=1, allow_nan=False)
-        (self.out / "best.json").write_text(text + "\n", encoding="utf-8")
+        with saving(self.out):
+            with filling(folder) as aside:
+                model.save_pretrained(aside)
+                self.tokenizer.save_pretrained(aside)
+            write_json(self.out / "best.json", {**row, "folder": folder.name})
 
 
 def rows_of(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -132,7 +132,6 @@ def keep_before(path: Path, step: int) -> None:
     """Drop stored replies of `step` and later: a resumed run draws them again."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    kept = [line for line in whole if json.loads(line)["step"] < step]
+    *whole, _ = path.read_bytes().split(b"\n")  # the last one may be cut, even in a character
+    kept = [line.decode() + "\n" for line in whole if json.loads(line)["step"] < step]
     write_text(path, "".join(kept))
