@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from peft import LoraConfig, get_peft_model
 from test_sft import batch_of, rows
 from tiny import tiny_tokenizer
 from training import product
@@ -20,6 +21,7 @@ from metaconf.generation.sampler import GREEDY, Draw, Sampling, draw
 from metaconf.training.checks import check_forward
 from metaconf.training.forward import Tree, decoder_of, forward_tree, read_replies, takes_trees
 from metaconf.training.levels import level_logprobs, level_probabilities, level_tokens
+from metaconf.training.merged import merged_adapter
 from metaconf.training.sft import PACKED, text_loss
 
 WINDOW = 16
@@ -166,6 +168,28 @@ def test_drawn_replies_are_those_of_plain_rows(local: LocalModel) -> None:
         if row.sample == GREEDY:
             assert row.tokens == logprobs.argmax(-1).tolist()
     assert caches(model) == (model.config.model_type not in PLAIN)
+
+
+@pytest.mark.parametrize("family", ["qwen3_moe", "mixtral"])
+def test_experts_with_adapters_are_merged_and_restored(family: str) -> None:
+    local = tiny(family)
+    names = ["gate_up_proj", "down_proj"]
+    experts = [n for n, _ in local.model.named_parameters() if n.endswith(tuple(names))]
+    assert any("experts" in name for name in experts)
+    config = LoraConfig(
+        target_modules=["q_proj"],
+        target_parameters=[f"mlp.experts.{name}" for name in names],
+        init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )
+    model: Any = get_peft_model(local.model, config)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    prompt = Draw(tuple(local.reply_prompt("Why?")), "q", (GREEDY,))
+    apart = draw(model.get_base_model(), [prompt], Sampling(6))
+    with merged_adapter(model) as base:
+        (merged,) = draw(base, [prompt], Sampling(6))
+    assert merged.tokens == apart[0].tokens
+    assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
 
 
 def test_a_model_whose_parts_do_not_make_the_whole_is_refused(

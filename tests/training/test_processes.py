@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from accelerate.utils import DistributedType
+import torch
 from safetensors.torch import load_file
 from test_stage2 import ROOT
+from trl.models.utils import _ForwardRedirection
 
 from metaconf.cli import main
 from metaconf.errors import UserError
@@ -23,7 +26,8 @@ from metaconf.prompts.chat import INSTRUCTION
 from metaconf.records import read_jsonl
 from metaconf.reply import format_reply
 from metaconf.runs import LAUNCH, RUN_MARKER, check_output_dir, is_main_process
-from metaconf.training.processes import check_groups, check_processes
+from metaconf.training.processes import check_groups, check_processes, inside
+from metaconf.training.stage1 import schedule
 
 QUESTIONS = (
     {"question": "What is 1 + 2?", "answer": 3},
@@ -176,7 +180,43 @@ def test_groups_that_would_be_torn_apart_are_refused() -> None:
         check_groups(told(2, 6))
 
 
-def test_a_sharded_model_is_refused() -> None:
-    with pytest.raises(UserError, match="DEEPSPEED"):
-        check_processes(SimpleNamespace(distributed_type=DistributedType.DEEPSPEED))
-    check_processes(SimpleNamespace(distributed_type=DistributedType.MULTI_GPU))
+class Wrapper(torch.nn.Module):
+    """Stands for one that averages gradients: it counts its forward passes."""
+
+    def __init__(self, module: torch.nn.Module):
+        super().__init__()
+        self.module, self.passes = module, 0
+
+    def forward(self, *args: Any) -> Any:
+        self.passes += 1
+        return self.module(*args)
+
+
+def test_what_is_read_of_a_model_is_one_forward_pass_of_its_wrapper() -> None:
+    signature = inspect.signature(_ForwardRedirection.__call__)
+    assert list(signature.parameters)[:4] == ["self", "wrapper_module", "original_module", "method"]
+    model = torch.nn.Linear(2, 2)
+    wrapper, x = Wrapper(model), torch.ones(1, 2)
+    accelerator = SimpleNamespace(unwrap_model=lambda one: one.module, autocast=nullcontext)
+    twice = inside(accelerator, wrapper, lambda whole, x: whole(whole(x)), x)
+    assert wrapper.passes == 1
+    assert torch.equal(twice, model(model(x))) and torch.equal(wrapper(x), model(x))
+
+
+def test_the_schedule_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 1}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert schedule(settings, 160)["lr_scheduler_kwargs"] == {"num_decay_steps": 2}
+    monkeypatch.delenv("WORLD_SIZE")
+    assert schedule(settings, 160)["lr_scheduler_kwargs"] == {"num_decay_steps": 4}
+
+
+def test_a_sharded_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = SimpleNamespace(deepspeed=None, fsdp=[])
+    check_processes(plain)
+    for sharded in (SimpleNamespace(deepspeed="zero3.json"), SimpleNamespace(fsdp=["full_shard"])):
+        with pytest.raises(UserError, match="spread over the processes"):
+            check_processes(sharded)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match="ACCELERATE_USE_FSDP"):
+        check_processes(plain)

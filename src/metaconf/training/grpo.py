@@ -36,7 +36,7 @@ from metaconf.training.encode import Encoded, decode, encoded
 from metaconf.training.forward import Reading, read_replies
 from metaconf.training.levels import expectation, level_tokens
 from metaconf.training.merged import merged_adapter
-from metaconf.training.processes import check_processes, inside
+from metaconf.training.processes import inside
 from metaconf.training.score import expected_score_losses
 from metaconf.training.segments import to_token_advantages, without_confidence
 
@@ -70,7 +70,6 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         self.recipe, self.compute_rewards = recipe, compute_rewards
         self.levels = level_tokens(self.processing_class)
         self.aux_loss_enabled = False  # nothing of a router is read
-        check_processes(self.accelerator)
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         sampler: Any = super()._get_train_sampler(*args, **kwargs)

@@ -13,20 +13,21 @@ from functools import partial
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType
 from trl.models.utils import _ForwardRedirection
 
 from metaconf.errors import UserError
 
-PLAIN = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
+SHARDED = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP")
 
 
-def check_processes(accelerator: Any) -> None:
-    """Refuse sharded models (DeepSpeed, FSDP): no process holds the weights that are run here."""
-    if accelerator.distributed_type not in PLAIN:
+def check_processes(args: Any) -> None:
+    """Refuse sharded models (DeepSpeed, FSDP) by TRL's configuration or that of `accelerate
+    launch`: no process holds the weights that replies are drawn from and that are saved."""
+    launched = [name for name in SHARDED if os.environ.get(name) == "true"]
+    if asked := [name for name in ("deepspeed", "fsdp") if getattr(args, name, None)] or launched:
         raise UserError(
-            f"{accelerator.distributed_type.value}: the model is spread over the processes, and our"
-            " forward passes need it whole; start without sharding, by `torchrun` for example"
+            f"{asked[0]}: the model would be spread over the processes, and each needs it whole to"
+            " draw replies and to save it; start without it, by `torchrun` for example"
         )
 
 

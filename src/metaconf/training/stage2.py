@@ -27,7 +27,7 @@ from metaconf.training.adapters import finish, lora, weights_dtype
 from metaconf.training.checks import check_forward, check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.heldout import HeldOut, set_aside
-from metaconf.training.processes import check_groups
+from metaconf.training.processes import check_groups, check_processes
 from metaconf.training.progress import show, write_curve
 from metaconf.training.reward_computer import RewardComputer, keep_before
 from metaconf.training.stage1 import hardware
@@ -121,6 +121,7 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
     }
     with taken_by("GRPOConfig"):
         args = GRPOConfig(**whole)
+    check_processes(args)
     check_groups(args)
     summed = args.multi_objective_aggregation == "sum_then_normalize"
     if set(recipe.credit) != {WHOLE} and not summed:
