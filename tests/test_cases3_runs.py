@@ -206,6 +206,21 @@ def test_a4_a_finished_run_says_so_and_changes_nothing(place: Path, said: Said) 
     assert main(sft(place, place / "whole", "--resume")) == 0
     assert said() == f"metaconf: {place / 'whole'}: already finished; nothing was changed"
     assert contents(place / "whole") == before
+    card = place / "whole" / "README.md"  # a run may end before its card has taken TRL's place
+    for missing in (lambda: card.write_text("of TRL"), card.unlink):
+        missing()
+        assert main(sft(place, place / "whole", "--resume")) == 0
+        assert contents(place / "whole") == before
+
+
+def test_a4_a_run_that_saved_no_checkpoint_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / RUN_MARKER).write_text('{"stage": "grpo"}')
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / WEIGHTS).write_text("")
+    check_output_dir(tmp_path, resume=False)
+    (tmp_path / "checkpoint-2").mkdir()
+    with pytest.raises(UserError, match="holds another run"):
+        check_output_dir(tmp_path, resume=False)
 
 
 def test_a4_a_run_stopped_after_its_last_checkpoint_takes_no_further_step(

@@ -118,7 +118,9 @@ def _made_nothing(run: Path) -> bool:
     stage, no file but marker and configuration of anything else."""
     marker, files = _marker(run), _visible(run)
     if marker.get("stage") in ("sft", "grpo") and "engine" not in marker:
-        return not any(path.is_dir() or path.suffix == ".safetensors" for path in files)
+        return not any(
+            path.name.startswith("checkpoint-") or path.suffix == ".safetensors" for path in files
+        )
     started = "stage" in marker or "command" in marker
     return started and {path.name for path in files} <= {RUN_MARKER, "config.yaml"}
 

@@ -40,8 +40,9 @@ FAULTS = {"kill": 0, "ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.E
 TERM, MOMENTS = "SIGTERM", 30
 ROWS = ("answers.jsonl", "raw/reply.jsonl")
 """Files whose lines are acknowledged once they are written."""
-UNLIKE = ("config.yaml", "curve.json")
-"""Files that say that a run was resumed: the checkpoint, and mean losses since it."""
+UNLIKE = {("sft", "config.yaml"), ("sft", "curve.json"), ("grpo", "config.yaml")}
+UNLIKE |= {("grpo", "curve.json"), ("prepare", "README.md")}
+"""Files that say that a run was resumed (its checkpoint, mean losses since then), or seconds."""
 CHECKPOINT = re.compile(r"/(checkpoint-\d+)$")
 AGAIN = ("without --resume", "holds no run to resume")
 """What `--resume` says where there is nothing to resume yet."""
@@ -185,7 +186,8 @@ def undisturbed(command: str, place: Path) -> Base:
             raise SystemExit(f"{command}: an undisturbed run fails: {outcome.said[-2000:]}")
         found.append((outcome, contents(place / "run")))
     (first, one), (_, other) = found
-    same = {n: data for n, data in one.items() if other.get(n) == data and n not in UNLIKE}
+    alike = {name: data for name, data in one.items() if other.get(name) == data}
+    same = {name: data for name, data in alike.items() if (command, name) not in UNLIKE}
     wanted = {"prepare": "sft.jsonl", "evaluate": "replies.jsonl"}
     if wanted.get(command, "model.safetensors") not in same:
         raise SystemExit(f"{command}: two undisturbed runs differ in all that matters")

@@ -82,14 +82,15 @@ def grpo(args: argparse.Namespace) -> None:
 
 def already_finished(config: Config) -> bool:
     """Whether the run that is to be resumed has saved its model; if so, say it. Its card, which is
-    written last, is written where it is missing."""
+    written last, is written where TRL's stands in its place."""
     from metaconf.report.card import write_card
     from metaconf.runs import is_finished, is_main_process
 
     run = Path(config.output_dir)
     if not is_finished(run):
         return False
-    if is_main_process() and not (run / "README.md").is_file():
+    card = run / "README.md"
+    if is_main_process() and (not card.is_file() or "- metaconf\n" not in card.read_text("utf-8")):
         write_card(run)
     print(f"metaconf: {run}: already finished; nothing was changed", file=sys.stderr)
     return True
