@@ -29,7 +29,8 @@ def test_verify_keeps_the_contract_of_automix(tmp_path: Path, calibration: Calib
         strict = server.ask("/verify", body)[2]
         default = server.ask("/verify", {**body, "threshold": None, "context": "Africa"})[2]
         other = server.ask("/verify", {**body, "answer": "Chad"})[2]
-        assert server.ask("/verify", {**body, "answer": " "})[0] == 400
+        blank = server.ask("/verify", {**body, "answer": " "})[2]
+        assert blank["should_escalate"] and blank["total_samples"] == 0 and len(asked) == 3
     assert strict == {
         **{"confidence": 0.8, "should_escalate": True, "verified_count": 0, "total_samples": 1},
         **{"samples": [GOOD], "threshold": 0.9},
@@ -45,10 +46,10 @@ def test_verify_keeps_the_contract_of_automix(tmp_path: Path, calibration: Calib
 
 def test_ready_replies_are_measured_as_evaluate_does(tmp_path: Path) -> None:
     rows = [{"question_id": i, "confidence": 0.9, "correctness": float(i % 2)} for i in range(8)]
-    more = [{"question": "q", "reply": GOOD, "correctness": 1}, {"question_id": "s", "reply": "?"}]
+    more = [{"question_id": "q", "reply": GOOD, "correctness": 1}, {"question_id": "silent"}]
     with in_front(says(GOOD), tmp_path) as server:
         found = server.ask("/v1/score", {"replies": [*rows, *more]})[2]
-        status, _, error = server.ask("/v1/score", {"replies": [{"confidence": 0.5}]})
+        status, _, error = server.ask("/v1/score", {"replies": [{"confidence": 1.5}]})
     assert found["figures"]["accuracy"]["value"] == pytest.approx(5 / 9)
     brier = (4 * 0.81 + 4 * 0.01 + 0.04) / 9
     assert found["figures"]["brier"]["value"] == pytest.approx(brier)
@@ -70,7 +71,7 @@ def test_labels_are_kept_and_calibrate_reads_them(
         server.ask("/feedback", {"id": again, "correctness": False})
         status, _, error = server.ask("/feedback", {"id": "chatcmpl-x", "correctness": True})
         assert (status, error["error"]["code"]) == (404, "reply_not_found")
-        lines = server.ask("/feedback")[2]
+        lines = server.ask("/v1/labels")[2]
     rows = [json.loads(line) for line in lines.splitlines()]
     assert sorted(row["correctness"] for row in rows) == [0.0, 1.0, 1.0, 1.0]
     assert "question 1" not in lines

@@ -38,11 +38,12 @@ FAILED = {
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schema.Error, "description": text} for status, text in FAILED.items()
 }
+EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 CHAT: dict[int | str, dict[str, Any]] = {
     **ERRORS,
     200: {
         "model": schema.ChatCompletion,
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     },
 }
 NO_KEY: dict[int | str, dict[str, Any]] = {403: ERRORS[403]}
@@ -280,9 +281,9 @@ def _add_measures(app: FastAPI, service: Service) -> None:
     @app.post("/verify", responses=ERRORS)
     async def verify(body: schema.VerifyRequest) -> schema.Verified:
         answer = " ".join(body.answer.split())
-        if not answer:
-            raise Refused(400, "answer: is blank", "invalid_request")
-        served = await service.verify(body.question, answer, body.context or "")
+        served = None
+        if answer:
+            served = await service.verify(body.question, answer, body.context or "")
         return schema.Verified(**score.verified(service, body.threshold, answer, served))
 
     @app.post("/v1/score", responses=ERRORS)
@@ -307,7 +308,7 @@ def _add_measures(app: FastAPI, service: Service) -> None:
         return schema.Labelled(id=body.id, labelled=watch.labelled, state=watch.state)
 
     @app.get(
-        "/feedback",
+        "/v1/labels",
         response_class=Response,
         responses={**ERRORS, 200: _text("application/jsonl")},
     )

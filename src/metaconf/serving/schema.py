@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from metaconf.safe_text import clean_text
 
 Text = Annotated[str, AfterValidator(clean_text)]
+AS_JSON = BeforeValidator(lambda value: _whole(value))
+"""JSON knows one kind of number: 5.0 is a whole one."""
+Whole = Annotated[int, AS_JSON]
+Tokens = Annotated[int, Field(ge=1, le=10**9), AS_JSON]
 Share = Annotated[float, Field(ge=0, le=1)]
 NEUTRAL: dict[str, Any] = {
     "n": 1,
@@ -25,6 +29,10 @@ NEUTRAL: dict[str, Any] = {
     "logprobs": False,
 }
 """Values of OpenAI's keys that ask for nothing."""
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Strict(BaseModel):
@@ -74,10 +82,10 @@ class ChatRequest(Strict):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
         None, description="default: 0, at which replies are calibrated"
     )
-    max_tokens: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
-    n: Literal[1] | None = 1
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    seed: Whole | None = None
+    n: Annotated[int, Field(ge=1, le=1), AS_JSON] | None = 1
     top_p: Share | None = None
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = Field(
@@ -223,10 +231,10 @@ class Verified(BaseModel):
 
 
 class ReadyReply(Strict):
-    """A reply to be measured: `confidence`, or `reply`, a text in the format."""
+    """A reply to be measured: `confidence`, or `reply`, a text in the format; without either it
+    counts as one that states no confidence."""
 
-    question_id: Text | int | None = None
-    question: Text | None = None
+    question_id: Text | Whole
     reply: Text | None = None
     confidence: Share | None = None
     correctness: Share | None = None

@@ -21,13 +21,13 @@ AUTOMIX = 0.7
 NAMES = ("accuracy", "mean_confidence", "brier", "ece", "smooth_ece", "auroc", "aurc")
 
 
-def verified(service: Service, threshold: float | None, answer: str, found: Served) -> Any:
+def verified(service: Service, threshold: float | None, answer: str, found: Served | None) -> Any:
     """AutoMix's verdict. A confidence in another answer says nothing of this one: null, and to be
-    escalated."""
-    about = found.parsed.answer is not None and same_answer(found.parsed.answer, answer)
-    confidence = found.object["confidence"]
+    escalated; so is a blank answer, of which no model is asked."""
+    said = found.parsed.answer if found else None
+    confidence = found.object["confidence"] if found and said and same_answer(said, answer) else {}
     rule = service.calibration.rule if service.calibration else None
-    stated, value = (confidence[name] if about else None for name in ("stated", "value"))
+    stated, value = confidence.get("stated"), confidence.get("value")
     if threshold is not None:
         least, enough = threshold, value is not None and value >= threshold
     else:
@@ -39,19 +39,15 @@ def verified(service: Service, threshold: float | None, answer: str, found: Serv
         "confidence": value,
         "should_escalate": not enough,
         "verified_count": int(enough),
-        "total_samples": 1,
-        "samples": [found.last.text],
+        "total_samples": int(found is not None),
+        "samples": [found.last.text] if found else [],
         "threshold": least,
     }
 
 
 def figures(replies: Sequence[ReadyReply]) -> dict[str, Any]:
-    """Figures of ready replies. Raises UserError for one that names no question, or has neither a
-    confidence nor a text."""
-    rows = [
-        read_reply(f"replies.{place}", one.model_dump(exclude_unset=True))
-        for place, one in enumerate(replies)
-    ]
+    """Figures of ready replies."""
+    rows = [read_reply("replies", _row(one)) for one in replies]
     c, y = (np.array([_number(row.get(k)) for row in rows]) for k in ("confidence", "correctness"))
     found = summarise(c, y, [row["question_id"] for row in rows], NAMES, replicates=200)
     return {
@@ -59,6 +55,12 @@ def figures(replies: Sequence[ReadyReply]) -> dict[str, Any]:
         "without_confidence": int(np.isnan(c).sum()),
         "without_correctness": int(np.isnan(y).sum()),
     }
+
+
+def _row(one: ReadyReply) -> dict[str, Any]:
+    own = {"question_id", "confidence", "correctness", "reply"}
+    row = one.model_dump(include=own, exclude_none=True)
+    return row if "reply" in row else {"confidence": None, **row}
 
 
 def _number(value: float | None) -> float:
