@@ -159,14 +159,14 @@ class Confidence:
         1.0, "stage 1: share of the rows trained first on answer and confidence alone", ge=0, le=1
     )
     opening_fraction: float = option(
-        0.4,
+        0.3,
         "stage 1: share of the rows trained then on answer and opening of the reflection, balanced "
         "by cause",
         ge=0,
         le=1,
     )
     full_reply_fraction: float = option(
-        0.25,
+        0.35,
         "stage 1: share of the rows trained last on whole replies, balanced by cause",
         ge=0,
         le=1,
