@@ -192,6 +192,14 @@ def test_experts_with_adapters_are_merged_and_restored(family: str) -> None:
     assert all(torch.equal(before[name], weight) for name, weight in model.state_dict().items())
 
 
+def test_the_comparisons_allow_for_the_rounding_of_autocast(
+    fresh_local: Callable[..., Any],
+) -> None:
+    model = fresh_local().model
+    with torch.autocast("cpu", torch.bfloat16):
+        assert takes_trees(decoder_of(model)[0]) and caches(model)
+
+
 def test_a_model_whose_parts_do_not_make_the_whole_is_refused(
     fresh_local: Callable[..., Any],
 ) -> None:

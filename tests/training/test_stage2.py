@@ -20,7 +20,7 @@ from tiny import tiny_model
 
 from metaconf.cli import main
 from metaconf.errors import UserError
-from metaconf.generation.local import LocalModel
+from metaconf.generation.local import LocalModel, load_local
 from metaconf.records import read_jsonl
 from metaconf.runs import RUN_MARKER, checkpoints
 from metaconf.training import stage2
@@ -92,7 +92,7 @@ def test_gradient_checkpointing_takes_the_same_steps(
         assert torch.allclose(weight, checked[name], atol=2e-4), name
 
 
-@pytest.mark.parametrize("accumulated", ["1", "2"])
+@pytest.mark.parametrize("accumulated", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_run_goes_on_alike_in_its_second_round_of_questions(
     tmp_path: Path,
     questions: Path,
@@ -119,6 +119,26 @@ def test_a_run_goes_on_alike_in_its_second_round_of_questions(
     record_property("resume_difference", 0.0)
     asked = [row["question_id"] for _, row in read_jsonl(whole / "replies.jsonl")]
     assert len(set(asked[:8])) == len(set(asked[8:])) == 4  # each round asks all
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("float32")
+def test_an_adapter_that_is_kept_replies_as_the_merged_model(
+    tmp_path: Path, questions: Path, taught: Callable[[], LocalModel]
+) -> None:
+    model, words = save(taught, tmp_path / "taught"), ["--max_steps", "2", "--use_peft", "true"]
+    words += ["--max_completion_length", "40", "--save_strategy", "no"]
+    found: list[torch.Tensor] = []
+    for merge in ("true", "false"):
+        out = tmp_path / merge
+        assert main(command(out, model, questions, *words, "--merge", merge)) == 0
+        assert (out / "README.md").exists()
+        assert (out / "adapter_config.json").exists() == (merge == "false")
+        local = load_local(str(out))
+        ids = torch.tensor([local.reply_prompt("What is 1 + 1?")])
+        with torch.no_grad():
+            found.append(local.model(input_ids=ids).logits)
+    assert torch.allclose(*found, atol=1e-5)
 
 
 def test_fewer_questions_than_a_step_asks_are_refused_before_the_model_is_loaded(

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from metaconf.generation.prefill import UNABLE, added, common_prefix
+from metaconf.generation.prefill import UNABLE, added, common_prefix, same, working_dtype
 from metaconf.training.head import Head
 from metaconf.training.levels import LevelTokens, level_probabilities
 
@@ -100,8 +100,7 @@ def _same_both_ways(decoder: Any) -> bool:
         return False
     finally:
         decoder.train(training)
-    apart = (one - other).float().norm() / other.float().norm()
-    return bool(apart < math.sqrt(torch.finfo(one.dtype).eps))
+    return same(one, other, decoder)
 
 
 def _small(decoder: Any) -> Tree:
@@ -120,9 +119,6 @@ def forward_packed(decoder: Any, tree: Tree) -> torch.Tensor:
     """Hidden states (B, T, D) of a tree in one pass of B rows."""
     prefix, ids, positions, seen = tree
     start = prefix.shape[1]
-    dtype = next(decoder.parameters()).dtype
-    if torch.is_autocast_enabled(ids.device.type):
-        dtype = torch.get_autocast_dtype(ids.device.type)
     inputs: dict[str, Any] = {"input_ids": ids, "position_ids": positions}
     # Every token attends to the prefix.
     mask = torch.nn.functional.pad(seen, (start, 0), value=True)  # (B, T, P + T)
@@ -138,7 +134,7 @@ def forward_packed(decoder: Any, tree: Tree) -> torch.Tensor:
     else:
         inputs |= {"past_key_values": _cache_of(decoder, prefix, len(ids)), "use_cache": True}
     # A mask of four dimensions is added to the attention scores as it is.
-    out = decoder(attention_mask=added(mask, dtype)[:, None], **inputs)
+    out = decoder(attention_mask=added(mask, working_dtype(decoder))[:, None], **inputs)
     return out.last_hidden_state[:, -ids.shape[1] :]
 
 
