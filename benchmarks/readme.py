@@ -272,16 +272,17 @@ RECIPE_NAMES = {
     "ours-few-large-updates": "a quarter of the updates, each four times as large",
 }
 
-STAGE_NAMES = {"before": "before", "stage1": "stage 1", "stage2": "stage 2"}
+COLUMNS_OF_STAGES = {"_before": "before", "_stage1": "stage 1", "": "stage 2"}
 WORDS_AND_NUMBER = {
-    "contradiction_rate": "contradictions among those that state ≥ .6 or ≤ .2",
-    "reading_rank_correlation": "rank correlation of words and number",
-    "cmfg_star": "cMFG*: words against number",
-    "cmfg_star_words_samples": "cMFG*: words against 8 samples",
-    "cmfg_star_number_samples": "cMFG*: number against 8 samples",
-    "reading_auroc": "AUROC of the words alone",
-    "reading_auroc_within": "the same within kinds of question",
-    "auroc_within": "AUROC of the number within kinds of question",
+    "contradictions": "contradictions among those that state ≥ .6 or ≤ .2",
+    "agreement": "rank correlation of words and number",
+    "cmfg_words_number": "cMFG*: words against number",
+    "cmfg_words_samples": "cMFG*: words against 8 samples",
+    "cmfg_number_samples": "cMFG*: number against 8 samples",
+    "auroc_reading": "AUROC of the words alone",
+    "auroc_stated": "AUROC of the number",
+    "auroc_reading_within": "AUROC of the words within kinds of question",
+    "auroc_stated_within": "AUROC of the number within kinds of question",
     "reading_coverage": "reflections whose words tell how sure they are",
     "alternatives_precision": "other answers named: precision against own samples",
     "alternatives_recall": "other answers named: recall",
@@ -293,22 +294,18 @@ WORDS_AND_NUMBER = {
 def words_and_number(record: dict[str, Any]) -> str:
     """Whether reflections agree with the number, before and after, and the differences."""
     figures = record["figures"]
-    stages = [name for name in STAGE_NAMES if f"cmfg_star_{name}" in figures]
+    ends = [end for end in COLUMNS_OF_STAGES if f"agreement{end}" in figures]
     lines = [
-        "| figure | " + " | ".join(STAGE_NAMES[name] for name in stages) + " | target |",
-        "|---" * (len(stages) + 2) + "|",
+        "| figure | " + " | ".join(COLUMNS_OF_STAGES[end] for end in ends) + " | target |",
+        "|---" * (len(ends) + 2) + "|",
     ]
     for name, meaning in WORDS_AND_NUMBER.items():
-        each = [figures.get(f"{name}_{stage}") for stage in stages]
+        each = [figures.get(f"{name}{end}") for end in ends]
         target = next((f["target"] for f in each if f and "target" in f), "")
         lines.append(f"| {meaning} | " + " | ".join(map(shown, each)) + f" | {target} |")
-    lines += [
-        "",
-        "| less the earlier method, same questions | stage 1 | stage 2 |",
-        "|---|---|---|",
-    ]
+    lines += ["", "| less the earlier method, paired | stage 1 | stage 2 |", "|---|---|---|"]
     for name in ("accuracy", "auroc", "brier", "ece", "format"):
-        each = [figures.get(f"{name}_{stage}_less_before") for stage in STAGES]
+        each = [figures.get(f"{name}_difference{end}") for end in ("_stage1", "")]
         lines.append(f"| {name} | " + " | ".join(map(shown, each)) + " |")
     return "\n".join([*lines, "", _source(record)]) + "\n"
 

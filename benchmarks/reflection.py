@@ -22,6 +22,7 @@ from default import PACKAGES, asked
 from default_figures import STAGES
 from scoring import SCORES, apart_over_seeds, graded, mean_right, pairs
 
+from metaconf import metrics
 from metaconf.evaluation.generate import evaluate, short_answers
 from metaconf.evaluation.readings import reading_figures, samples_figure, with_readings
 from metaconf.evaluation.reflections import reflection_figures
@@ -34,16 +35,26 @@ from metaconf.records import Question
 SAMPLES = 8
 WORDS = 4
 """Words of an opening."""
+NAMES = {
+    "contradiction_rate": "contradictions",
+    "reading_rank_correlation": "agreement",
+    "cmfg_star": "cmfg_words_number",
+    "reading_auroc": "auroc_reading",
+    "reading_auroc_within": "auroc_reading_within",
+    "auroc_within": "auroc_stated_within",
+}
+"""Figures of the product under the names of the record."""
 TARGETS = {
-    "contradiction_rate": "<= 0.02",
-    "reading_rank_correlation": ">= 0.85",
-    "cmfg_star": ">= 0.90",
-    "cmfg_star_words_samples": ">= 0.80",
-    "cmfg_star_number_samples": ">= 0.81",
+    "contradictions": "<= 0.02",
+    "agreement": ">= 0.85",
+    "cmfg_words_number": ">= 0.90",
+    "cmfg_words_samples": ">= 0.80",
+    "cmfg_number_samples": ">= 0.81",
     "alternatives_precision": ">= 0.60",
     "alternatives_recall": ">= 0.40",
     "commonest_opening": "<= 0.10",
 }
+SUFFIX = {"before": "_before", "stage1": "_stage1", "stage2": ""}
 Rows = list[EvaluatedReply]
 
 
@@ -58,10 +69,11 @@ def measured(folder: Path) -> tuple[Rows, dict[str, Figure]]:
     shares = agreeing(rows, questions, samples)
     number = [replace(row, reading=row.confidence) for row in rows]
     return rows, {
-        **reading_figures(rows),
+        **{NAMES.get(name, name): figure for name, figure in reading_figures(rows).items()},
         **reflection_figures(rows, questions, samples, shares),
-        "cmfg_star_words_samples": samples_figure(rows, shares),
-        "cmfg_star_number_samples": samples_figure(number, shares),
+        "cmfg_words_samples": samples_figure(rows, shares),
+        "cmfg_number_samples": samples_figure(number, shares),
+        "auroc_stated": Figure(metrics.auroc(*np.array([*pairs(rows).values()]).T), n=len(rows)),
         "commonest_opening": Figure(commonest_opening(rows), n=len(rows)),
     }
 
@@ -90,7 +102,7 @@ def commonest_opening(rows: Rows) -> float:
     return openings.most_common(1)[0][1] / len(rows)
 
 
-def over_seeds(runs: Sequence[Mapping[str, Figure]], suffix: str) -> dict[str, record.Figure]:
+def over_seeds(runs: Sequence[Mapping[str, Figure]], stage: str) -> dict[str, record.Figure]:
     """Means over seeds of values and of the ends of intervals."""
     found: dict[str, record.Figure] = {}
     for name in runs[0]:
@@ -99,9 +111,9 @@ def over_seeds(runs: Sequence[Mapping[str, Figure]], suffix: str) -> dict[str, r
         bounds = [(f.low, f.high) for f in each if f.low is not None and f.high is not None]
         if len(values) == len(each):
             ends = np.mean(bounds, axis=0).tolist() if len(bounds) == len(each) else None
-            target = TARGETS.get(name) if suffix != "before" else None
+            target = TARGETS.get(name) if stage != "before" else None
             value = round(float(np.mean(values)), 4)
-            found[f"{name}_{suffix}"] = record.figure(value, ends, target=target)
+            found[f"{name}{SUFFIX[stage]}"] = record.figure(value, ends, target=target)
     return found
 
 
@@ -109,7 +121,7 @@ def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record
     """Scores less those of the earlier method on the same questions."""
     others = [before] * len(rows)
     differences: dict[str, record.Figure] = {
-        f"{name}_{stage}_less_before": apart_over_seeds(
+        f"{name}_difference{SUFFIX[stage]}": apart_over_seeds(
             [pairs(r) for r in rows], [pairs(r) for r in others], score
         )
         for name, score in SCORES.items()
@@ -119,7 +131,7 @@ def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record
         "format": lambda r: {x.question_id: (0.0, float(not x.problems)) for x in r},
     }
     return differences | {
-        f"{name}_{stage}_less_before": apart_over_seeds(
+        f"{name}_difference{SUFFIX[stage]}": apart_over_seeds(
             [of(r) for r in rows], [of(r) for r in others], mean_right
         )
         for name, of in means.items()
