@@ -121,7 +121,7 @@ def checks() -> Measured:
     from metaconf.embedded.model import embedded_model
     from metaconf.generation.loaded import check_loaded
     from metaconf.generation.local import load_local
-    from metaconf.training.checks import check_tokenizer
+    from metaconf.training.checks import check_forward, check_tokenizer
 
     local = load_local("embedded")
     with tempfile.TemporaryDirectory() as folder:
@@ -135,6 +135,7 @@ def checks() -> Measured:
             "tokenizer and template": lambda: check_tokenizer("embedded"),
             "identity": lambda: inputs_of(config),
             "weights": lambda: check_loaded("embedded", local.model, local.tokenizer, {}),
+            "forward pass": lambda: check_forward("embedded", local.model),
         }
         seconds = {name: _seconds(part) for name, part in parts.items()}
     big = _sparse_seconds()

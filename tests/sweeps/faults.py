@@ -282,8 +282,11 @@ def every(command: str, base: Base) -> Iterator[Point]:
             yield Point(command, fault, at)
 
 
-def sweep(work: Path, commands: Sequence[str], sample: int, seed: str) -> list[dict[str, Any]]:
-    """Judge all points, or a `sample` of them; returns their rows."""
+def sweep(
+    work: Path, commands: Sequence[str], kinds: Sequence[str], sample: int, seed: str
+) -> list[dict[str, Any]]:
+    """Judge all points of these commands and `kinds` of fault, or a `sample` of them; returns their
+    rows."""
     import tqdm
 
     from metaconf.cli import main
@@ -300,6 +303,7 @@ def sweep(work: Path, commands: Sequence[str], sample: int, seed: str) -> list[d
     known = {Point(row["command"], row["fault"], row["at"]) for row in rows}
     bases = {command: undisturbed(command, place) for command in commands}
     points = [point for command, base in bases.items() for point in every(command, base)]
+    points = [point for point in points if point.fault in kinds]
     random.Random(seed).shuffle(points)
     for point in points[: sample or None]:
         if point not in known:
@@ -323,6 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/sweep"))
     parser.add_argument("--commands", default=",".join(COMMANDS))
+    parser.add_argument("--faults", default=",".join([TERM, *FAULTS]))
     parser.add_argument("--sample", type=int, default=0, help="so many points; 0: all")
     parser.add_argument("--seed", default="", help="what the sample is drawn by")
     options = parser.parse_args()
@@ -331,7 +336,8 @@ def main() -> None:
         os.environ |= {SHIM: library, "LD_PRELOAD": library, "OMP_NUM_THREADS": "1"}
         os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    rows = sweep(options.work, options.commands.split(","), options.sample, options.seed)
+    chosen = options.commands.split(","), options.faults.split(",")
+    rows = sweep(options.work, *chosen, options.sample, options.seed)
     print(json.dumps(rows, indent=1))
 
 
