@@ -116,22 +116,24 @@ def wait_for(url: str) -> None:
 
 
 async def load(url: str, at_once: int, calls: int) -> list[float]:
-    """Seconds of each call, `at_once` in flight."""
+    """Seconds of each call, `at_once` in flight, whose first ones are spread over a fifth of a
+    second: clients do not come in step."""
     import aiohttp
 
     data, seconds = json.dumps(BODY).encode(), list[float]()
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-        async def some(count: int) -> None:
-            for _ in range(count):
+        async def some(number: int) -> None:
+            await asyncio.sleep(0.2 * number / at_once)
+            for _ in range(calls // at_once):
                 start = time.perf_counter()
                 async with session.post(url + CHAT, data=data, headers=headers) as reply:
                     await reply.read()
                     assert reply.status == 200, reply.status
                 seconds.append(time.perf_counter() - start)
 
-        await asyncio.gather(*(some(calls // at_once) for _ in range(at_once)))
+        await asyncio.gather(*(some(number) for number in range(at_once)))
     return seconds
 
 
@@ -278,7 +280,7 @@ async def _soaked(url: str, pid: int, seconds: float, counts: dict[str, int]) ->
     import aiohttp
 
     end, sizes = time.monotonic() + seconds, list[float]()
-    timeout = aiohttp.ClientTimeout(total=30)
+    timeout = aiohttp.ClientTimeout(total=60)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
 
@@ -291,7 +293,7 @@ async def _soaked(url: str, pid: int, seconds: float, counts: dict[str, int]) ->
                 except (aiohttp.ClientError, TimeoutError):
                     kind = "lost"
                 counts[kind] = counts.get(kind, 0) + 1
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
 
         async def watch() -> None:
             while time.monotonic() < end:

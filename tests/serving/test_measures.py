@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -12,9 +13,12 @@ from chat_server import ok
 from front import GOOD, UNSURE, in_front, says
 
 from metaconf.cli import main
+from metaconf.clients.types import Completion
 from metaconf.errors import UserError
+from metaconf.serving.backend import Call
 from metaconf.serving.calibration import Calibration
 from metaconf.serving.feedback import REMEMBERED, Feedback, Remembered
+from metaconf.serving.service import Service
 
 
 def test_verify_keeps_the_contract_of_automix(tmp_path: Path, calibration: Calibration) -> None:
@@ -109,6 +113,31 @@ def test_a_label_that_cannot_be_kept_is_not_acknowledged(
         monkeypatch.setattr(server.service.feedback, "label", full)
         status, _, error = server.ask("/feedback", {"id": reply, "correctness": True})
     assert status == 507 and "not kept" in error["error"]["message"]
+
+
+def test_a_reply_is_an_event_of_its_span(tmp_path: Path, calibration: Calibration) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    tracer = TracerProvider().get_tracer("test")
+    for text, value in ((GOOD, 0.8), ("no format", None)):
+
+        class Says:
+            name, begins, takes = "m", True, frozenset()
+
+            async def complete(self, _: Call, text: str = text) -> Completion:
+                return Completion(text)
+
+        feedback = Feedback(tmp_path / "labels.sqlite")
+        service = Service(Says(), feedback, calibration)  # pyright: ignore
+        with tracer.start_as_current_span("request") as span:
+            asyncio.run(service.answer(Call(({"role": "user", "content": "secret"},))))
+        (event,) = span.events  # pyright: ignore
+        told = dict(event.attributes)
+        assert event.name == "gen_ai.evaluation.result" and "secret" not in str(told)
+        found = told.get("gen_ai.evaluation.score.value")
+        assert found is None if value is None else found == calibration.recalibrated(value)
+        label = told["gen_ai.evaluation.score.label"]
+        assert label == ("unknown" if value is None else "answer")
 
 
 def test_only_the_last_replies_are_remembered(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import ipaddress
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -148,6 +149,7 @@ class Guard:
             work.result()
 
 
+@lru_cache(maxsize=256)
 def _known(host: str, names: frozenset[str]) -> bool:
     """Whether a Host header is an address, localhost, or one of `names`."""
     try:

@@ -202,4 +202,7 @@ def load(model: str) -> LocalBackend:
     from metaconf.generation.local import load_local
 
     local: Any = load_local(model)
-    return LocalBackend(Path(model).name or model, local, worked_turns(model))
+    backend = LocalBackend(Path(model).name or model, local, worked_turns(model))
+    # The first draw of a process takes a second more, which nobody should wait for.
+    asyncio.run(backend.complete(Call(({"role": "user", "content": "?"},), max_tokens=2)))
+    return backend

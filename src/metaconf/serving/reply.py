@@ -71,7 +71,8 @@ def served(
     state: State = "unsupported",
 ) -> Served:
     """Parse the last of `attempts` and decide on it."""
-    parsed = parse_reply(attempts[-1].text)
+    *earlier, parsed = (parse_reply(attempt.text) for attempt in attempts)
+    confidences = [*(one.confidence for one in earlier), parsed.confidence]
     stated = parsed.confidence
     value = stated if calibration is None or stated is None else calibration.recalibrated(stated)
     shown = {
@@ -82,13 +83,12 @@ def served(
         "confidence": {"value": value, "stated": stated, "expected": None, "distribution": None},
         "decision": calibrations.decision(calibration, state, stated),
         "calibration": calibrations.described(calibration, state),
-        "attempts": [_shown(attempt) for attempt in attempts],
+        "attempts": list(map(_shown, attempts, confidences)),
     }
     return Served(parsed, tuple(attempts), shown)
 
 
-def _shown(attempt: Attempt) -> dict[str, Any]:
-    confidence = parse_reply(attempt.text).confidence
+def _shown(attempt: Attempt, confidence: float | None) -> dict[str, Any]:
     tokens = attempt.tokens_in + attempt.tokens_out
     return {
         "model": attempt.model,

@@ -5,6 +5,7 @@ Nothing is logged of a request: no text, no key, no address. What is counted is 
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from dataclasses import replace
@@ -43,6 +44,8 @@ def run(args: Namespace, endpoint: Endpoint | None) -> None:
         backend = _backend(args.model, endpoint, args.timeout)
         app = _app(args, backend, calibration, key)
         print("\n".join(greeting(listener, backend.name, calibration)), flush=True)
+        gc.collect()
+        gc.freeze()  # what is there now stays: looking through it again costs tens of milliseconds
         server(app).run(sockets=[listener])
     finally:
         listener.close()
@@ -119,6 +122,7 @@ def server(app: Any) -> uvicorn.Server:
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=5,
     )

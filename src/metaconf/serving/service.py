@@ -10,6 +10,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from opentelemetry import trace
+
 from metaconf.clients.types import Completion, Failure, Outcome
 from metaconf.prompts.chat import REVIEW, Message
 from metaconf.serving.backend import Backend, Call
@@ -145,7 +147,24 @@ class Service:
         found = served((attempt,), self.calibration, self.watch.state)
         self.watch.served(found.parsed.confidence)
         self.meters.reply(found, seconds)
+        _trace(found)
         return found
+
+
+def _trace(found: Served) -> None:
+    """An event of the request's span, by the conventions of OpenTelemetry for generative models;
+    nothing where no tracing is set up. It holds no text of the model's."""
+    span = trace.get_current_span()
+    if not span.is_recording():
+        return
+    decision, value = found.object["decision"], found.object["confidence"]["value"]
+    told = {
+        "gen_ai.evaluation.name": "metaconf.confidence",
+        "gen_ai.evaluation.score.label": decision["action"],
+        "gen_ai.evaluation.explanation": decision["reason"],
+    }
+    score = {} if value is None else {"gen_ai.evaluation.score.value": value}
+    span.add_event("gen_ai.evaluation.result", {**told, **score})
 
 
 def _attempt(model: str, outcome: Outcome, ms: int) -> Attempt:
