@@ -22,6 +22,7 @@ from metaconf.training.checks import check_forward
 from metaconf.training.forward import Tree, decoder_of, forward_tree, read_replies, takes_trees
 from metaconf.training.levels import level_logprobs, level_probabilities, level_tokens
 from metaconf.training.merged import merged_adapter
+from metaconf.training.probe import last_states
 from metaconf.training.sft import PACKED, text_loss
 
 WINDOW = 16
@@ -168,6 +169,17 @@ def test_drawn_replies_are_those_of_plain_rows(local: LocalModel) -> None:
         if row.sample == GREEDY:
             assert row.tokens == logprobs.argmax(-1).tolist()
     assert caches(model) == (model.config.model_type not in PLAIN)
+
+
+def test_the_probe_reads_what_plain_rows_give(local: LocalModel) -> None:
+    prompts = [local.reply_prompt(q) for q in ("Why?", "In which country is Quito?")]
+    states = last_states(local.model, prompts, layer=1)
+    decoder, _ = decoder_of(local.model)
+    for state, prompt in zip(states, prompts, strict=True):
+        with torch.no_grad():
+            inputs = {"input_ids": torch.tensor([prompt]), "use_cache": False}
+            hidden = decoder(**inputs, output_hidden_states=True).hidden_states[1]
+        assert state == pytest.approx(hidden[0, -1].numpy(), abs=1e-4)
 
 
 @pytest.mark.parametrize("family", ["qwen3_moe", "mixtral"])

@@ -138,7 +138,7 @@ def test_an_adapter_that_is_kept_replies_as_the_merged_model(
         ids = torch.tensor([local.reply_prompt("What is 1 + 1?")])
         with torch.no_grad():
             found.append(local.model(input_ids=ids).logits)
-    assert torch.allclose(*found, atol=1e-5)
+    assert torch.allclose(found[0], found[1], atol=1e-5)
 
 
 def test_fewer_questions_than_a_step_asks_are_refused_before_the_model_is_loaded(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from metaconf.errors import UserError
 from metaconf.generation.prefill import common_prefix
 from metaconf.metrics import logistic
-from metaconf.training.forward import right_padded, run_after_prefix
+from metaconf.training.forward import decoder_of, right_padded, run_after_prefix
 
 FOLDS = 5
 FEATURE_REPEAT = 10
@@ -63,7 +63,7 @@ def last_states(
 ) -> np.ndarray:
     """Hidden states (n, D) after `layer` layers at the last token of each of the n sequences;
     `rows` sequences a batch, whose common prefix is computed once."""
-    states = np.zeros((len(tokens), model.config.hidden_size), np.float32)
+    states = np.zeros((len(tokens), model.config.get_text_config().hidden_size), np.float32)
     for batch, hidden, last in runs(model, tokens, layer, rows):
         states[batch] = hidden[torch.arange(len(batch)), last].float().cpu().numpy()
     return states
@@ -75,7 +75,7 @@ def runs(
     """Run the first `layer` layers over the sequences `tokens`, `rows` a batch. Yields for each
     batch: the b sequences' indices, hidden states (b, T, D) after the batch's common prefix, and
     the position (b,) of each last token in them."""
-    decoder = FirstLayers(model.model, layer)
+    decoder = FirstLayers(decoder_of(model)[0], layer)
     order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
     for start in range(0, len(order), rows):
         batch = order[start : start + rows]
@@ -88,13 +88,19 @@ def runs(
 
 
 class FirstLayers:
-    """A decoder that stops after `layer` layers and leaves out the final norm."""
+    """A decoder that stops after `layer` layers and leaves out the final norm. One whose parts have
+    other names is run to its end."""
 
     def __init__(self, decoder: Any, layer: int):
         self.decoder, self.layer, self.config = decoder, layer, decoder.config
 
     def __call__(self, **inputs: Any) -> Any:
-        decoder, layers, norm = self.decoder, self.decoder.layers, self.decoder.norm
+        decoder = self.decoder
+        if not (hasattr(decoder, "layers") and hasattr(decoder, "norm")):
+            out = decoder(**inputs, output_hidden_states=True)
+            out.last_hidden_state = out.hidden_states[self.layer]
+            return out
+        layers, norm = decoder.layers, decoder.norm
         decoder.layers, decoder.norm = layers[: self.layer], torch.nn.Identity()
         try:
             return decoder(**inputs)
