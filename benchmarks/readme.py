@@ -344,6 +344,7 @@ BLOCKS = {
     "recipes": ("recipes", recipes),
     "llama_factory": ("llama_factory", llama_factory),
     "trl_plain": ("trl_plain", targets),
+    "scale": ("scale", targets),
     "commonsense": ("commonsense", targets),
     "prepare": ("prepare", prepared),
     "replies": ("replies", targets),
