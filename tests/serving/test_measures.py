@@ -66,9 +66,12 @@ def test_labels_are_kept_and_calibrate_reads_them(
 ) -> None:
     with in_front(says(GOOD), tmp_path, calibration) as server:
         ids = [server.chat(f"question {i}")["id"] for i in range(4)]
-        for i, one in enumerate(ids):
-            told = server.ask("/feedback", {"id": one, "correctness": i > 0})[2]
-        assert (told["labelled"], told["state"]) == (4, "calibrated")
+        every = [
+            server.ask("/feedback", {"id": one, "correctness": i > 0})[2]
+            for i, one in enumerate(ids)
+        ]
+        assert [one["labelled"] for one in every] == [1, 2, 3, 4]
+        assert every[-1]["state"] == "calibrated"
         told = server.ask("/feedback", {"id": ids[0], "correctness": 1.0})[2]
         assert told["labelled"] == 4  # the same reply, another opinion
         again = server.chat("question 1")["id"]
@@ -94,10 +97,12 @@ def test_labels_are_kept_and_calibrate_reads_them(
 
 def test_wrong_labels_end_the_certificate(tmp_path: Path, calibration: Calibration) -> None:
     with in_front(says(GOOD), tmp_path, calibration) as server:
+        states = list[str]()
         for i in range(12):
             reply = server.chat(f"question {i}")["id"]
             told = server.ask("/feedback", {"id": reply, "correctness": False})[2]
-        assert told["state"] == "conflict"
+            states.append(told["state"])
+        assert states[0] == "calibrated" and states[-1] == "conflict"
         decision = server.chat()["metaconf"]["decision"]
     assert decision["action"] == "answer" and not decision["certified"]
 
