@@ -359,6 +359,7 @@ BLOCKS = {
     "decisions": ("decisions", targets),
     "baselines": ("baselines", baselines),
     "client": ("client", targets),
+    "serve": ("serve", targets),
     "questions": ("questions", targets),
     "reading": ("reading", targets),
 }
