@@ -38,6 +38,10 @@ ROWS = [
 """The reports by section of their list; the tests of a row are called test_<row>_…."""
 FILES = ("tests/test_cases3.py", "tests/test_cases3_runs.py")
 ROUNDS = 5
+NOT_MEASURED = (
+    "Not measured: busy_step_ratio and idle_step_ratio; other work held both cores at a priority"
+    " that left a few per cent to all else."
+)
 Measured = tuple[dict[str, record.Figure], str]
 
 
