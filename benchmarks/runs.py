@@ -191,6 +191,7 @@ def main() -> None:
         figures |= measured
         notes.append(note)
         print(note, json.dumps(measured), sep="\n")
+    notes.append(NOT_MEASURED)
     record.add(
         "runs", "python benchmarks/runs.py", figures, notes, ["torch", "transformers", "trl"]
     )
