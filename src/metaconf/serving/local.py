@@ -187,8 +187,11 @@ def _fits(seed: int | None, seeds: set[int | None]) -> bool:
 
 
 def worked_turns(model: str) -> tuple[Message, ...]:
-    """Worked examples for a model that MetaConf did not train; none for one that it did."""
-    if (Path(model) / FACTS).is_file():
+    """Worked examples for a model that MetaConf did not train; none for one that it did, whose
+    folder says so."""
+    from metaconf.embedded.model import resolve_model
+
+    if (Path(resolve_model(model)) / FACTS).is_file():
         return ()
     turns: list[Message] = []
     for question, answer, why, level in EXAMPLES:
