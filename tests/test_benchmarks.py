@@ -42,6 +42,7 @@ CHANGED = {
     ("llama_factory.py", "confidence.full_reply_fraction"): "as docs/scale-and-engines.md says",
     ("default.py", "top_k"): "of transformers' `generate`, whose speed is compared",
     ("decisions.py", "delta"): "a figure's name",
+    ("runs.py", "dtype"): "of a tensor in a file of safetensors",
 }
 """Every key that a benchmark gives another value than configs/ does, and why."""
 
