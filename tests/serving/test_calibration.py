@@ -38,10 +38,9 @@ def test_conflict_warns_without_cause_as_seldom_as_it_says() -> None:
 
 
 def test_a_conflict_is_seen_and_ends_the_certificate(calibration: Calibration) -> None:
-    watch = Watch(calibration)
-    watch.labels([1.0] * 60)
+    watch = Watch(calibration, labelled=60)
     assert watch.state == "calibrated"
-    watch.labels([1.0] * 30 + [0.0] * 30)
+    watch.wrong = 30.0
     assert watch.state == "conflict"
     found = decision(calibration, watch.state, 0.9)
     assert found["action"] == "answer" and not found["certified"] and "above 0.2" in found["reason"]

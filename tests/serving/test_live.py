@@ -48,6 +48,11 @@ def test_no_part_of_a_well_formed_reply_is_taken_for_its_answer(
     assert pieces == parse_reply(text).answer or parse_reply(text).answer.startswith(pieces)  # pyright: ignore
 
 
+def test_a_long_text_is_not_read_again_with_each_piece() -> None:
+    live, long = LiveAnswer(), "Answer: " + "x" * 30_000
+    assert live.more(long) == "" and live.rest("x" * 30_000) == "x" * 30_000
+
+
 def test_a_draft_is_not_sent() -> None:
     live = LiveAnswer()
     assert not live.more("<think>Answer: Chad\nSelf-reflection: no\nConfidence: 3")

@@ -142,10 +142,6 @@ class Watch:
             level = FALSE_ALARM * 6 / (math.pi * self.tests) ** 2
             self.drifted |= _p_value(self.calibration.confidence, list(self.recent)) < level
 
-    def labels(self, correctness: list[float]) -> None:
-        """Set the labels (n,) in [0, 1] of the replies that were answered under it."""
-        self.labelled, self.wrong = len(correctness), float(sum(1 - y for y in correctness))
-
     @property
     def state(self) -> State:
         if self.calibration is None:

@@ -95,6 +95,17 @@ class Feedback:
         rows = [dict(zip(COLUMNS, row, strict=True)) for row in found]
         return list({row["question_id"]: row for row in rows}.values())
 
+    def answered(self, calibration: str) -> tuple[int, float]:
+        """(labels, sum of their errors) of what was answered under a calibration, the last of each
+        question."""
+        with self._lock:
+            count, wrong = self._file.execute(
+                "SELECT COUNT(*), SUM(1 - correctness) FROM (SELECT correctness, MAX(rowid) FROM"
+                " labels WHERE calibration = ? AND action = 'answer' GROUP BY question_id)",
+                (calibration,),
+            ).fetchone()
+        return count, wrong or 0.0
+
     def close(self) -> None:
         with self._lock:
             self._file.close()

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from metaconf.reply import parse_reply
 
+LONGEST = 20_000
+"""Of longer texts the answer comes at the end: each piece is read from the start."""
+
 
 @dataclass(slots=True)
 class LiveAnswer:
@@ -17,7 +20,7 @@ class LiveAnswer:
 
     def more(self, text: str) -> str:
         """What can be added to `sent`, from the text so far."""
-        if self.ended:
+        if self.ended or len(text) > LONGEST:
             return ""
         span = parse_reply(text).spans.get("answer")
         if span is None:

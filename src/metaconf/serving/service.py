@@ -104,12 +104,9 @@ class Service:
         return self._served(outcome, begun)
 
     def relabel(self) -> None:
-        """Read the labels of replies that were answered under this calibration."""
-        if self.calibration is None:
-            return
-        rows = self.feedback.rows()
-        ours = (r for r in rows if r["calibration"] == self.calibration.id)
-        self.watch.labels([r["correctness"] for r in ours if r["action"] == "answer"])
+        """Count the labels of replies that were answered under this calibration."""
+        if self.calibration is not None:
+            self.watch.labelled, self.watch.wrong = self.feedback.answered(self.calibration.id)
 
     def label(self, reply_id: str, correctness: float) -> Remembered:
         """Keep a label; on the disk when this returns. Raises Refused for an unknown reply."""
