@@ -344,7 +344,7 @@ _NOTES = {
     "overhead": "3,000 calls by 200 clients, a stub of 200 ms; the same calls to the stub alone",
     "throughput": "4,000 calls by 32 clients, a stub of 0 ms, the server on one core",
     "batching": "the embedded model, 48 tokens a reply at most",
-    "contract": "{args.cases} cases an operation",
+    "contract": "{args.cases} cases an operation at most",
     "kills": "20 kills, {feedback_acknowledged:.0f} labels acknowledged before them",
     "soak": "{args.soak_seconds:.0f} s, 100 clients, {soak_requests:.0f} requests",
 }
