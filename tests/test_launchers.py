@@ -94,7 +94,7 @@ def test_the_grpo_configuration_is_the_one_asked_for() -> None:
         "model_name_or_path", "max_steps", "learning_rate", "beta", "num_generations",
         "max_prompt_length", "max_completion_length", "reward", "questions",
     }  # fmt: skip
-    assert config.model_name_or_path == "embedded"
+    assert config.model_name_or_path == "embedded-sft"
     assert config.max_prompt_length == 256
     assert config.reward == Reward()
     asked = {"max_steps": 40, "learning_rate": 1e-6, "beta": 0.001}

@@ -25,7 +25,7 @@ import metaconf
 from metaconf.config.blocks import EMBEDDED, Config, Judge, Teacher
 from metaconf.config.load import resolved
 from metaconf.config.values import read_yaml
-from metaconf.embedded.model import embedded_model
+from metaconf.embedded.model import folder_of
 from metaconf.errors import UserError
 from metaconf.files import write_json, write_text
 from metaconf.model_files import fingerprint
@@ -337,7 +337,7 @@ def inputs_of(config: Config, prepares: bool = False) -> dict[str, str]:
 
 def model_inputs(name_or_path: str) -> dict[str, str]:
     """`model_files.fingerprint` of a model's folder; nothing of one on the hub."""
-    folder = embedded_model() if name_or_path == EMBEDDED else Path(name_or_path).expanduser()
+    folder = folder_of(name_or_path)
     return fingerprint(folder) if folder.is_dir() else {}
 
 
@@ -396,7 +396,7 @@ def note_stage(
     A model that was trained from one of ours goes on with its history. Of local paths only the last
     part is kept: the file is meant to be shared.
     """
-    before = Path(model) / FACTS
+    before = folder_of(model) / FACTS
     known = json.loads(before.read_text(encoding="utf-8")) if before.is_file() else {}
     base = known.get("base_model", shown(model))
     kept = {key: value for key, value in settings.items() if key not in _PATHS}

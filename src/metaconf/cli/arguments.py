@@ -11,7 +11,7 @@ from typing import Any
 from metaconf import __version__
 from metaconf.errors import UserError
 
-MODEL = "hub id, model folder, or `embedded`"
+MODEL = "hub id, model folder, `embedded`, or `embedded-sft`"
 QUESTIONS = "JSONL, JSON, CSV or Parquet file, hub data set ID:SPLIT, or `embedded`"
 WITH_KEYS = ("prepare", "sft", "grpo", "audit", "demo")
 """Commands that take any key of their configuration as `--key value`."""
@@ -88,11 +88,10 @@ def command_line() -> argparse.ArgumentParser:
     card.add_argument("--results", type=_path, metavar="RUN", help="folder of an evaluation of it")
     card.add_argument("--method", help="the model's key in the run (default: the last)")
     _add_decisions(commands)
-    ask = _add(commands, "ask", "ask the trained model one question")
+    ask = _add(commands, "ask", "ask a model one question")
     ask.add_argument("question", metavar="QUESTION")
-    ask.add_argument(
-        "--model", help=f"{MODEL} (default: that of a running server, else the newest of the demo)"
-    )
+    default = "that of a running server, else the newest of the demo, else embedded-sft"
+    ask.add_argument("--model", help=f"{MODEL} (default: {default})")
     ask.add_argument("--calibration", type=_path, metavar="FILE", help="what calibrate wrote")
     _add_serve(commands)
     _add_demo(commands)
@@ -225,7 +224,8 @@ def _add_server(one: argparse.ArgumentParser) -> None:
 
 def _add_serve(commands: Any) -> None:
     one = _add(commands, "serve", "answer over HTTP, with a confidence and a decision, and a page")
-    one.add_argument("--model", help=f"{MODEL} (default: the newest of the demo, else embedded)")
+    default = "the newest of the demo, else embedded-sft"
+    one.add_argument("--model", help=f"{MODEL} (default: {default})")
     _add_server(one)
     one.add_argument("--calibration", type=_path, metavar="FILE", help="what calibrate wrote")
     for name, default, what in (

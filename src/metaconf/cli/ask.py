@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from metaconf.config.blocks import EMBEDDED
+from metaconf.config.blocks import EMBEDDED_SFT
 from metaconf.config.load import check_model
 from metaconf.errors import UserError
 from metaconf.records import Question, Reply
@@ -32,10 +32,10 @@ Shown = dict[str, Any]
 
 
 def run(question: str, model: str | None = None, calibration: Path | None = None) -> None:
-    """Ask `model` (None: a running server's, else the newest of the demo) and print answer,
-    reflection and confidence; with a calibration the decision too.
+    """Ask `model` (None: a running server's, else `default_model`) and print answer, reflection and
+    confidence; with a calibration the decision too.
 
-    Raises UserError for an empty question, a model or a calibration that is none, no model at all.
+    Raises UserError for an empty question, and a model or a calibration that is none.
     """
     if not question.strip():
         raise UserError('the question is empty; write it in quotes: metaconf ask "…?"')
@@ -45,7 +45,7 @@ def run(question: str, model: str | None = None, calibration: Path | None = None
     from metaconf.serving.calibration import load
 
     known = load(calibration) if calibration else None
-    name = model or trained_model()
+    name = model or default_model()
     check_model(name)
     print("\n".join(lines(_reply(question, name), known)))
 
@@ -71,22 +71,12 @@ def _served(question: str) -> Shown | None:
 
 
 def default_model() -> str:
-    """The newest model of the demo, else the embedded one."""
-    return str(next(filter(_is_model, TRAINED), EMBEDDED))
+    """The newest model of the demo, else the embedded one after stage 1."""
+    return str(next(filter(_is_model, TRAINED), EMBEDDED_SFT))
 
 
 def _is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
-
-
-def trained_model() -> str:
-    """The folder of the demo's newest model. Raises UserError where there is none."""
-    for folder in filter(_is_model, TRAINED):
-        return str(folder)
-    raise UserError(
-        f"no trained model in {TRAINED[0]} or {TRAINED[1]}; run `metaconf demo` first, or name a"
-        " model: --model FOLDER"
-    )
 
 
 def _reply(question: str, model: str) -> Reply:

@@ -28,7 +28,7 @@ from metaconf.config.blocks import (
 from metaconf.config.load import check_model, load_config
 from metaconf.config.refused import refuse_together
 from metaconf.data import check_reading, load_questions
-from metaconf.embedded.model import embedded_model
+from metaconf.embedded.model import folder_of
 from metaconf.errors import UserError
 from metaconf.model_files import check_files
 from metaconf.records import read_jsonl
@@ -116,7 +116,7 @@ def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, A
     check_output_dir(Path(keys["output_dir"]), resume=False)
     check_prepared(config_llama_factory.train_file(keys))
     check_loadable(model)
-    folder = embedded_model() if model == EMBEDDED else Path(model).expanduser()
+    folder = folder_of(model)
     config_llama_factory.check_template(keys, folder / "tokenizer.json")
     return keys
 
@@ -189,9 +189,7 @@ def check_loadable(model: str) -> None:
 
     The last check of all, because the first use of that one converts it, which imports torch.
     """
-    if model == EMBEDDED:
-        embedded_model()
-    elif (folder := Path(model).expanduser()).is_dir():
+    if (folder := folder_of(model)).is_dir():
         check_files(folder)
 
 

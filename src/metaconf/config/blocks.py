@@ -21,6 +21,8 @@ ReadyMap = Literal[
     "truthfulqa", "popqa",
 ]  # fmt: skip
 EMBEDDED = "embedded"
+EMBEDDED_SFT = "embedded-sft"
+"""The embedded model after stage 1: with the adapter that ships."""
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -179,7 +181,9 @@ class Config:
 
     stage: Stage
     trainer: dict[str, Any]
-    model_name_or_path: PathText = option(EMBEDDED, "hub id, model folder, or `embedded`")
+    model_name_or_path: PathText = option(
+        EMBEDDED, "hub id, model folder, `embedded`, or `embedded-sft` (the same after stage 1)"
+    )
     output_dir: PathText = option("runs", "the run directory (default: runs/STAGE)")
     recipe: Literal[
         "metaconf", "rlvr", "sayself", "rlcr", "rewarding-doubt", "dcpo", "coca", "credo",

