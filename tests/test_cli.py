@@ -115,7 +115,7 @@ def test_bad_input_is_refused(words: str, folder: Path, capsys: pytest.CaptureFi
         f"{GRPO} --questions gap.jsonl",
         f"{SFT} --model empty",
         "evaluate --model model --output_dir other",
-        "ask Who?",
+        "ask Who? --model empty",
     ],
 )
 def test_bad_input_is_refused_at_once_and_without_torch(words: str, folder: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_missing_wheel_is_told_before_anything_is_written(
     def missing() -> Path:
         raise UserError("the embedded model's wheel is not installed")
 
-    monkeypatch.setattr(preflight, "embedded_model", missing)
+    monkeypatch.setattr(preflight, "folder_of", lambda _: missing())
     before = contents(folder)
     assert main([*GRPO.split(), "--model", "embedded"]) == 2
     assert main(["prepare", "--questions", "good.jsonl"]) == 2

@@ -64,11 +64,11 @@ def test_a_dry_run_writes_nothing(
     shown = capsys.readouterr().out
     assert "Who?" in shown and "1 replies to draw" in shown
     assert not (tmp_path / "runs").exists()
-    # Without a chat template nothing could be asked: that is said here, not after the weights.
+    # Without a chat template a plain one is asked with: that is said here, not after the weights.
     (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)
     path = tmp_path / "model" / "tokenizer_config.json"
     settings = json.loads(path.read_text())
     settings.pop("chat_template", None)
     path.write_text(json.dumps(settings))
-    assert main(words) == 2
-    assert "chat template" in capsys.readouterr().err
+    assert main(words) == 0
+    assert "has no chat template" in capsys.readouterr().err
