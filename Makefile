@@ -31,6 +31,7 @@ fuzz: dev
 
 sweep: export OMP_NUM_THREADS := 1
 sweep: dev
+	$(BIN)/python -m pytest -m long --timeout 7200
 	$(BIN)/python tests/sweeps/hostile.py
 	$(BIN)/python tests/sweeps/faults.py
 	$(BIN)/python benchmarks/runs.py --only settings,faults

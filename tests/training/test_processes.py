@@ -63,7 +63,8 @@ ROWS = 8
 LAYOUTS = {"one": (1, 1), "accumulated": (1, 2), "two": (2, 1), "both": (2, 2)}
 """Processes and micro-batches that make the same ROWS rows of a step."""
 PLAIN = ["--warmup_steps", "0", "--optim", "sgd", "--max_grad_norm", "1e6"]
-PEFT = pytest.mark.parametrize("peft", ["true", "false"], ids=["lora", "full"])
+FULL = pytest.param("false", marks=pytest.mark.long, id="full")
+PEFT = pytest.mark.parametrize("peft", [pytest.param("true", id="lora"), FULL])
 
 
 def taken(model: Path, folder: Path, words: list[str], peft: str) -> None:
