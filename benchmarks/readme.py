@@ -45,13 +45,15 @@ HEADLINE = {
     "asked": "the base model, asked for a number in words",
     "samples8": "the base model, agreement of eight samples",
     "probability": "the base model, its answer's probability (recalibrated)",
-    "stage2": "**MetaConf, one reply in words**",
 }
 
 
 def headline(record: dict[str, Any]) -> str:
-    """The four rows of the README."""
-    return _systems(record, HEADLINE)
+    """The rows of the README: of the base, and of the method as it is now (`reflection`)."""
+    path = ROOT / "benchmarks" / "results" / "reflection.json"
+    own = json.loads(path.read_text(encoding="utf-8"))["figures"]
+    cells = " | ".join(shown(own.get(f"{score}_stated")) for score in ("auroc", "brier", "ece"))
+    return _systems(record, HEADLINE) + f"| **MetaConf, one reply in words** | {cells} |\n"
 
 
 def systems(record: dict[str, Any]) -> str:
@@ -281,6 +283,10 @@ WORDS_AND_NUMBER = {
     "cmfg_number_samples": "cMFG*: number against 8 samples",
     "auroc_reading": "AUROC of the words alone",
     "auroc_stated": "AUROC of the number",
+    "brier_stated": "Brier score of the number",
+    "ece_stated": "ECE of the number",
+    "accuracy": "accuracy",
+    "format_rate": "replies in the format",
     "auroc_reading_within": "AUROC of the words within kinds of question",
     "auroc_stated_within": "AUROC of the number within kinds of question",
     "reading_coverage": "reflections whose words tell how sure they are",

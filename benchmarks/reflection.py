@@ -21,8 +21,8 @@ import record
 from default import PACKAGES, asked
 from default_figures import STAGES
 from scoring import SCORES, apart_over_seeds, graded, mean_right, pairs
+from scoring import over_seeds as scored
 
-from metaconf import metrics
 from metaconf.evaluation.generate import evaluate, short_answers
 from metaconf.evaluation.readings import reading_figures, samples_figure, with_readings
 from metaconf.evaluation.reflections import reflection_figures
@@ -73,7 +73,6 @@ def measured(folder: Path) -> tuple[Rows, dict[str, Figure]]:
         **reflection_figures(rows, questions, samples, shares),
         "cmfg_words_samples": samples_figure(rows, shares),
         "cmfg_number_samples": samples_figure(number, shares),
-        "auroc_stated": Figure(metrics.auroc(*np.array([*pairs(rows).values()]).T), n=len(rows)),
         "commonest_opening": Figure(commonest_opening(rows), n=len(rows)),
     }
 
@@ -117,6 +116,23 @@ def over_seeds(runs: Sequence[Mapping[str, Figure]], stage: str) -> dict[str, re
     return found
 
 
+def numbers(rows: Sequence[Rows], stage: str) -> dict[str, record.Figure]:
+    """Scores of the stated confidence, share of right answers and of replies in the format."""
+    end = SUFFIX[stage]
+    found = {
+        f"{name}_stated{end}": scored([pairs(r) for r in rows], score)
+        for name, score in SCORES.items()
+    }
+    found[f"accuracy{end}"] = scored([graded(r) for r in rows], mean_right)
+    found[f"format_rate{end}"] = scored([in_format(r) for r in rows], mean_right)
+    return found
+
+
+def in_format(rows: Rows) -> dict[str, tuple[float, float]]:
+    """By question whether the reply is well-formed, in the place of its correctness."""
+    return {row.question_id: (0.0, float(not row.problems)) for row in rows}
+
+
 def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record.Figure]:
     """Scores less those of the earlier method on the same questions."""
     others = [before] * len(rows)
@@ -128,7 +144,7 @@ def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record
     }
     means: dict[str, Callable[[Rows], dict[str, tuple[float, float]]]] = {
         "accuracy": graded,
-        "format": lambda r: {x.question_id: (0.0, float(not x.problems)) for x in r},
+        "format": in_format,
     }
     return differences | {
         f"{name}_difference{SUFFIX[stage]}": apart_over_seeds(
@@ -166,10 +182,11 @@ def main() -> None:
     shown: list[dict[str, Any]] = []
     before = measured(arguments.before) if arguments.before else None
     if before:
-        found |= over_seeds([before[1]], "before")
+        found |= over_seeds([before[1]], "before") | numbers([before[0]], "before")
     for stage in STAGES:
         runs = [measured(arguments.runs / f"seed{seed}" / stage) for seed in arguments.seeds]
         found |= over_seeds([figures for _, figures in runs], stage)
+        found |= numbers([rows for rows, _ in runs], stage)
         if before:
             found |= compared([rows for rows, _ in runs], before[0], stage)
         shown = examples(runs[0][0])  # of stage 2, of the first seed
