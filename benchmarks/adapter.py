@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import record
-from default import asked
-from scoring import SCORES, apart_over_seeds, over_seeds, pairs
+from default import asked_in_domain
+from scoring import SCORES, apart_over_seeds, mean_right, over_seeds, pairs, scores, well_formed
 
 from metaconf.embedded.model import ADAPTER
 from metaconf.evaluation.generate import evaluate
@@ -25,22 +24,19 @@ PACKAGES = ("torch", "transformers")
 
 
 def replies(model: str, path: Path, name: str) -> list[EvaluatedReply]:
-    questions = [question for question in asked() if question.split != "ood"]
-    return in_domain(evaluate(load_local(model), questions, "reply", path, name))
+    return in_domain(evaluate(load_local(model), asked_in_domain(), "reply", path, name))
 
 
 def figures(small: list[EvaluatedReply], whole: list[EvaluatedReply]) -> dict[str, record.Figure]:
-    read = reading_figures(with_readings(small))
-    found: dict[str, record.Figure] = {
-        f"{name}_adapter": over_seeds([pairs(small)], score) for name, score in SCORES.items()
-    }
+    found = scores("adapter", [pairs(small)])
     found |= {
         f"{name}_adapter_less_whole": apart_over_seeds([pairs(small)], [pairs(whole)], score)
         for name, score in SCORES.items()
     }
-    for key, name in (("contradiction_rate", "contradictions"), ("format", "format_rate")):
-        value = read[key].value if key in read else np.mean([not r.problems for r in small])
-        found[f"{name}_adapter"] = record.figure(round(float(value or 0.0), 4))
+    found["format_rate_adapter"] = over_seeds([well_formed(small)], mean_right)
+    rate = reading_figures(with_readings(small))["contradiction_rate"].value
+    if rate is not None:
+        found["contradictions_adapter"] = record.figure(round(rate, 4))
     size = (ADAPTER / "adapter_model.safetensors").stat().st_size / 1e6
     return found | {"adapter_megabytes": record.figure(round(size, 2), None, "MB", "<= 8")}
 

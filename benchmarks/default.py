@@ -69,6 +69,11 @@ def asked() -> list[Question]:
     return embedded_heldout(HELDOUT, OUT_OF_DOMAIN)
 
 
+def asked_in_domain() -> list[Question]:
+    """Those of the families that are trained on."""
+    return [question for question in asked() if question.split != "ood"]
+
+
 def measured(folder: Path, seed: int) -> shipped.Rows:
     """The demo's replies to the held-out questions; `folder` has its models."""
     counts = ("--heldout", str(HELDOUT), "--out_of_domain", str(OUT_OF_DOMAIN))
@@ -113,7 +118,7 @@ def _reflections(folder: Path, model: Any, rows: shipped.Rows) -> dict[str, Any]
     from metaconf.evaluation.reflections import reflection_figures
 
     questions = asked()
-    some = [question for question in questions if question.split != "ood"][:SAMPLED]
+    some = asked_in_domain()[:SAMPLED]
     path = folder / "stage2" / "policy.jsonl"
     drawn = short_answers(model, some, range(20), path, "20 answers", trained=True)
     samples = {q.id: [drawn[q.id, i].text for i in range(20)] for q in some}
@@ -158,8 +163,7 @@ def probed(folder: Path) -> tuple[Probed, Probed]:
     known = {key[0] for key in taught}
     questions = [q for q in embedded_questions("stage1") if q.id in known]
     train = collect(questions, taught, SAMPLES)
-    held = [q for q in asked() if q.split != "ood"]
-    test = collect(held, read_replies(folder / "base" / "answers.jsonl"), SAMPLES)
+    test = collect(asked_in_domain(), read_replies(folder / "base" / "answers.jsonl"), SAMPLES)
     return (train, states(base, train)), (test, states(base, test))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import record
 from scoring import (
-    Pairs,
     graded,
     in_domain,
     mean_confidence,
@@ -16,6 +15,7 @@ from scoring import (
     over_seeds,
     pairs,
     scores,
+    well_formed,
 )
 
 from metaconf import metrics
@@ -38,7 +38,8 @@ def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
         name: [{i: (c, y) for i, c, y in run["probes"][name]} for run in runs]
         for name in ("probe", "probe_samples")
     }
-    found = {"format_rate": over_seeds(_formats(rows["stage2"]), mean_right)}
+    formats = [well_formed(in_domain(r)) for r in rows["stage2"]]
+    found = {"format_rate": over_seeds(formats, mean_right)}
     for name, key in (("base", "probability"), ("stage1", "stage1"), ("stage2", "stage2")):
         found[f"accuracy_{name}"] = over_seeds(
             [graded(in_domain(r)) for r in rows[key]], mean_right
@@ -62,11 +63,6 @@ def figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:
     found |= _reflection_figures(runs)
     found["levels_stage2"] = over_seeds(inside["stage2"], lambda c, _: metrics.effective_levels(c))
     return {name: value | _target(name, found) for name, value in found.items()}
-
-
-def _formats(runs: Sequence[Sequence[EvaluatedReply]]) -> list[Pairs]:
-    """Question id → (0, well formed): unlike `pairs`, broken replies count."""
-    return [{r.question_id: (0.0, float(not r.problems)) for r in in_domain(x)} for x in runs]
 
 
 def _reflection_figures(runs: Sequence[dict[str, Any]]) -> dict[str, record.Figure]:

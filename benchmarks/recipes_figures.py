@@ -117,7 +117,7 @@ def _of_runs(runs: Sequence[list[EvaluatedReply]], recipe: str) -> dict[str, rec
     found |= _scored(levels, stated, lambda c, _: metrics.effective_levels(c))
     outside = [scoring.pairs([r for r in rows if r.split == "ood"]) for rows in runs]
     found |= _scored(f"ece_ood_{recipe}", outside, metrics.ece)
-    formats = [{r.question_id: (0.0, float(not r.problems)) for r in rows} for rows in runs]
+    formats = [scoring.well_formed(rows) for rows in runs]
     return found | _scored(f"format_{recipe}", formats, scoring.mean_right)
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import record
-from default import PACKAGES, asked
+import scoring
+from default import PACKAGES, asked_in_domain
 from default_figures import STAGES
-from scoring import SCORES, apart_over_seeds, graded, mean_right, pairs
-from scoring import over_seeds as scored
+from scoring import SCORES, apart_over_seeds, graded, mean_right, pairs, scores, well_formed
 
 from metaconf.evaluation.generate import evaluate, short_answers
 from metaconf.evaluation.readings import reading_figures, samples_figure, with_readings
@@ -60,7 +60,7 @@ Rows = list[EvaluatedReply]
 
 def measured(folder: Path) -> tuple[Rows, dict[str, Figure]]:
     """Rows of the model in `folder` and the figures of its reflections."""
-    model, questions = load_local(str(folder)), [q for q in asked() if q.split != "ood"]
+    model, questions = load_local(str(folder)), asked_in_domain()
     rows = in_domain(evaluate(model, questions, "reply", folder / "heldout.jsonl", folder.name))
     rows = with_readings(rows)
     path = folder / "samples.jsonl"
@@ -119,18 +119,10 @@ def over_seeds(runs: Sequence[Mapping[str, Figure]], stage: str) -> dict[str, re
 def numbers(rows: Sequence[Rows], stage: str) -> dict[str, record.Figure]:
     """Scores of the stated confidence, share of right answers and of replies in the format."""
     end = SUFFIX[stage]
-    found = {
-        f"{name}_stated{end}": scored([pairs(r) for r in rows], score)
-        for name, score in SCORES.items()
-    }
-    found[f"accuracy{end}"] = scored([graded(r) for r in rows], mean_right)
-    found[f"format_rate{end}"] = scored([in_format(r) for r in rows], mean_right)
+    found = scores(f"stated{end}", [pairs(r) for r in rows])
+    found[f"accuracy{end}"] = scoring.over_seeds([graded(r) for r in rows], mean_right)
+    found[f"format_rate{end}"] = scoring.over_seeds([well_formed(r) for r in rows], mean_right)
     return found
-
-
-def in_format(rows: Rows) -> dict[str, tuple[float, float]]:
-    """By question whether the reply is well-formed, in the place of its correctness."""
-    return {row.question_id: (0.0, float(not row.problems)) for row in rows}
 
 
 def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record.Figure]:
@@ -144,7 +136,7 @@ def compared(rows: Sequence[Rows], before: Rows, stage: str) -> dict[str, record
     }
     means: dict[str, Callable[[Rows], dict[str, tuple[float, float]]]] = {
         "accuracy": graded,
-        "format": in_format,
+        "format": well_formed,
     }
     return differences | {
         f"{name}_difference{SUFFIX[stage]}": apart_over_seeds(

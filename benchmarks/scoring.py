@@ -32,6 +32,11 @@ def graded(rows: Sequence[EvaluatedReply]) -> Pairs:
     return {row.question_id: (0.0, row.correctness) for row in rows if row.correctness is not None}
 
 
+def well_formed(rows: Sequence[EvaluatedReply]) -> Pairs:
+    """Question id → (0, whether the reply is in the format): unlike `pairs`, broken ones count."""
+    return {row.question_id: (0.0, float(not row.problems)) for row in rows}
+
+
 def slim(rows: Sequence[EvaluatedReply]) -> list[dict[str, Any]]:
     """What of the rows is kept beside the figures, as JSON; `EvaluatedReply.from_json` reads it."""
     names = ("question_id", "confidence", "correctness", "split", "problems")

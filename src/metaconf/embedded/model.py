@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from metaconf.errors import UserError
+from metaconf.files import filling
 from metaconf.records import FACTS
 
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -64,16 +65,19 @@ def trained_model() -> Path:
     return _made_once(f"{FOLDER}-sft-{digest[:8]}", lambda target: _merge(base, target))
 
 
+EMBEDDED = {"embedded": embedded_model, "embedded-sft": trained_model}
+"""What makes the folder of each embedded model, by its name."""
+
+
 def folder_of(name_or_path: str) -> Path:
     """The folder of a model: of an embedded one, or the path itself."""
-    made = {"embedded": embedded_model, "embedded-sft": trained_model}.get(name_or_path)
+    made = EMBEDDED.get(name_or_path)
     return made() if made else Path(name_or_path).expanduser()
 
 
 def resolve_model(name_or_path: str) -> str:
     """The name of an embedded model becomes its folder; anything else passes unchanged."""
-    embedded = name_or_path in ("embedded", "embedded-sft")
-    return str(folder_of(name_or_path)) if embedded else name_or_path
+    return str(EMBEDDED[name_or_path]()) if name_or_path in EMBEDDED else name_or_path
 
 
 def _made_once(name: str, make: Callable[[Path], None]) -> Path:
@@ -121,8 +125,6 @@ def _convert(source: Path, target: Path) -> None:
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
     folder, name = str(source.parent), source.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.bfloat16)
@@ -131,10 +133,10 @@ def _convert(source: Path, target: Path) -> None:
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    with filling(target) as aside:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
     logging.set_verbosity(before)
-    partial.replace(target)
 
 
 def _merge(base: Path, target: Path) -> None:
@@ -142,9 +144,6 @@ def _merge(base: Path, target: Path) -> None:
     import torch
     from safetensors.torch import load_file, save_file
 
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(base, partial)
     weights = load_file(base / "model.safetensors")
     parts = load_file(ADAPTER / "adapter_model.safetensors")
     for name in [n for n in parts if n.endswith(A)]:
@@ -152,9 +151,10 @@ def _merge(base: Path, target: Path) -> None:
         down, up = parts[name].float(), parts[name.replace("lora_A", "lora_B")].float()
         merged = weights[place].float() + up @ down
         weights[place] = merged.to(torch.bfloat16)
-    save_file(weights, partial / "model.safetensors", {"format": "pt"})
-    shutil.copy(ADAPTER / FACTS, partial / FACTS)
-    partial.replace(target)
+    with filling(target) as aside:
+        shutil.copytree(base, aside, dirs_exist_ok=True)
+        save_file(weights, aside / "model.safetensors", {"format": "pt"})
+        shutil.copy(ADAPTER / FACTS, aside / FACTS)
 
 
 PREFIX, A = "base_model.model.", ".lora_A.weight"
