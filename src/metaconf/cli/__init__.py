@@ -235,9 +235,16 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    from metaconf.decisions import run
+    from metaconf.decisions import cascade_run, run
 
-    print(run.calibrate(args.replies, args.output, args.alpha, args.delta, args.method))
+    goal = (args.output, args.alpha, args.delta, args.method)
+    if len(args.replies) > 1:
+        print(cascade_run.calibrate(args.replies, args.costs or (), *goal, args.abstention_cost))
+        return
+    for name in ("costs", "abstention_cost"):
+        if getattr(args, name) is not None:
+            raise UserError(f"--{name}: only a cascade has costs; give a file of each model")
+    print(run.calibrate(args.replies[0], *goal))
 
 
 def _decide(args: argparse.Namespace) -> None:

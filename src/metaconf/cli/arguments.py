@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -263,11 +264,23 @@ def _add_decisions(commands: Any) -> None:
         help="also write JSON, Markdown and a report here",
     )
     _add_seed(compare)
-    calibrate = _add(commands, "calibrate", "from labelled replies: when to answer")
+    calibrate = _add(commands, "calibrate", "from labelled replies: when to answer, which model")
     decide = _add(commands, "decide", "answer or abstain, by a rule of calibrate")
+    jsonl = "JSONL, as evaluate writes"
+    several = f"{jsonl}; several files: a cascade of their models, asked in this order"
+    calibrate.add_argument("replies", type=_path, nargs="+", metavar="REPLIES", help=several)
+    decide.add_argument("replies", type=_path, metavar="REPLIES", help=jsonl)
     for one in (calibrate, decide):
-        one.add_argument("replies", type=_path, metavar="REPLIES", help="JSONL, as evaluate writes")
         one.add_argument("--method", help="which method's replies, where the file holds several")
+    calibrate.add_argument(
+        "--costs", type=_cost, nargs="+", metavar="X", help="cascade: what a call of each costs"
+    )
+    calibrate.add_argument(
+        "--abstention_cost",
+        type=_price,
+        metavar="X",
+        help="cascade: what a question costs that is not answered (default: ten times the dearest)",
+    )
     calibrate.add_argument("--alpha", type=_share, default=0.1, help="error allowed (default: 0.1)")
     calibrate.add_argument("--delta", type=_share, default=0.1, help="risk of more (default: 0.1)")
     decide.add_argument("--calibration", type=_path, required=True, help="what calibrate wrote")
@@ -279,14 +292,13 @@ def _add_decisions(commands: Any) -> None:
 
 
 class _Help(argparse.Action):
-    """Help with the configuration's keys below; they are looked up only when asked for."""
+    """Help with the configuration's keys below, from the list that `python -m tools.docs_pages`
+    writes: to look them up in `config.blocks` takes longer than all else here."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from metaconf.config.load import help_lines
-
         parser.print_help()
         print("\nAny key of the YAML can be given as --key value; the keys that are not TRL's:")
-        print("\n".join(f"  {line}" for line in help_lines()))
+        print(files("metaconf.config").joinpath("keys.txt").read_text(encoding="utf-8"), end="")
         parser.exit()
 
 
@@ -311,6 +323,12 @@ def _price(text: str) -> float:
         number = -1.0
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no price; give a number like 0.28")
+    return number
+
+
+def _cost(text: str) -> float:
+    if not (number := _price(text)):
+        raise argparse.ArgumentTypeError("0 is too small; give what a call costs, in any unit")
     return number
 
 

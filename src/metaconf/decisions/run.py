@@ -125,6 +125,8 @@ def read_calibration(path: Path) -> tuple[dict[str, Any], Rule, Map]:
     other."""
     try:
         kept = loads_bounded(path.read_text(encoding="utf-8"))
+        if "cascade" in kept:
+            raise UserError(f"{path}: is of a cascade; it is for metaconf serve --cascade")
         if kept["version"] != VERSION:
             raise UserError(f"{path}: is of version {kept['version']!r}; calibrate again")
         kept["map"]["numbers"] = tuple(map(tuple, kept["map"]["numbers"]))
