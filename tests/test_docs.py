@@ -204,6 +204,7 @@ def test_generated_pages_are_those_of_the_code() -> None:
     remedy = "run: python -m tools.docs_pages"
     written = docs_pages.CONFIGURATION.read_text(encoding="utf-8")
     assert written == docs_pages.configuration(), remedy
+    assert docs_pages.KEYS.read_text(encoding="utf-8") == docs_pages.keys(), remedy
     page = docs_pages.API.read_text(encoding="utf-8")
     assert page == docs_pages.with_api(page), remedy
 

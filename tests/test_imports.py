@@ -7,9 +7,9 @@ as well. A room is a module or package directly under `metaconf`.
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -252,14 +252,20 @@ def test_importing_the_command_line_does_not_load_torch() -> None:
     assert done.stdout.split() == []
 
 
-def test_help_answers_at_once() -> None:
-    """The aim is 0.3 s warm; twice that, at the best of three, is left for a busy machine."""
-    program = "import sys; sys.argv = ['metaconf', '--help']; from metaconf.cli import main; main()"
+@pytest.mark.parametrize("words", [["--help"], ["sft", "--help"]])
+def test_help_answers_at_once(words: list[str]) -> None:
+    """Without pydantic, which takes as long as all else together. Seconds of the processor,
+    which a busy machine leaves as they are: the aim is 0.15, and a slow one may take more."""
+    program = (
+        "import sys; from metaconf.cli import main\n"
+        f"try: main({words})\n"
+        "except SystemExit: assert 'pydantic' not in sys.modules"
+    )
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - start)
         assert done.returncode == 0, done.stderr
         assert "usage: metaconf" in done.stdout
-    assert min(seconds) < 0.6
+    assert min(seconds) < 0.4

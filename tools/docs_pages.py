@@ -1,4 +1,5 @@
-"""Write docs/configuration.md from the settings, and the functions of docs/python-api.md.
+"""Write docs/configuration.md and the list of `--help` from the settings, and the functions of
+docs/python-api.md.
 
     python -m tools.docs_pages            # or `make figures`
 
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from metaconf import api
+from metaconf.config import blocks
 from metaconf.config.blocks import Config
 from metaconf.config.load import help_lines, known_keys
 from metaconf.config.values import choices, kinds
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONFIGURATION, API = DOCS / "configuration.md", DOCS / "python-api.md"
+KEYS = Path(blocks.__file__).with_name("keys.txt")
 API_BLOCK = re.compile(r"(<!-- api -->\n).*?(<!-- end -->)", re.S)
 LINE = re.compile(r"(\S+) \(default (.*?)\): (.*)", re.S)
 HEAD = """# Configuration
@@ -65,6 +68,11 @@ def configuration() -> str:
             last = block
         parts.append(_row(name, _takes(known[name]), default, description))
     return "\n".join(parts) + "\n"
+
+
+def keys() -> str:
+    """The same keys, one a line, as `--help` of a training command prints them."""
+    return "".join(f"  {line}\n" for line in help_lines())
 
 
 def _heading(block: str) -> str:
@@ -136,6 +144,7 @@ def _parameters(signature: inspect.Signature) -> Iterator[str]:
 
 def main() -> None:
     CONFIGURATION.write_text(configuration(), encoding="utf-8")
+    KEYS.write_text(keys(), encoding="utf-8")
     API.write_text(with_api(API.read_text(encoding="utf-8")), encoding="utf-8")
 
 
