@@ -47,6 +47,19 @@ def test_alternatives_come_by_how_often_they_came() -> None:
     assert found.alternatives == ("Peru", "Chad")
 
 
+def test_where_the_samples_scatter_the_likeliest_other_answer_is_named() -> None:
+    texts = ("Ecuador", "Peru", "Chad", "Mali", "Niger", "Togo", "Cuba", "Fiji")
+    drawn = [replace(reply(text, i), probability=0.1) for i, text in enumerate(texts)]
+    drawn[3] = replace(drawn[3], probability=0.3)
+    drawn[4] = replace(drawn[4], probability=0.4, status="cut")  # its end is not known
+    assert answered(QUESTION, reply("Ecuador", -1), drawn).alternatives == ("Mali",)
+
+
+def test_one_odd_sample_is_no_alternative() -> None:
+    assert row("Ecuador", *["Ecuador"] * 7, "Peru").alternatives == ()
+    assert row("Ecuador", *["Ecuador"] * 6, "Peru", "Chad").alternatives == ("Peru",)
+
+
 @pytest.mark.parametrize(
     ("text", "fits"),
     [("Peru", True), ("3", True), ("a\nb", False), ("x" * 41, False), ("", False), ("?!", False)],
@@ -124,7 +137,6 @@ def test_another_answer_that_came_as_often_is_said_to() -> None:
     often = row("Ecuador", "Ecuador", "Ecuador", "Peru", "Peru")
     never = row("Ecuador", "Peru", "Chad", "Mali")
     assert (rare.often, often.often, never.often) == (False, True, True)
-    assert not row("Ecuador", "Mali", "Peru", "Chad", "Niger", "Togo", "Cuba").often
     assert (
         any("as often" in text for text in offline_reflections(often, 0))
         or "just as often" in (offline_reflections(often, 0)[0])

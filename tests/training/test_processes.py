@@ -27,7 +27,7 @@ from metaconf.records import read_jsonl
 from metaconf.reply import format_reply
 from metaconf.runs import LAUNCH, RUN_MARKER, check_output_dir, is_main_process
 from metaconf.training.processes import check_groups, check_processes, inside
-from metaconf.training.stage1 import schedule
+from metaconf.training.sft import ConfidenceSFTTrainer
 
 QUESTIONS = (
     {"question": "What is 1 + 2?", "answer": 3},
@@ -204,12 +204,15 @@ def test_what_is_read_of_a_model_is_one_forward_pass_of_its_wrapper() -> None:
     assert torch.equal(twice, model(model(x))) and torch.equal(wrapper(x), model(x))
 
 
-def test_the_schedule_counts_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 1}
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert schedule(settings, 160)["lr_scheduler_kwargs"] == {"num_decay_steps": 2}
-    monkeypatch.delenv("WORLD_SIZE")
-    assert schedule(settings, 160)["lr_scheduler_kwargs"] == {"num_decay_steps": 4}
+def test_the_schedule_counts_the_processes() -> None:
+    alone, whole = ({"wordings": [], "level_at": at} for at in (None, 3))
+    args = SimpleNamespace(per_device_train_batch_size=4, gradient_accumulation_steps=2)
+    for processes, steps in ((1, 5), (2, 2)):
+        accelerator = SimpleNamespace(num_processes=processes)
+        of = SimpleNamespace(
+            train_dataset=[alone] * 40 + [whole], args=args, accelerator=accelerator
+        )
+        assert ConfidenceSFTTrainer._first_steps(of) == steps  # pyright: ignore
 
 
 def test_a_sharded_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -349,6 +349,30 @@ def test_three_steps_lower_every_loss(fresh_local: Callable[..., Any], tmp_path:
     assert made.evaluate()["eval_loss"] < logs[0]["loss"]
 
 
+def rates(made: ConfidenceSFTTrainer, steps: int) -> list[float]:
+    made.create_optimizer_and_scheduler(steps)
+    found: list[float] = []
+    for _ in range(steps):
+        found.append(made.lr_scheduler.get_last_lr()[0])
+        made.optimizer.step()
+        made.lr_scheduler.step()
+    return found
+
+
+def test_each_part_has_its_own_schedule_unless_one_is_chosen(
+    fresh_local: Callable[..., Any], tmp_path: Path
+) -> None:
+    local = fresh_local()
+    whole = rows(local)
+    columns = [row.columns() for row in (*short(whole), *short(whole), *whole)]
+    made = trainer(local, tmp_path, columns, per_device_train_batch_size=len(whole), warmup_steps=2)
+    made.two_parts = True
+    # Two steps on answers alone, then the others; the rise is over two steps, the fall over one.
+    assert rates(made, 6) == pytest.approx([0.005, 0.01, 0.005, 0.01, 0.01, 0.01])
+    again = trainer(local, tmp_path, columns)
+    assert rates(again, 6) == [0.01] * 6
+
+
 def test_gradient_checkpointing_takes_the_same_steps(
     fresh_local: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -7,15 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
-from transformers import get_scheduler
 
 from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
 from metaconf.training.curriculum import evenly
 from metaconf.training.rows import STANCE_WEIGHT, collate, nearest, train_rows, within
-from metaconf.training.stage1 import DEFAULTS, schedule
+from metaconf.training.schedule import rate
 
 
 def row(target: float, reply: str | None = None) -> dict[str, Any]:
@@ -125,30 +123,13 @@ def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[...,
         train_rows(local_of(), [row(0.2, "Answer: Peru\nSelf-reflection: So.\nConfidence: high")])
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(1600, 100), (1601, 101), (32, 2)])
-def test_the_rate_is_even_and_falls_at_the_end(rows: int, steps: int) -> None:
-    chosen = {**DEFAULTS, **schedule(DEFAULTS, rows)}
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
-    rate = get_scheduler(
-        chosen["lr_scheduler_type"],
-        optimizer,
-        chosen["warmup_steps"],
-        steps,
-        chosen["lr_scheduler_kwargs"],
-    )
-    rates: list[float] = []
-    for _ in range(steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        rate.step()
-    if steps > 20:
-        assert rates[10 : int(0.75 * steps)] == [1.0] * (int(0.75 * steps) - 10)
-        assert rates[-1] < 0.1
-    assert all(0 <= r <= 1 for r in rates)
+def test_the_rate_is_even_in_each_part_and_falls_at_its_end() -> None:
+    rates = [rate(step, first=60, total=100, warmup=10) for step in range(100)]
+    assert rates[9:51] == [1.0] * 42 and rates[69:91] == [1.0] * 22
+    assert rates[59] == rates[99] == 0.1 and rates[0] == rates[60] == 0.1
+    assert all(0 < r <= 1 for r in rates)
 
 
-def test_a_chosen_schedule_stays() -> None:
-    assert schedule({**DEFAULTS, "lr_scheduler_type": "cosine"}, 100) == {}
-    assert schedule({**DEFAULTS, "max_steps": 50}, 10_000)["lr_scheduler_kwargs"] == {
-        "num_decay_steps": 5
-    }
+@pytest.mark.parametrize(("first", "total"), [(0, 3), (3, 3), (1, 2), (0, 1)])
+def test_the_rate_of_a_short_training_is_never_zero(first: int, total: int) -> None:
+    assert all(0 < rate(s, first, total, warmup=10) <= 1 for s in range(total))

@@ -30,15 +30,15 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
             ),
         ),
         (
-            "{s} is ",
+            "My recall of {s} is ",
             (
-                "only a name I know of",
-                "very unfamiliar to me",
-                "rather unfamiliar to me",
-                "half familiar to me",
-                "fairly familiar to me",
-                "quite familiar to me",
-                "perfectly familiar to me",
+                "only a guess",
+                "very uncertain",
+                "rather uncertain",
+                "half certain",
+                "fairly certain",
+                "quite certain",
+                "perfectly certain",
             ),
         ),
         (
@@ -142,4 +142,3 @@ TWO = {
         "; I say {a} about as often, and also {b}",
     ),
 }
-NONE = ("", "; it is my only thought", "; I think of this answer alone")

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from metaconf.prompts.causes import KNOWLEDGE, REASONING
-from metaconf.prompts.frames import FRAMES, NONE, ONE, STANCES, TWO
+from metaconf.prompts.frames import FRAMES, ONE, STANCES, TWO
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def stance(confidence: float) -> int:
 def _others(evidence: Evidence, rng: random.Random) -> str:
     names = [re.sub(r"(?<=\d)\.$", "", name) for name in evidence.alternatives[:2]]
     if not names:
-        return rng.choice(NONE)
+        return ""  # one token then decides between naming an answer and the end
     wording = rng.choice((ONE if len(names) == 1 else TWO)[evidence.often])
     # One pass, so that an answer that holds "{b}" stays as it is.
     filled = {"{a}": names[0], "{b}": names[-1]}

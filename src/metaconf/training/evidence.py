@@ -14,7 +14,8 @@ from metaconf.records import Question, Reply
 from metaconf.training.probe import append_features, cross_fitted, fit, logprob_features
 
 MIN_SHARE = 0.2
-"""An alternative is an answer given by at least this share of the samples."""
+"""Alternatives are named where at least this share of the samples gave another answer: the most
+frequent of them, and others with this share of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Answered:
 
     In [0, 1]: `probability` of the answer's tokens (None: unknown), `right` its correctness (None:
     not graded), `agreement` the share of samples that gave the same answer. `alternatives` are the
-    other answers that came often enough, the most frequent first; `often`: the first of them came
+    other answers to be named (MIN_SHARE), the most frequent first; `often`: the first of them came
     at least as often as the answer.
     """
 
@@ -39,10 +40,10 @@ class Answered:
 def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Answered:
     """Grade the `greedy` answer and compare the `samples` with it."""
     # An empty sample counts, and agrees with nothing; failed requests are left out.
-    texts = [s.text for s in samples if s.status != "failed"]
-    same = [same_answer(greedy.text, text, question.task) for text in texts]
-    others = [text for text, agrees in zip(texts, same, strict=True) if not agrees]
-    names, most = _alternatives(others, len(texts))
+    drawn = [s for s in samples if s.status != "failed"]
+    same = [same_answer(greedy.text, s.text, question.task) for s in drawn]
+    others = [s for s, agrees in zip(drawn, same, strict=True) if not agrees]
+    names, most = _alternatives(others, MIN_SHARE * len(drawn))
     return Answered(
         question,
         greedy.text,
@@ -54,12 +55,21 @@ def answered(question: Question, greedy: Reply, samples: Sequence[Reply]) -> Ans
     )
 
 
-def _alternatives(others: list[str], total: int) -> tuple[tuple[str, ...], int]:
-    """Distinct other answers with at least MIN_SHARE of the samples, the most frequent first, and
-    how often the first of them came."""
-    groups = sorted(group_answers(others), key=len, reverse=True)
-    found = [g for g in groups if len(g) >= MIN_SHARE * total and speakable(others[g[0]])]
-    return tuple(others[g[0]] for g in found), len(found[0]) if found else 0
+def _alternatives(others: Sequence[Reply], enough: float) -> tuple[tuple[str, ...], int]:
+    """The other answers to be named, the most frequent first (of equally frequent ones the
+    likeliest), and how often the first of them came. None where fewer than `enough` came in all;
+    the second and later ones came `enough` times each."""
+    named = [r for r in others if r.status == "ok" and speakable(r.text)]
+    if len(others) < enough or not named:
+        return (), 0
+    groups = [[named[i] for i in group] for group in group_answers([r.text for r in named])]
+    first, *more = sorted(groups, key=_frequency, reverse=True)
+    found = [first, *(group for group in more if len(group) >= enough)]
+    return tuple(group[0].text for group in found), len(first)
+
+
+def _frequency(group: Sequence[Reply]) -> tuple[int, float]:
+    return len(group), max(reply.probability or 0.0 for reply in group)
 
 
 def speakable(answer: str) -> bool:

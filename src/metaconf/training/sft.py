@@ -16,7 +16,7 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
    the text explains the model's own number, and tells nothing that its state does not.
 7. Rows of answer and confidence alone come first, then rows with the opening of the reflection,
    then whole replies: beside text the model learns the confidence several times more slowly
-   (docs/lab-notebook.md).
+   (docs/lab-notebook.md). Each part has its rise and fall of the learning rate (`schedule`).
 8. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
 9. Each mean is over all processes and micro-batches of the step.
 """
@@ -24,10 +24,13 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -45,6 +48,7 @@ from metaconf.training.levels import (
 from metaconf.training.own_confidences import Key, TokenRow, key, own_confidences
 from metaconf.training.processes import any_rank, check_processes, inside
 from metaconf.training.rows import nearest
+from metaconf.training.schedule import rate
 from metaconf.training.score import taught_loss
 
 PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
@@ -61,17 +65,43 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
 
     `how` holds their weights: `confidence_loss_weight` of both confidence losses in batches with
     whole replies, `confidence_only_loss_weight` of L_after_answer in batches of answers alone.
+    `two_parts`: the learning rate follows `schedule.rate`, not TRL's schedule.
     """
 
     # The losses are means over the whole step: the Trainer has nothing to divide.
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *args: Any, how: Confidence, **kwargs: Any):
+    def __init__(self, *args: Any, how: Confidence, two_parts: bool = False, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.how = how
+        self.two_parts = two_parts
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
         self.own: dict[Key, float] | None = None  # known once the first wordings are to be taught
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """The schedule of the two parts, or TRL's."""
+        if not self.two_parts or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        share = partial(
+            rate,
+            first=self._first_steps(),
+            total=num_training_steps,
+            warmup=self.args.get_warmup_steps(num_training_steps),
+        )
+        given: Any = optimizer or self.optimizer
+        self.lr_scheduler = LambdaLR(given, share)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def _first_steps(self) -> int:
+        """The steps whose rows are all answers and confidences alone."""
+        rows: Any = self.train_dataset
+        alone = len(list(takewhile(_ends_with_the_answer, rows)))
+        each = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        return alone // (each * self.accelerator.num_processes)
 
     def compute_loss(
         self,
@@ -182,6 +212,10 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
     def _log_means(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():
             self._metrics["train" if model.training else "eval"][name].append(value.item())
+
+
+def _ends_with_the_answer(row: TokenRow) -> bool:
+    return not row["wordings"] and row["level_at"] is None
 
 
 def _targets(rows: Sequence[TokenRow]) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
 from metaconf.training.own_confidences import OWN_CONFIDENCES
 from metaconf.training.own_replies import check_replies
-from metaconf.training.processes import processes
 from metaconf.training.progress import show, write_curve
 from metaconf.training.rows import collate_batch, reply_length, train_rows, within
 from metaconf.training.sft import ConfidenceSFTTrainer, sft_config
@@ -68,7 +66,7 @@ def train(
     if not tokens:
         raise UserError("no row is left to train on; raise max_length or confidence.*_fraction")
     adapter = lora(config)
-    settings = _settings(config, len(tokens), out)
+    settings = _settings(config, out)
     checkpoint = settings.pop("resume_from_checkpoint", None)
     attention = local.model.config._attn_implementation
     if settings["use_cpu"]:  # eager attention trains 1.6 times as fast as sdpa at these lengths
@@ -83,6 +81,7 @@ def train(
         peft_config=adapter,
         data_collator=lambda batch: collate_batch(batch, pad, one),
         how=how,
+        two_parts="lr_scheduler_type" not in config.trainer,
     )
     show(trainer, "stage 1")
     if checkpoint is None and is_main_process():
@@ -98,26 +97,10 @@ def train(
     return trained
 
 
-def _settings(config: Config, rows: int, out: Path) -> dict[str, Any]:
-    """TRL's keys: ours, the machine's, the configuration's, and the learning rate schedule."""
-    settings = {**DEFAULTS, **hardware(), **config.trainer}
-    settings |= {"output_dir": str(out), "seed": config.seed}
-    return settings | schedule(settings, rows)
-
-
-def schedule(settings: dict[str, Any], rows: int) -> dict[str, Any]:
-    """The schedule where none is chosen: a constant learning rate, so that the rows at the end are
-    learnt as well as those at the start, with a decay over the last tenth of the steps. `rows` are
-    those of one epoch."""
-    if "lr_scheduler_type" in settings:
-        return {}
-    batch = settings["per_device_train_batch_size"] * settings.get("gradient_accumulation_steps", 1)
-    batch *= processes()
-    steps = settings.get("max_steps", -1)
-    if steps <= 0:
-        steps = math.ceil(settings["num_train_epochs"] * math.ceil(rows / batch))
-    decay = {"num_decay_steps": max(steps // 10, 1)}
-    return {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": decay}
+def _settings(config: Config, out: Path) -> dict[str, Any]:
+    """TRL's keys: ours, the machine's, the configuration's."""
+    own = {"output_dir": str(out), "seed": config.seed}
+    return {**DEFAULTS, **hardware(), **config.trainer, **own}
 
 
 def hardware() -> dict[str, Any]:
