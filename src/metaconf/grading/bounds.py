@@ -7,50 +7,13 @@ another function than f, and C-- another language than C.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 from metaconf.grading.numbers import either
+from metaconf.grading.tables import table
 from metaconf.grading.text import fold, normalise, visible, words
 
-
-def _by_word(table: dict[str, str]) -> dict[str, str]:
-    """Folded words → their kind."""
-    return {fold(word): kind for kind, said in table.items() for word in said.split("|")}
-
-
-# Kind → what stands before the number, and what stands behind it.
-_BEFORE = {
-    "atleast": "at least|no less than|no fewer than|not less than|not fewer than|minimum of"
-    "|a minimum of|no later than|mindestens|al menos|por lo menos|como mínimo|au moins|almeno"
-    "|pelo menos|no mínimo|не менее|не меньше|минимум|minst|mindst|ten minste|minimaal|minstens"
-    "|co najmniej|cel puțin|en az|vähintään|legalább|nejméně|alespoň|至少|不少于|少なくとも"
-    "|최소|على الأقل|لا يقل عن|kam az kam|कम से कम|ít nhất|setidaknya|อย่างน้อย|τουλάχιστον|לפחות",
-    "morethan": "more than|greater than|larger than|over|above|beyond|exceeding|exceeds|upwards of"
-    "|in excess of|after|later than|más de|mayor que|plus de|supérieur à|più di|oltre|mais de"
-    "|maior que|mehr als|größer als|über|meer dan|groter dan|mer än|mere end|mer enn|ponad"
-    "|więcej niż|более|больше|свыше|超过|大于|多于|超過|después de|despues de|après|dopo|depois de"
-    "|nach dem|после|fazla",
-    "atmost": "at most|no more than|not more than|up to|maximum of|a maximum of|not exceeding"
-    "|höchstens|maximal|como máximo|a lo sumo|máximo|au plus|au maximum|al massimo|no máximo"
-    "|не более|не больше|максимум|högst|ten hoogste|maximaal|co najwyżej|en fazla|最多|不超过"
-    "|最大で|최대|nhiều nhất|paling banyak",
-    "lessthan": "less than|fewer than|smaller than|under|below|before|prior to|earlier than"
-    "|menos de|menor que|moins de|meno di|weniger als|unter|minder dan|mindre än|mniej niż|poniżej"
-    "|менее|меньше|少于|小于|不到|antes de|avant|prima del|vor dem|до начала",
-    "operated": "square root of|cube root of|half of|twice|double|triple|the reciprocal of",
-}
-_BEHIND = {
-    "atleast": "or more|or greater|or higher|or above|or over|or later|or up|and above|and over"
-    "|and up|plus|at least|minimum|at minimum|o más|ou plus|oder mehr|o più|ou mais|и более"
-    "|или более|eller mer|lub więcej|以上|이상|及以上",
-    "morethan": "超|초과",
-    "atmost": "or fewer|or less|or lower|or below|or under|or earlier|and below|and under|at most"
-    "|maximum|o menos|ou moins|oder weniger|и менее|или менее|以下|以内|이하",
-    "lessthan": "未満|미만|未满",
-    "operated": "squared|cubed|factorial",
-}
-_KIND_BEFORE, _KIND_BEHIND = _by_word(_BEFORE), _by_word(_BEHIND)
-_KIND = _KIND_BEFORE | _KIND_BEHIND
 _SIGNS = (
     (re.compile(r"(?<![-=~<])(?:>\s?=|[≥≧⩾]|\\geq?(?:slant)?(?![a-z]))"), "atleast"),
     (re.compile(r"(?:<\s?=|[≤≦⩽]|\\leq?(?:slant)?(?![a-z]))(?![-=>])"), "atmost"),
@@ -63,13 +26,6 @@ _MONTHS = (
     r"(?:january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)"
 )
-_LEAD = re.compile(
-    rf"(?<![a-z])(?P<word>{either([*_KIND_BEFORE, *_BEFORE, 'not'])})\s*"
-    rf"(?:the |year |about |around |in |{_MONTHS} )*(?P<number>-?\d[\d.]*)"
-)
-_TRAIL = re.compile(
-    rf"(?<![\d.])(?P<number>-?\d[\d.]*)(?: [a-z]+)?\s*(?P<word>{either(_KIND_BEHIND)})(?![a-z])"
-)
 _PRIMED = re.compile(r"(?<![\w'’‘′\"])([A-Za-z])(['’′]{1,3}|--)(?![\w'’′-])")
 _CHANGES = re.compile(r"\d|(?<!\w)[A-Za-z](?!\w)|['’′]|--")
 _PROMPTED = re.compile(
@@ -78,7 +34,45 @@ _PROMPTED = re.compile(
     re.IGNORECASE,
 )
 _SIGN = re.compile(r"[<>+=\\]")
-_FIRST_WORDS = frozenset(re.split(r"\W", word)[0] for word in _KIND)
+
+
+class _Stated(NamedTuple):
+    """Folded phrases of bounds.txt → their kinds, the first words of all, and what finds a number
+    behind or before one."""
+
+    kinds: dict[str, str]
+    first_words: frozenset[str]
+    lead: re.Pattern[str]
+    trail: re.Pattern[str]
+
+
+@cache
+def _stated() -> _Stated:
+    before, behind = (_by_phrase(side) for side in ("before", "behind"))
+    kinds = before | behind
+    first_words = frozenset(re.split(r"\W", phrase)[0] for phrase in kinds)
+    lead = either({*before, *before.values(), "not"})
+    return _Stated(
+        kinds,
+        first_words,
+        re.compile(
+            rf"(?<![a-z])(?P<word>{lead})\s*"
+            rf"(?:the |year |about |around |in |{_MONTHS} )*(?P<number>-?\d[\d.]*)"
+        ),
+        re.compile(
+            r"(?<![\d.])(?P<number>-?\d[\d.]*)(?: [a-z]+)?\s*"
+            rf"(?P<word>{either(behind)})(?![a-z])"
+        ),
+    )
+
+
+def _by_phrase(side: str) -> dict[str, str]:
+    return {
+        fold(phrase): head.split()[0]
+        for head, phrases in table("bounds").items()
+        if head.endswith(side)
+        for phrase in phrases
+    }
 
 
 def may_differ(text: str) -> bool:
@@ -109,11 +103,12 @@ def _primes(text: str) -> frozenset[str]:
 def _bounds(text: str) -> frozenset[tuple[str, str]]:
     """(kind, number) for each bound that a text states."""
     plain = text.isascii() and not _SIGN.search(text)
-    if plain and _FIRST_WORDS.isdisjoint(re.findall("[a-z]+", text.lower())):
+    kinds, first_words, lead, trail = _stated()
+    if plain and first_words.isdisjoint(re.findall("[a-z]+", text.lower())):
         return frozenset()
     text = visible(text)
     for sign, kind in _SIGNS:
         text = sign.sub(f" {kind} ", text)
     said = " ".join(words(fold(_PLUS.sub(r"atleast \1 ", text))))
-    found = [*_LEAD.finditer(said), *_TRAIL.finditer(said)]
-    return frozenset((_KIND.get(m["word"], m["word"]), m["number"].rstrip(".")) for m in found)
+    found = [*lead.finditer(said), *trail.finditer(said)]
+    return frozenset((kinds.get(m["word"], m["word"]), m["number"].rstrip(".")) for m in found)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
-from importlib.resources import files
 
+from metaconf.grading.tables import lines
 from metaconf.grading.text import fold, visible
 
 # The parts of a block of carriers.txt, which says what they are.
@@ -138,7 +138,7 @@ def _denied_last() -> re.Pattern[str]:
 def _rows() -> list[dict[str, str]]:
     """The blocks of carriers.txt, a dict of its parts each; "" for a part that it lacks."""
     rows: list[dict[str, str]] = []
-    for name, said in _lines():
+    for name, said in lines("carriers"):
         if name == _PARTS[0]:
             rows.append(dict.fromkeys(_PARTS, ""))
         if name in _PARTS:
@@ -147,10 +147,4 @@ def _rows() -> list[dict[str, str]]:
 
 
 def _said(wanted: str) -> list[str]:
-    return [said for name, said in _lines() if name == wanted]
-
-
-def _lines() -> list[tuple[str, str]]:
-    text = files("metaconf.grading").joinpath("carriers.txt").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    return [(name, said) for name, _, said in (line.partition(": ") for line in lines)]
+    return [said for name, said in lines("carriers") if name == wanted]

@@ -9,58 +9,22 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from functools import cache
 
 from metaconf.grading.carriers import denies
 from metaconf.grading.numbers import NUMBER
 from metaconf.grading.short import affirm
+from metaconf.grading.tables import table
 from metaconf.grading.text import fold
 from metaconf.grading.values import FILLER
 
-_OR_WORDS = """or oder ou o u или либо або чи eller lub albo vagy veya hoặc hay atau nebo anebo
-    alebo sau ori tai vai või ili arba ή או أو ام یا या अथवा অথবা বা அல்லது లేదా หรือ または
-    もしくは あるいは 或 或者 或是 还是 還是 또는 혹은 ama eða edo ose au"""
-_MAYBE_WORDS = """maybe perhaps possibly alternatively else quizás quizá vielleicht möglicherweise
-    peut-être forse talvez возможно belki mungkin misschien kanske måske kanskje ehkä może možná
-    talán poate ίσως ربما شاید शायद たぶん もしかすると 也许 也許 可能 아마 tal_vez может_быть có_lẽ
-    ya_da or_else might_be could_be a_lo_mejor być_może"""
-_TO_WORDS = "of to until bis à a hasta до 至 到 から ~ 〜 – — - through"
-
-
-def _any(words: str) -> str:
-    """A pattern for words apart by blanks; an underscore in one is a blank."""
-    said = sorted((word.replace("_", " ") for word in words.split()), key=len, reverse=True)
-    return "|".join(
-        rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])" if word[0] < "\u0e00" else re.escape(word)
-        for word in said
-    )
-
-
-_JOIN = f"(?:{_any(_OR_WORDS)}|{_any(_MAYBE_WORDS)})"
-_OR = re.compile(rf"[\s,;(]*(?:/|{_JOIN}(?:\s+{_JOIN})*)[\s:,]*", re.I)
-_RANGE = re.compile(rf"\s*(?:{_any(_TO_WORDS)})\s*", re.I)
 _AND = re.compile(r"\s*(?:and|&)\s*")
-_HEDGED = re.compile(rf"[\d)}}\]%$]\s*[,;(]*\s*{_JOIN}(?:\s+{_JOIN})*\s*[-\d(\\$√π]", re.I)
 _RATIO = re.compile(r"\d\s*[:∶]\s*\d")
 _INEQUALITY = re.compile(
     r"[<>≥≤≧≦⩾⩽≠≈]|\\(?:ge|geq|geqslant|le|leq|leqslant|gt|lt|ne|neq)(?![a-zA-Z])"
     r"|[\d)}]\s*\+\s*$"
 )
 _TAG = re.compile(r"</?[a-zA-Z]{1,6}/?>")
-_BOUND_WORDS = """at_least at_most more_than less_than fewer_than greater_than larger_than
-    smaller_than higher_than lower_than bigger_than up_to below above over under beyond exceeds
-    minimum maximum mindestens höchstens wenigstens maximal minimal mehr_als weniger_als über unter
-    bis_zu al_menos por_lo_menos como_mínimo como_máximo a_lo_sumo más_de menos_de hasta mínimo
-    máximo au_moins au_plus plus_de moins_de jusqu'à almeno al_massimo più_di meno_di fino_a
-    pelo_menos no_máximo no_mínimo mais_de até не_менее не_более не_меньше не_больше более менее
-    больше меньше свыше до минимум максимум по_крайней_мере co_najmniej co_najwyżej ponad
-    mniej_niż więcej_niż minst högst mer_än mindre_än mere_end mindre_end mer_enn minstens hoogstens
-    meer_dan minder_dan ten_minste en_az en_fazla ít_nhất nhiều_nhất hơn setidaknya
-    paling_sedikit lebih_dari kurang_dari vähintään enintään yli alle nejméně nejvýše alespoň
-    legalább legfeljebb cel_puțin cel_mult 至少 最少 最多 超过 超過 不少于 不超过 大于 小于
-    少なくとも 多くとも 最低 最大 최소 최대
-    적어도 على_الأقل أكثر_من أقل_من कम_से_कम ≥ ≤ > < \\ge \\geq \\le
-    \\leq"""
-_BOUND_BEFORE = re.compile(rf"(?:{_any(_BOUND_WORDS)})[\s$(\\]*$", re.I)
 _BOUND_AFTER = re.compile(
     r"[\s$)\\]*(?:\+(?!\s*[\d\\$(])|(?:[^\W\d_]{1,12}\s+)?(?:or|and) (?:more|less|fewer|above|below"
     r"|greater|higher|lower|over|under|larger|smaller|up)\b|(?:at|as a) (?:least|most|minimum"
@@ -108,6 +72,38 @@ _DENIED = re.compile(
 _CAPITAL = re.compile(r"\b(?:Not|NOT|Never|Neither|Nor|Anything|Wrong|Incorrect|False)\b")
 
 
+def _any(kind: str) -> str:
+    """A pattern for the words of a kind in claims.txt."""
+    said = sorted(table("claims")[kind], key=len, reverse=True)
+    return "|".join(
+        rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])" if word[0] < "\u0e00" else re.escape(word)
+        for word in said
+    )
+
+
+@cache
+def _or() -> re.Pattern[str]:
+    """Words of choice ("or maybe"), alone between two values."""
+    return re.compile(rf"[\s,;(]*(?:/|(?:{_any('or')})(?:\s+(?:{_any('or')}))*)[\s:,]*", re.I)
+
+
+@cache
+def _hedge() -> re.Pattern[str]:
+    """The same with the ends of the values."""
+    words = rf"(?:{_any('or')})(?:\s+(?:{_any('or')}))*"
+    return re.compile(rf"[\d)}}\]%$]\s*[,;(]*\s*{words}\s*[-\d(\\$√π]", re.I)
+
+
+@cache
+def _range() -> re.Pattern[str]:
+    return re.compile(rf"\s*(?:{_any('to')})\s*", re.I)
+
+
+@cache
+def _bound_before() -> re.Pattern[str]:
+    return re.compile(rf"(?:{_any('bound')})[\s$(\\]*$", re.I)
+
+
 def affirmed(text: str) -> str:
     """Prose without what it denies, "" where a later clause takes all of it back."""
     if text.isascii() and FILLER.issuperset(_ASCII_WORDS.findall(text.lower())):
@@ -131,22 +127,22 @@ def _denies(clause: str) -> bool:
 def offers_two(between: list[str]) -> bool:
     """Whether what stands between numbers joins two of them: "or", "maybe", a range at the end."""
     last = between[-1:]
-    return any(map(_OR.fullmatch, between)) or any(
-        _AND.fullmatch(text) or _RANGE.fullmatch(text) for text in last
+    return any(map(_or().fullmatch, between)) or any(
+        _AND.fullmatch(text) or _range().fullmatch(text) for text in last
     )
 
 
 def hedged(expression: str) -> bool:
     """Whether an expression is not one value: a bound, a ratio, or two with a word of choice."""
     bare = _TAG.sub("", expression)
-    return bool(_INEQUALITY.search(bare) or _RATIO.search(bare) or _HEDGED.search(bare))
+    return bool(_INEQUALITY.search(bare) or _RATIO.search(bare) or _hedge().search(bare))
 
 
 def altered(before: str, after: str) -> bool:
     """Whether the text at either side of a value makes it a bound or computes with it."""
     if not before.rstrip(" $").endswith((" is", ":", "=")):
         before = before[-40:]
-        if _BOUND_BEFORE.search(before) or _OPERATED_BEFORE.search(before):
+        if _bound_before().search(before) or _OPERATED_BEFORE.search(before):
             return True
     if after in ("", "."):
         return False

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import cache
 
 from metaconf.grading.numbers import DIGITS_ALONE, NUMBER
+from metaconf.grading.tables import heads, table
 from metaconf.grading.units import LETTER, same_quantity, times_smaller, unit_name
 
 Value = tuple[Fraction, bool]
@@ -30,70 +32,8 @@ _COMPOUND = re.compile(
 _MARKS = {"'": "foot", "’": "foot", "′": "foot"}
 _WITHOUT = {"foot": "inch", "hour": "minute"}
 """What the second number counts where no unit stands behind it: "5 foot 10"."""
-_CURRENCY_WORDS = {
-    "$": "$ US$ USD dollar dollars dólar dólares dollaro dollari доллар доллара долларов 美元 美金"
-    " ドル 달러 دولار",
-    "AUD": "A$ AU$ AUD Australian_dollar Australian_dollars",
-    "CAD": "C$ CA$ CAD Canadian_dollar Canadian_dollars",
-    "HKD": "HK$ HKD Hong_Kong_dollar Hong_Kong_dollars 港币 港元",
-    "NZD": "NZ$ NZD New_Zealand_dollar New_Zealand_dollars",
-    "SGD": "S$ SGD Singapore_dollar Singapore_dollars",
-    "TWD": "NT$ TWD",
-    "BRL": "R$ BRL reais",
-    "€": "€ EUR euro euros евро 欧元 歐元 ユーロ 유로 يورو",
-    "£": "£ GBP pound pounds фунт фунта фунтов 英镑 ポンド 파운드",
-    "¥": "¥ ￥",
-    "JPY": "JPY yen 円 日元 иен 엔",
-    "CNY": "CNY RMB yuan renminbi 元 人民币 юаней",
-    "₹": "₹ INR rupee rupees рупий",
-    "₽": "₽ RUB ruble rubles rouble roubles рубль рубля рублей руб",
-    "₩": "₩ KRW won 원",
-    "₪": "₪ ILS shekel shekels",
-    "₺": "₺ lira liras",
-    "PLN": "zł PLN zloty zlotys złotych",
-    "CHF": "CHF franc francs Franken",
-    "kr": "krona kronor krone kroner SEK NOK DKK",
-    "peso": "peso pesos MXN",
-    "THB": "฿ THB baht",
-    "₿": "₿ BTC bitcoin bitcoins",
-    "VND": "₫ VND đồng dong",
-    "₴": "₴ UAH",
-    "₦": "₦ NGN naira",
-    "HUF": "HUF forint",
-    "ZAR": "ZAR rand",
-    "IDR": "IDR rupiah",
-    "¢": "¢ cent cents pence penny",
-}
-_CURRENCIES = {
-    word.replace("_", " ").lower(): sign
-    for sign, words in _CURRENCY_WORDS.items()
-    for word in words.split()
-}
-
-
-def _said(words: list[str]) -> str:
-    """A pattern for currencies; codes only in capitals, names in any case."""
-    patterns: list[str] = []
-    for word in sorted(words, key=len, reverse=True):
-        text = re.escape(word.replace("_", " "))
-        if word.isupper() and word.isascii() and word.isalpha():
-            patterns.append(rf"(?<![^\W\d_]){text}(?![^\W\d_])")
-        elif word[0].isalpha() and word[-1].isalpha() and word[0] < "\u3000":
-            patterns.append(rf"(?<![^\W\d_])(?i:{text})(?![^\W\d_])")
-        elif word[0].isalpha() and word[0] < "\u3000":
-            patterns.append(rf"(?<![^\W\d_]){text}")
-        else:
-            patterns.append(text)
-    return "|".join(patterns)
-
-
-_CURRENCY = re.compile(_said([w for words in _CURRENCY_WORDS.values() for w in words.split()]))
 _KEPT = frozenset(["$", "pound", "pounds", "¢", "cent", "cents", "pence", "penny"])
-_DROPPED = re.compile(
-    _said([w for words in _CURRENCY_WORDS.values() for w in words.split() if w not in _KEPT])
-)
 _ASCII_WORDS = re.compile(r"[a-z]{2,}")
-_NAMES = {word for name in _CURRENCIES for word in _ASCII_WORDS.findall(name)}
 _EITHER = {"¥": {"JPY", "CNY"}}
 """Signs of more than one currency."""
 _DECIMAL_COMMA = re.compile(r"\s*(-?\d{1,3}),(\d{2})\s*")
@@ -206,6 +146,31 @@ def equal_values(gold: Value, answer: Value, bare_percent: bool) -> bool:
     return a * (1 if b_percent else Fraction(1, 100)) == b * (1 if a_percent else Fraction(1, 100))
 
 
+@cache
+def _currency(but: frozenset[str] = frozenset()) -> re.Pattern[str]:
+    """Finds currencies, but some; codes only in capitals, names in any case."""
+    said = [word for words in table("currencies").values() for word in words if word not in but]
+    patterns: list[str] = []
+    for text in sorted(said, key=len, reverse=True):
+        word = re.escape(text)
+        if text.isupper() and text.isascii() and text.isalpha():
+            patterns.append(rf"(?<![^\W\d_]){word}(?![^\W\d_])")
+        elif text[0].isalpha() and text[-1].isalpha() and text[0] < "\u3000":
+            patterns.append(rf"(?<![^\W\d_])(?i:{word})(?![^\W\d_])")
+        elif text[0].isalpha() and text[0] < "\u3000":
+            patterns.append(rf"(?<![^\W\d_]){word}")
+        else:
+            patterns.append(word)
+    return re.compile("|".join(patterns))
+
+
+@cache
+def _names() -> tuple[dict[str, str], frozenset[str]]:
+    """Currencies in lower case → their signs, and the English words among them."""
+    signs = {word.lower(): sign for word, sign in heads("currencies").items()}
+    return signs, frozenset(word for name in signs for word in _ASCII_WORDS.findall(name))
+
+
 def other_currency(gold: str, answer: str) -> bool:
     """Whether both texts name a currency, and none that both name."""
     said = [_currencies(text) for text in (gold, answer)]
@@ -227,9 +192,9 @@ def bare_amount(text: str) -> tuple[str, bool | None]:
 
     "pounds" stays, which may be a weight: None.
     """
-    if not may_name_currency(text) or not _CURRENCY.search(text):
+    if not may_name_currency(text) or not _currency().search(text):
         return text, False
-    bare = _DROPPED.sub("", text)
+    bare = _currency(_KEPT).sub("", text)
     amount = _DECIMAL_COMMA.fullmatch(bare)
     bare = f"{amount[1]}.{amount[2]}" if amount else bare
     money = bare != text or text.count("$") == 1
@@ -239,8 +204,8 @@ def bare_amount(text: str) -> tuple[str, bool | None]:
 def _currencies(text: str) -> set[str]:
     if not may_name_currency(text):
         return set()
-    found: list[str] = _CURRENCY.findall(text)
-    said = {_CURRENCIES[word.lower()] for word in found}
+    found: list[str] = _currency().findall(text)
+    said = {_names()[0][word.lower()] for word in found}
     return said.union(*(_EITHER.get(sign, ()) for sign in said))
 
 
@@ -248,4 +213,4 @@ def may_name_currency(text: str) -> bool:
     """Whether a look for currencies is worth it: a sign, or a word of one of them."""
     if not text.isascii() or "$" in text:
         return True
-    return not (text.isdigit() or _NAMES.isdisjoint(_ASCII_WORDS.findall(text.lower())))
+    return not (text.isdigit() or _names()[1].isdisjoint(_ASCII_WORDS.findall(text.lower())))

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 from metaconf.grading.digits import BLANK, apart, ascii_digits
 from metaconf.grading.spelled import CARDINALS, ORDINALS
+from metaconf.grading.tables import heads
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 """A number once it is plain: commas between thousands, a decimal point."""
@@ -24,46 +26,6 @@ DIGITS_ALONE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _MAX_EXPONENT = 400
 _MAX_DIGITS = 400
 
-# What a scale word multiplies by, by language; "billones" and "Billionen" are the long scale's.
-_SCALE_WORDS = {
-    10**2: "hundred hundreds 百 백",
-    12: "dozen dozens",
-    10**3: "thousand thousands thsd tausend mil mille mila duizend tusen tusind tysiąc tysiące"
-    " tysięcy tys тысяча тысячи тысяч тыс тисяч тисячі тис bin ezer tisíc tisíce tuhat tuhatta mii"
-    " tisuća tisuće tisoč хиляди хиляда хиљада хиљаде elfu հազար ათასი ሺህ ሺ"
-    " ألف آلاف الف هزار ہزار हज़ार हजार হাজার ஆயிரம் వేలు వేల ಸಾವಿರ ആയിരം พัน ພັນ ពាន់ ထောင်"
-    " 千 仟 천 χιλιάδες אלף אלפים ribu nghìn ngàn",
-    10**4: "万 萬 만 หมื่น ໝື່ນ ម៉ឺន သောင်း",
-    10**5: "lakh lakhs lac lacs लाख লাখ লক্ষ لاکھ லட்சம் லட்ச ಲಕ್ಷ లక్షలు లక్షల లక్ష ലക്ഷം laki"
-    " แสน ແສນ សែន သိန်း",
-    10**6: "million millions mio mln mn millionen millón millon millones milhão milhões milione"
-    " milioni miljoen miljoner miljoonaa miljoona milion miliony milionów milioane milionů millió"
-    " milijun milijuna milijuni milijon milijona milijoni milijonov milj миллион миллиона"
-    " миллионов млн милион милиона милиони"
-    " мільйон мільйони мільйонів milyon juta triệu مليون ملايين مليونا میلیون ملین मिलियन মিলিয়ন"
-    " மில்லியன் మిలియన్ ಮಿಲಿಯನ್ မီလီယံ ล้าน ລ້ານ លាន သန်း მილიონი միլիոն ሚሊዮን 百万"
-    " 百萬 백만 εκατομμύρια εκατομμύριο מיליון",
-    10**7: "crore crores करोड़ करोड কোটি کروڑ கோடி కోట్లు కోటి ಕೋಟಿ കോടി 千万 千萬 천만",
-    10**8: "億 亿 억",
-    10**9: "billion billions bn bln mrd mia mld milliarde milliarden milliard milliards miliardo"
-    " miliardi miljard miljarder miljardia miljardi miliard miliardy miliardów miliarde milliárd"
-    " milijarda milijardi milijarde bilhão bilhões миллиард миллиарда"
-    " миллиардов млрд милиард милиарда милиарди мільярд мільярди мільярдів milyar miliar tỷ tỉ"
-    " مليار مليارات میلیارد მილიარდი միլիարդ ቢሊዮን"
-    " 十億 十亿 십억 δισεκατομμύρια δισεκατομμύριο מיליארד",
-    10**11: "千億 千亿 천억",
-    10**12: "trillion trillions tn trn billón billones biliões billionen trilhão trilhões bilione"
-    " biljoen billió триллион триллиона триллионов трлн trilyun تريليون تریلیون 兆 조",
-    10**15: "quadrillion quadrillions",
-    10**18: "quintillion quintillions trillionen trillones trillón",
-    10**21: "sextillion sextillions",
-    10**24: "septillion septillions",
-    10**27: "octillion octillions",
-    10**30: "nonillion nonillions",
-    10**33: "decillion decillions",
-    10**100: "googol googols",
-}
-_SCALES = {word: value for value, words in _SCALE_WORDS.items() for word in words.split()}
 _SMALL = tuple(CARDINALS)[:13]
 """The words up to twelve."""
 _LETTERS = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
@@ -76,27 +38,52 @@ def either(words: Iterable[str]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
-# Behind a Han, Hangul or Thai scale word another word may follow at once ("500만원").
-_OPEN = {word for word in _SCALES if "\u0e00" <= word[0] < "\u0e80" or word[0] > "\u3000"} - {"조"}
-_WORD = rf"(?:{either(_OPEN)}|(?:{either(set(_SCALES) - _OPEN)})(?![^\W\d_])\.?)"
-_WORDS_ALONE = either(_SCALES)
 _TERM = rf"(?:\d+ +\d+/\d+|\d+/\d+|{NUMBER})"
-_SCALED_TERM = rf"{_TERM}(?:[\s-]*(?:de\s+)?{_WORD})+"
-_SCALED = re.compile(
-    rf"(?<![\w./^])(?i:(?P<terms>{_SCALED_TERM}(?:\s*(?:and\s+)?{_SCALED_TERM})*))"
-    r"(?P<tail>(?<=[万萬億亿만억]) ?\d{1,4}(?!\d))?"
-    rf"|(?<![\w./^])(?P<plain>{_TERM})(?P<letter> ?k|K|MM?|B|(?i:bn))(?![\w/^])"
-    rf"|(?P<sign>[$€£¥₹]\s?)(?P<money>{NUMBER})\s?(?P<short>MM|[kmbtKMBT])(?!\w)"
-    rf"|(?<![\w./^])(?P<euros>{NUMBER})\s?(?P<before>[kmbKMB])(?=[$€£¥₹])"
-)
-_SCALED_PART = re.compile(rf"(?i:({_TERM})((?:[\s-]*(?:de\s+)?{_WORD})+))")
-# "5\\text{ million}", "$5$ million", "**5** million", "5 (million)", "1,5 Millionen"
-_WRAPPED_SCALE = re.compile(
-    r"(?<=\d)\s*(?:\$|\*\*|\\\)|\\[,;:! ]|~)*\s*(?:\\(?:text|textrm|textbf|mathrm|mbox|rm)\s*"
-    rf"\{{\s*(?P<text>(?i:{_WORD}(?:\s+{_WORD})*))\s*\}}|\((?P<aside>(?i:{_WORD}))\)"
-    rf"|(?<=[$*)~])\s*(?P<after>(?i:{_WORD}))|(?<=\\[,;:! ])\s*(?P<spaced>(?i:{_WORD})))"
-)
-_COMMA_SCALE = re.compile(rf"(?<![\w.,])(\d{{1,3}}),(\d{{1,2}})(?=\s*(?:de\s+)?(?i:{_WORD}))")
+
+
+class _Scales(NamedTuple):
+    """Scale words and what each multiplies by, and what finds them behind numbers."""
+
+    values: dict[str, int]
+    word: re.Pattern[str]
+    scaled: re.Pattern[str]
+    part: re.Pattern[str]
+    wrapped: re.Pattern[str]
+    comma: re.Pattern[str]
+    half: re.Pattern[str]
+
+
+@cache
+def _scales() -> _Scales:
+    values = {word: int(Fraction(value)) for word, value in heads("scales").items()}
+    # Behind a Han, Hangul or Thai scale word another word may follow at once ("500만원").
+    touching = {w for w in values if "\u0e00" <= w[0] < "\u0e80" or w[0] > "\u3000"} - {"조"}
+    word = rf"(?:{either(touching)}|(?:{either(values.keys() - touching)})(?![^\W\d_])\.?)"
+    behind = rf"{_TERM}(?:[\s-]*(?:de\s+)?{word})+"
+    return _Scales(
+        values,
+        re.compile(either(values), re.I),
+        re.compile(
+            rf"(?<![\w./^])(?i:(?P<terms>{behind}(?:\s*(?:and\s+)?{behind})*))"
+            r"(?P<tail>(?<=[万萬億亿만억]) ?\d{1,4}(?!\d))?"
+            rf"|(?<![\w./^])(?P<plain>{_TERM})(?P<letter> ?k|K|MM?|B|(?i:bn))(?![\w/^])"
+            rf"|(?P<sign>[$€£¥₹]\s?)(?P<money>{NUMBER})\s?(?P<short>MM|[kmbtKMBT])(?!\w)"
+            rf"|(?<![\w./^])(?P<euros>{NUMBER})\s?(?P<before>[kmbKMB])(?=[$€£¥₹])"
+        ),
+        re.compile(rf"(?i:({_TERM})((?:[\s-]*(?:de\s+)?{word})+))"),
+        # "5\\text{ million}", "$5$ million", "**5** million", "5 (million)"
+        re.compile(
+            r"(?<=\d)\s*(?:\$|\*\*|\\\)|\\[,;:! ]|~)*\s*"
+            r"(?:\\(?:text|textrm|textbf|mathrm|mbox|rm)\s*"
+            rf"\{{\s*(?P<text>(?i:{word}(?:\s+{word})*))\s*\}}|\((?P<aside>(?i:{word}))\)"
+            rf"|(?<=[$*)~])\s*(?P<after>(?i:{word}))|(?<=\\[,;:! ])\s*(?P<spaced>(?i:{word})))"
+        ),
+        # "1,5 Millionen"
+        re.compile(rf"(?<![\w.,])(\d{{1,3}}),(\d{{1,2}})(?=\s*(?:de\s+)?(?i:{word}))"),
+        re.compile(rf"\b(?:an? |one )?(half|quarter)(?: of)?(?: an?)? (?={word})", re.I),
+    )
+
+
 _POWER_WORDS = {word: value for word, value in (CARDINALS | ORDINALS).items() if value <= 12}
 _SPACES = r"(?:\s|\\[,;:! ])*"
 _TO_THE = (
@@ -146,7 +133,6 @@ _AND_A_HALF = re.compile(
     rf"|(?<=\d and )(\d{{1,2}}/\d{{1,2}}))\b",
     re.I,
 )
-_HALF_SCALE = re.compile(rf"\b(?:an? |one )?(half|quarter)(?: of)?(?: an?)? (?={_WORD})", re.I)
 _SPOKEN_POINT = re.compile(
     rf"\b(\d+|{'|'.join(_SMALL)}) point ((?:(?:{'|'.join(_SMALL[:10])}|\d)\b[ -]?)+)", re.I
 )
@@ -172,7 +158,7 @@ _SPOKEN_WORDS = """
     half halves third thirds quarter quarters point minus negative mille basis bps pct procent
     prozent cento ciento cent permille dozen dozens moins menos"""
 _SPOKEN = frozenset(_SPOKEN_WORDS.split()) | {nth + s for nth in _BELOW for s in ("", "s")}
-_BESIDE_DIGITS = frozenset(_SCALES) | set("kmbte") | {"bn", "mm", "ppm", "ppb", "parts", "sup"}
+_BESIDE_DIGITS = frozenset("kmbte") | {"bn", "mm", "ppm", "ppb", "parts", "sup"}
 _BESIDE_DIGITS |= {"nbsp", "thinsp", "ten", "to", "and", "times"}
 _WORDS = re.compile(r"[^\W\d_]+")
 _MARKED = re.compile(
@@ -208,7 +194,9 @@ def _worth_a_look(text: str) -> bool:
         return True
     if not _DIGIT.search(text):
         return False
-    return not (text.isascii() and _BESIDE_DIGITS.isdisjoint(words) and not _MARKED.search(text))
+    if not text.isascii() or _MARKED.search(text) or not _BESIDE_DIGITS.isdisjoint(words):
+        return True
+    return not _scales().values.keys().isdisjoint(words)
 
 
 def _plain_ascii(text: str) -> str:
@@ -216,16 +204,17 @@ def _plain_ascii(text: str) -> str:
         return text
     if part := _ALONE.get(text.strip(" .").lower()):
         return part
+    scales = _scales()
     text = join_groups(_SUP.sub(r"^{\1}", text) if "<sup>" in text else text)
     text = _GROUPED.sub(_join_groups, text)
     text = _AND_A_HALF.sub(_add_part, text)
     text = _SPOKEN_POINT.sub(_spoken_point, text)
     text = _DOZEN.sub(lambda m: str(6 if m[1] else 12 * _small(m[2])), text)
     text = _SPOKEN_FRACTION.sub(_spoken_fraction, text)
-    text = _HALF_SCALE.sub(lambda m: f"{_decimal(_PARTS[m[1].lower()])} ", text)
+    text = scales.half.sub(lambda m: f"{_decimal(_PARTS[m[1].lower()])} ", text)
     text = _SCIENTIFIC.sub(_expand_power, text)
-    text = _WRAPPED_SCALE.sub(lambda m: " " + next(filter(None, m.groups())), text)
-    text = _SCALED.sub(_multiply, _COMMA_SCALE.sub(r"\1.\2", text))
+    text = scales.wrapped.sub(lambda m: " " + next(filter(None, m.groups())), text)
+    text = scales.scaled.sub(_multiply, scales.comma.sub(r"\1.\2", text))
     text = _PERCENT.sub(r"\1%", _PER_MILLE.sub(_as_percent, text))
     text = _MINUS_FIRST.sub("-", text)
     return _MINUS.sub(lambda m: f"-{_small(m[1])}" if m[1] else "-", text)
@@ -341,8 +330,8 @@ def _multiply(match: re.Match[str]) -> str:
 def _sum_terms(terms: str, tail: str | None) -> str:
     """ "2 million 300 thousand" as one number; terms that do not fall in scale stay apart."""
     parts: list[tuple[Fraction, int]] = []
-    for number, words in _SCALED_PART.findall(terms):
-        scale = prod(_scale(w) for w in re.findall(_WORDS_ALONE, words, re.IGNORECASE))
+    for number, words in _scales().part.findall(terms):
+        scale = prod(map(_scale, _scales().word.findall(words)))
         parts.append((_read(number) * scale, scale))
     if tail:
         parts.append((Fraction(tail.strip()), 1))
@@ -352,7 +341,8 @@ def _sum_terms(terms: str, tail: str | None) -> str:
 
 
 def _scale(word: str) -> int:
-    return _SCALES.get(word.lower()) or _SCALES[word.translate(_LIKE_ASCII).lower()]
+    values = _scales().values
+    return values.get(word.lower()) or values[word.translate(_LIKE_ASCII).lower()]
 
 
 def _as_percent(match: re.Match[str]) -> str:

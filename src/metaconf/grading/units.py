@@ -11,6 +11,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from metaconf.grading.tables import heads
+
 if TYPE_CHECKING:
     from pint import UnitRegistry
 
@@ -19,70 +21,6 @@ LETTER = r"(?:[^\W\d_]|[\u0900-\u0963\u0970-\u0e3e\u0e40-\u0e4e])"
 _SHAPE = re.compile(rf"{LETTER}{{1,24}}(?:[ _-]{LETTER}{{1,24}}){{0,3}}(?:\^?-?[123])?")
 _NAME = re.compile(r"[^\W\d]+")
 _PARTED = re.compile(r"\s*(/|·|⋅|\*|\bper\b|(?<=\s)an?(?=\s))\s*")
-# Unit → what writers call it that pint reads otherwise or not at all; an underscore is a blank.
-_HABIT_WORDS = {
-    "": "a pH ph sq",
-    "year": "jahr jahre jahren año años ans année années anno anni ano anos год года лет рік"
-    " роки років 年 년 سنة سنوات عام أعوام साल वर्ष yıl rok lata lat år jaar năm tahun ปี"
-    " vuotta",
-    "month": "monat monate monaten mes meses mois mese mesi mês месяц месяца месяцев 个月 個月"
-    " ヶ月 か月 개월 شهر أشهر महीने महीना",
-    "week": "woche wochen semana semanas semaine semaines settimana settimane неделя недели"
-    " недель 周 週 週間 주 أسبوع हफ़्ते hafta",
-    "day": "d tag tage tagen día días jour jours giorno giorni dia dias день дня дней 天 日 일"
-    " يوم أيام दिन gün dni dag dagar dage dagen ngày hari วัน",
-    "hour": "hr hrs stunde stunden hora horas heure heures ora ore ч час часа часов 小時 小时 時間"
-    " 시간 ساعة ساعات घंटे घंटा saat godzin godziny uur timmar timer giờ jam ชั่วโมง",
-    "minute": "mins minuten minuto minutos minuti мин минут минуты минута 分 分鐘 分钟 분 دقيقة"
-    " دقائق मिनट dakika minut minuty minuter phút menit นาที",
-    "second": "sec secs sekunde sekunden segundo segundos seconde secondes secondo secondi с"
-    " секунд секунды секунда 秒 초 ثانية ثوان सेकंड saniye sekund sekundy sekunder giây detik"
-    " วินาที",
-    "km": "km kilometer kilómetros quilômetros chilometri kilomètres kilometr kilometry kilometrów"
-    " kilometri kilometro kilómetro quilômetro chilometro км километр километра километров"
-    " кілометр кілометрів 公里 千米 キロメートル 킬로미터 كم كيلومتر كيلومترات किमी किलोमीटर กม"
-    " กิโลเมตร",
-    "m": "metro metros metri mètre mètres м метр метра метров метрів метры 米 メートル 미터 متر"
-    " أمتار मीटर เมตร",
-    "cm": "cm см 厘米",
-    "mm": "mm мм",
-    "um": "мкм",
-    "kg": "kg kilogramm kilogramme kilogrammes kilo kilos kilogramo kilogramos quilogramas quilos"
-    " quilo chilogrammi chili кг килограмм килограмма килограммов килограммы кило 公斤 千克 キロ"
-    " キログラム 킬로그램 كغ كيلوغرام كيلوجرام किग्रा किलोग्राम किलो กก กิโลกรัม",
-    "gram": "gramm gramme grammes gramos gramas grammi г грамм грамма граммов 克 グラム 그램 غرام"
-    " ग्राम กรัม",
-    "liter": "升 л литр литра литров litro litros litri リットル 리터 لتر लीटर ลิตร",
-    "tonne": "t тонна тонны тонн 吨 噸 トン 톤 tonelada toneladas",
-    "pound": "lbs",
-    "inch": "in",
-    "mile": "mi",
-    "ms": "ms",
-    "km/hour": "kmh kph kmph",
-    "m/second": "mps",
-    "kelvin": "kelvins degree_kelvin",
-    "degree": "° degree circ grad grado grados grau graus gradi degré degrés градус градуса"
-    " градусов 度 도",
-    "degC": "celsius degc degree_c degree_celsius centigrade 摄氏度 攝氏度",
-    "degF": "fahrenheit degf degree_f degree_fahrenheit",
-    "m**2": "sqm 平方米 quadratmeter 平方メートル 제곱미터 m²",
-    "km**2": "sqkm 平方公里 quadratkilometer",
-    "foot**2": "sqft",
-    "m**3": "立方米 kubikmeter 立方メートル",
-    "megabyte": "mb",
-    "gigabyte": "gb",
-    "terabyte": "tb",
-    "ampere": "amp amps",
-    "angstrom": "å",
-    "astronomical_unit": "au",
-    "light_year": "light-year light-years lightyear lightyears lichtjahr lichtjahre 光年",
-}
-_HABITS = {name: unit for unit, names in _HABIT_WORDS.items() for name in names.split()}
-_HABITS |= {
-    f"{degree}_{of}": unit
-    for degree in ("grad", "grados", "graus", "gradi", "degrés", "градус", "градуса", "градусов")
-    for of, unit in (("celsius", "degC"), ("цельсия", "degC"), ("fahrenheit", "degF"))
-}
 _BITS = {"kb": "kilobit", "Mb": "megabit", "Gb": "gigabit", "Tb": "terabit"}
 _TEMPERATURES = {"coulomb": "degree_Celsius", "farad": "degree_Fahrenheit"}
 """What "20 C" and "20 F" mean beside a temperature."""
@@ -157,8 +95,9 @@ def _one_unit(part: str) -> Any:
     name = " ".join(words)
     if exponent := re.search(r"\^?(-?[123])$", name):
         power, name = int(exponent[1]), name[: exponent.start()]
-    unit = _known(_BITS.get(name, name)) if name not in _HABITS else None
-    unit = unit or _known(_HABITS.get(name.lower(), name.lower()))
+    habits = heads("units")
+    unit = _known(_BITS.get(name, name)) if name not in habits else None
+    unit = unit or _known(habits.get(name.lower(), name.lower()))
     return None if unit is None else unit**power
 
 
@@ -167,10 +106,11 @@ def _known(name: str) -> Any:
     from pint.errors import PintError
 
     name = name.replace(" ", "_")
-    if name not in _HABITS and not _NAME.fullmatch(name):
+    habits = heads("units")
+    if name not in habits and not _NAME.fullmatch(name):
         return None  # pint would calculate with it: "non-ferrous"
     try:
-        return _registry().parse_units(_HABITS.get(name, name))
+        return _registry().parse_units(habits.get(name, name))
     except (PintError, ValueError, AttributeError, AssertionError):  # of names it cannot read
         return None
 
