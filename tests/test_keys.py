@@ -11,7 +11,7 @@ import pytest
 
 import metaconf
 from metaconf.config.load import help_lines, load_config
-from metaconf.config.refused import REMOVED, RENAMED
+from metaconf.config.refused import removals, renamed
 from metaconf.errors import UserError
 
 MOST = 45
@@ -44,18 +44,18 @@ def test_each_is_read_where_something_is_done() -> None:
     assert [k for k in unread if k.partition(".")[0] not in whole] == []
 
 
-@pytest.mark.parametrize("old", sorted(RENAMED))
+@pytest.mark.parametrize("old", sorted(renamed()))
 def test_an_old_name_is_refused_with_the_new_one(tmp_path: Path, old: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("seed: 1\n")
     known = {line.split(" ")[0] for line in help_lines()}
-    assert RENAMED[old] in known
+    assert renamed()[old] in known
     if old in known:
         pytest.skip("the same name in another block")
-    with pytest.raises(UserError, match=RENAMED[old]):
+    with pytest.raises(UserError, match=renamed()[old]):
         load_config(path, "grpo", [f"--{old}", "1"])
 
 
 def test_no_key_that_is_known_is_called_removed() -> None:
     known = {line.split(" ")[0] for line in help_lines()}
-    assert not known & REMOVED.keys()
+    assert not known & removals().keys()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metaconf.config.load import known_keys
-from metaconf.config.refused import REFUSED
+from metaconf.config.refused import refused
 from metaconf.config.values import read_value, read_yaml
 from metaconf.errors import UserError
 from metaconf.safe_text import loads_bounded
@@ -138,8 +138,8 @@ def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
             unused[key] = "found out from the machine"
         elif key in TOLD_OTHERWISE:
             continue
-        elif name in REFUSED["sft"]:
-            unused[key] = REFUSED["sft"][name]
+        elif name in refused("sft"):
+            unused[key] = refused("sft")[name]
         elif name in known:
             ours[name] = _target(value) if key == "lora_target" else value
         else:

@@ -25,7 +25,7 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from metaconf.config.blocks import EMBEDDED, EMBEDDED_SFT, AtHome, Config, Stage
-from metaconf.config.refused import ONLY, RANGES, refuse, removed, without_effect
+from metaconf.config.refused import only, ranges, refuse, removed, without_effect
 from metaconf.config.values import convert, names, nearest, read_value, read_yaml
 from metaconf.errors import UserError
 
@@ -184,7 +184,7 @@ def _train_keys() -> dict[str, dict[str, Any]]:
     """Stage → key of TRL's that is not ours too → its annotation."""
     return {
         stage: {
-            name: _annotation(name, types, texts or ONLY.get((stage, name), ()))
+            name: _annotation(name, types, texts or only(stage).get(name, ()))
             for name, (types, texts, _) in keys.items()
             if name not in _own()
         }
@@ -193,7 +193,7 @@ def _train_keys() -> dict[str, dict[str, Any]]:
 
 
 def _annotation(name: str, types: Sequence[str], texts: Sequence[str]) -> Any:
-    low, high = RANGES.get(name, (None, None))
+    low, high = ranges().get(name, (None, None))
     number = Field(ge=low, le=high)
     kinds = TYPES | {"int": Annotated[int, number], "float": Annotated[float, number]}
     if name in TRAINER_PATHS:
