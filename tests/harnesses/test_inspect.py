@@ -32,7 +32,7 @@ def model() -> Any:
     )
 
     def output(messages: list[Any], *_: Any) -> Any:
-        system, *_, user = messages
+        system, user = messages[0], messages[-1]
         assert system.text == INSTRUCTION
         reason = "max_tokens" if user.text == "Be long." else "stop"
         said = ModelOutput.from_content("m", reply(user.text), stop_reason=reason)
