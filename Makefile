@@ -16,8 +16,10 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c "$(NEW_ENOUGH)" >/dev/null 2>&1 && echo $$name && break; done)
 
 LLAMA_FACTORY := .venv-llama-factory
+HARNESSES := .venv-harnesses
 
-.PHONY: demo test fuzz sweep lint figures docs bench-default install dev llama-factory clean
+.PHONY: demo test fuzz sweep lint figures docs bench-default install dev llama-factory \
+  harnesses clean
 .DEFAULT_GOAL := demo
 
 demo: install
@@ -93,5 +95,15 @@ $(LLAMA_FACTORY)/.installed: $(VENV)/bin/python
 	$(LLAMA_FACTORY)/bin/llamafactory-cli version
 	touch $@
 
+# Inspect and lm-eval bring other versions of much.
+harnesses: $(HARNESSES)/.installed
+	$(HARNESSES)/bin/python -m pytest tests/harnesses
+
+$(HARNESSES)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m venv $(HARNESSES)
+	$(HARNESSES)/bin/python -m pip install torch==2.13.0 -e ".[inspect,lm-eval]" \
+	  "pytest>=9,<10" "pytest-timeout>=2.4,<3" "hypothesis>=6.100,<7"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(LLAMA_FACTORY) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LLAMA_FACTORY) $(HARNESSES) build dist .pytest_cache .ruff_cache .hypothesis

@@ -96,7 +96,7 @@ def packages() -> Iterator[Line]:
         tested = ",".join(sorted(str(requirement.specifier).split(","), reverse=True))
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield package(requirement.name, tested, version(requirement.name))
-        for extra in ("vllm", "deepspeed"):
+        for extra in ("vllm", "deepspeed", "inspect-ai", "lm-eval"):
             if requirement.name == extra:
                 yield optional(extra, tested, version(extra))
 
