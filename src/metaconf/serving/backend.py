@@ -26,7 +26,8 @@ class Call:
     def chat(self, worked: tuple[Message, ...] = ()) -> list[Message]:
         """The conversation, with the format instruction, after `worked` turns for a model that was
         not trained to write the format."""
-        system = "\n\n".join([*self.system, INSTRUCTION])
+        own = [text for text in self.system if text != INSTRUCTION]  # evaluations send it, too
+        system = "\n\n".join([*own, INSTRUCTION])
         return [{"role": "system", "content": system}, *worked, *self.turns]
 
 
