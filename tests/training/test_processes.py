@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import spread
 from safetensors.torch import load_file
 from test_stage2 import ROOT
 from trl.models.utils import _ForwardRedirection
@@ -43,11 +44,18 @@ def model(tmp_path: Path, taught: Callable[[], LocalModel]) -> Path:
     return folder
 
 
-def run(processes: int, words: list[str]) -> None:
-    """The command in this process, or in so many as `torchrun` starts them."""
+def run(layout: str, words: list[str]) -> None:
+    """The command in this process, by `torchrun`, or in processes as that would start them."""
+    processes, out = LAYOUTS[layout][0], Path(words[words.index("--output_dir") + 1])
     if processes == 1:
         assert main(words) == 0
-        return
+    elif (layout, words[0]) == ("two", "sft"):
+        torchrun(processes, words)
+    else:
+        spread(processes, words, out.parent)
+
+
+def torchrun(processes: int, words: list[str]) -> None:
     program = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
         [sys.executable, *program, str(Path(__file__).with_name("float32_cli.py")), *words],
@@ -74,7 +82,7 @@ def taken(model: Path, folder: Path, words: list[str], peft: str) -> None:
     for name, (count, parts) in LAYOUTS.items():
         size = ["--per_device_train_batch_size", str(ROWS // count // parts)]
         size += ["--gradient_accumulation_steps", str(parts)]
-        run(count, [*words, *size, "--output_dir", str(folder / name)])
+        run(name, [*words, *size, "--output_dir", str(folder / name)])
 
 
 def apart(folder: Path, start: Path) -> float:
