@@ -1,7 +1,7 @@
 # make demo    the whole product on the embedded model
 # make test    everything that must hold before a change lands
 # make docs    the documentation as a site, in build/site
-# make fuzz    the strategies under tests/fuzz, with ten thousand new examples each
+# make fuzz    the tests that draw examples, with ten thousand new ones each
 # make sweep   settings, faults and signals, all of them: hours; stopped, it goes on where it was
 # All set up .venv first, once: the stamps below say that it is done.
 
@@ -29,7 +29,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 fuzz: dev
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/fuzz --timeout 7200
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m hypothesis --timeout 7200
 
 sweep: export OMP_NUM_THREADS := 1
 sweep: dev

@@ -18,7 +18,7 @@ from tiny import tiny_model, tiny_tokenizer
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 # The suite draws the same examples every time; `make fuzz` draws others, and many more.
-settings.register_profile("tests", max_examples=300, deadline=None, derandomize=True)
+settings.register_profile("tests", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile(
     "fuzz", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
