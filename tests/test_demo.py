@@ -14,6 +14,7 @@ import metaconf
 from metaconf import api
 from metaconf.cli import demo, main
 from metaconf.config.blocks import Config
+from metaconf.config import values
 from metaconf.config.load import load_config, resolved
 from metaconf.config.values import read_yaml
 from metaconf.errors import UserError
@@ -208,11 +209,14 @@ def test_counts_are_checked(tmp_path: Path) -> None:
 def test_the_file_ships_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert packed == {"configs/demo.yaml": "metaconf/demo.yaml"}
-    assert demo.shipped() == SHIPPED
+    assert packed == {"configs": "metaconf/configs"}
+    assert values.shipped("demo.yaml") == SHIPPED
     monkeypatch.setattr(metaconf, "__file__", str(tmp_path / "__init__.py"))
-    (tmp_path / "demo.yaml").touch()
-    assert demo.shipped() == tmp_path / "demo.yaml"
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/demo.yaml").touch()
+    assert values.shipped("demo.yaml") == tmp_path / "configs/demo.yaml"
+    with pytest.raises(UserError, match="a file of this name ships: .*configs/demo.yaml"):
+        demo.read(tmp_path / "none/demo.yaml")
 
 
 @pytest.mark.slow

@@ -23,13 +23,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-import metaconf
 from metaconf import api
 from metaconf.cli.preflight import check_learnable, check_run
 from metaconf.config.blocks import EMBEDDED, Config, Stage
 from metaconf.config.load import OF_DEMO, SECTIONS, load_config, resolved
 from metaconf.config.refused import refuse_together
-from metaconf.config.values import convert, read_yaml
+from metaconf.config.values import convert, read_yaml, shipped
 from metaconf.errors import UserError
 from metaconf.evaluation import methods
 from metaconf.evaluation.rows import EvaluatedReply
@@ -58,20 +57,13 @@ class Demo:
         return load_config(self.file, stage, words)
 
 
-def shipped() -> Path:
-    """configs/demo.yaml: in the checkout, or beside the code where a wheel was installed."""
-    package = Path(metaconf.__file__).parent
-    packed = package / "demo.yaml"
-    return packed if packed.is_file() else package.parents[1] / "configs" / "demo.yaml"
-
-
 def read(file: Path | None = None, words: Sequence[str] = (), **given: int | None) -> Demo:
     """The demo of `file` (None: the one that ships) with `--sft.KEY value`, `--grpo.KEY value` and
     the `given` seed, heldout and out_of_domain, where they are not None.
 
     Raises UserError for what the commands of the stages would refuse.
     """
-    file, keys = file or shipped(), _by_section(words)
+    file, keys = file or shipped("demo.yaml"), _by_section(words)
     data, lines = read_yaml(file)
     if not all(name in data for name in SECTIONS):
         raise UserError(f"{file}: no sections sft and grpo; write both, as in configs/demo.yaml")

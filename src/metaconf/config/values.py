@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+import metaconf
 from metaconf.config.blocks import STRICT
 from metaconf.errors import UserError
 
@@ -112,6 +113,13 @@ def _in_words(kind: dict[str, Any]) -> str:
     return WANTED[kind["type"]][0] + (f" (each {_in_words(inner)})" if inner else "")
 
 
+def shipped(name: str) -> Path:
+    """configs/NAME: beside the code where a wheel was installed, else in the checkout."""
+    package = Path(metaconf.__file__).parent
+    packed = package / "configs" / name
+    return packed if packed.is_file() else package.parents[1] / "configs" / name
+
+
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The mapping in `path` and the line (from 1) of each key, nested ones as "block.key".
 
@@ -121,7 +129,9 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         text = Path(os.path.expanduser(path)).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        ours = shipped(path.name)
+        remedy = f"a file of this name ships: {ours}" if ours.is_file() else "check the path"
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from error
     value, node = _load(text, str(path))
