@@ -13,8 +13,8 @@ import yaml
 import metaconf
 from metaconf import api
 from metaconf.cli import demo, main
-from metaconf.config.blocks import Config
 from metaconf.config import values
+from metaconf.config.blocks import Config
 from metaconf.config.load import load_config, resolved
 from metaconf.config.values import read_yaml
 from metaconf.errors import UserError
@@ -215,7 +215,7 @@ def test_the_file_ships_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/demo.yaml").touch()
     assert values.shipped("demo.yaml") == tmp_path / "configs/demo.yaml"
-    with pytest.raises(UserError, match="a file of this name ships: .*configs/demo.yaml"):
+    with pytest.raises(UserError, match=r"a file of this name ships: .*configs/demo.yaml"):
         demo.read(tmp_path / "none/demo.yaml")
 
 
