@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from metaconf.cli import arguments as cli_arguments
+from metaconf.cli import plan as cli_plan
 from metaconf.cli import train as cli_train
 from metaconf.errors import UserError
 from metaconf.signals import end, handled
@@ -46,9 +47,9 @@ ASKING = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 (`audit`, `doctor`: 1 where they found a defect), 2 for bad input
-    or a disk that fails (one line on stderr), 128 + the number of a signal that ended it (130 for
-    Ctrl-C). No argument at all: say what to do next."""
+    """Run one command; return 0 (`audit`, `doctor`: 1 where they found a defect, `plan`: 1 where a
+    training does not fit), 2 for bad input or a disk that fails (one line on stderr), 128 + the
+    number of a signal that ended it (130 for Ctrl-C). No argument at all: say what to do next."""
     if sys.stdout.errors == "strict":  # what the terminal cannot show is no reason to stop
         sys.stdout.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
     try:
@@ -303,6 +304,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "sft": cli_train.sft,
     "grpo": cli_train.grpo,
     "audit": cli_train.audit,
+    "plan": cli_plan.plan,
     "evaluate": _evaluate,
     "report": _report,
     "card": _card,

@@ -14,7 +14,7 @@ from metaconf.errors import UserError
 
 MODEL = "hub id, model folder, `embedded`, or `embedded-sft`"
 QUESTIONS = "JSONL, JSON, CSV or Parquet file, hub data set ID:SPLIT, or `embedded`"
-WITH_KEYS = ("prepare", "sft", "grpo", "audit", "demo")
+WITH_KEYS = ("prepare", "sft", "grpo", "audit", "plan", "demo")
 """Commands that take any key of their configuration as `--key value`."""
 PATHS = ("model", "questions", "path", "against", "calibration", "runs")
 """Arguments that are texts because they may name other things than a path too."""
@@ -81,6 +81,7 @@ def command_line() -> argparse.ArgumentParser:
     _add_stage(commands, "grpo", "stage 2: learn from rewards for one's own replies")
     audit = _add(commands, "audit", "what stage 2 would pay for, and how that could be exploited")
     audit.add_argument("--config", type=_path, metavar="FILE", required=True, help="YAML of grpo")
+    _add_plan(commands)
     _add_evaluate(commands)
     report = _add(commands, "report", "write report.html of a run")
     report.add_argument("folder", type=_path, metavar="RUN", help="folder of the run")
@@ -138,6 +139,27 @@ def _add_stage(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     one.add_argument("--questions", help=asks)  # sft refuses it, with the remedy
     _add_resume(one)
     return one
+
+
+def _add_plan(commands: Any) -> None:
+    text = "memory per GPU, tokens and seconds of a step, and whether it fits; nothing is loaded"
+    one = _add(commands, "plan", text, epilog="--key value changes any key of the file")
+    one.add_argument(
+        "--config", type=_path, metavar="FILE", help="YAML of sft or grpo (default: our defaults)"
+    )
+    one.add_argument("--model", help="model folder, or `embedded`: short for --model_name_or_path")
+    one.add_argument(
+        "--gpus", type=_whole, default=1, metavar="N", help="0: processors alone (default: 1)"
+    )
+    one.add_argument(
+        "--gpu_memory", type=_size, default=80.0, metavar="GIB", help="of each (default: 80)"
+    )
+    ways = ("ddp", "zero2", "zero3", "fsdp2")
+    what = "how several GPUs share the model, as in configs/accelerate (default: ddp)"
+    one.add_argument("--sharding", choices=ways, default="ddp", help=what)
+    rate = "assumed rate of a GPU in training (default: 125, 40 %% of an A100's)"
+    one.add_argument("--tflops", type=_size, default=125.0, metavar="X", help=rate)
+    one.add_argument("--json", action="store_true", help="print JSON, in bytes")
 
 
 def _add_demo(commands: Any) -> None:
@@ -329,6 +351,12 @@ def _price(text: str) -> float:
 def _cost(text: str) -> float:
     if not (number := _price(text)):
         raise argparse.ArgumentTypeError("0 is too small; give what a call costs, in any unit")
+    return number
+
+
+def _size(text: str) -> float:
+    if not (number := _price(text)):
+        raise argparse.ArgumentTypeError("0 is too small; give more")
     return number
 
 

@@ -1,0 +1,1 @@
+"""`metaconf plan`: what a training will hold in memory and take in time, before it is started."""
