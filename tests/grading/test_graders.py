@@ -15,6 +15,7 @@ from metaconf.grading.abstained import abstains
 from metaconf.grading.bounds import _bounds
 from metaconf.grading.math_process import WORKER
 from metaconf.grading.numbers import plain_numbers
+from metaconf.grading.units import unit_name
 from metaconf.records import Question, Target
 
 
@@ -361,3 +362,8 @@ def test_declining_is_seen(text: str) -> None:
 )  # fmt: skip
 def test_answers_and_silence_are_no_declining(text: str | None) -> None:
     assert not abstains(text)
+
+
+@pytest.mark.parametrize("word", ["a", "pH", "ph", "sq"])
+def test_words_that_pint_would_take_for_units_are_none(word: str) -> None:
+    assert unit_name(word) is None
