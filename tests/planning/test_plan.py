@@ -116,6 +116,17 @@ def test_what_is_learnt_stays_where_it_can(planned: Any) -> None:
     assert "--use_peft true" in one["remedy"]
 
 
+def test_the_page_shows_what_is_printed(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (CONFIGS.parent / "docs/plan.md").read_text(encoding="utf-8")
+    words = page.partition("$ metaconf ")[2].partition("\n")[0]
+    Path(model).rename("llama-8b")
+    main(words.replace("configs/", f"{CONFIGS}/").split())
+    shown = [line[4:] for line in page.splitlines() if line.startswith("    ")]
+    assert [line for line in shown if line] == [
+        line for line in capsys.readouterr().out.splitlines() if line
+    ]
+
+
 def test_nothing_helps_on_a_small_gpu(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plan", "--model", model, "--max_length", "512", "--gpu_memory", "2"]
     assert main(words) == 1

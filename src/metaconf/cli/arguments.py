@@ -157,8 +157,8 @@ def _add_plan(commands: Any) -> None:
     ways = ("ddp", "zero2", "zero3", "fsdp2")
     what = "how several GPUs share the model, as in configs/accelerate (default: ddp)"
     one.add_argument("--sharding", choices=ways, default="ddp", help=what)
-    rate = "assumed rate of a GPU in training (default: 125, 40 %% of an A100's)"
-    one.add_argument("--tflops", type=_size, default=125.0, metavar="X", help=rate)
+    rate = "rate in training (default: 125, 40 %% of an A100's; .1 without a GPU)"
+    one.add_argument("--tflops", type=_size, metavar="X", help=rate)
     one.add_argument("--json", action="store_true", help="print JSON, in bytes")
 
 

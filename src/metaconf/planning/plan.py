@@ -10,7 +10,7 @@ from typing import Any
 from metaconf.config.blocks import Config
 from metaconf.planning.memory import Memory, Run, peak, phases
 from metaconf.planning.settings import Machine, Row, run_of
-from metaconf.planning.speed import seconds, tokens
+from metaconf.planning.speed import rate, seconds, tokens
 
 GIB = 2**30
 USABLE = 0.9
@@ -46,9 +46,11 @@ class Plan:
         return next(fitting, None)
 
 
-def plan_of(config: Config, machine: Machine, tflops: float) -> Plan:
-    """The plan of a configuration. Raises UserError as `settings.run_of`."""
-    return Plan(*run_of(config, machine), machine, tflops)
+def plan_of(config: Config, machine: Machine, tflops: float | None = None) -> Plan:
+    """The plan of a configuration, at an assumed rate where none is given. Raises UserError as
+    `settings.run_of`."""
+    run, row = run_of(config, machine)
+    return Plan(run, row, machine, rate(run) if tflops is None else tflops)
 
 
 # Changes, and the words for them
