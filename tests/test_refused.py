@@ -122,7 +122,7 @@ def test_g4_a_key_that_would_be_ignored_is_refused_by_name(
         ("sft", "eos_token: x", "save one with it"),
         ("sft", "torch_compile: true", "our forward passes"),
         ("sft", "use_liger_kernel: true", "our forward passes"),
-        ("sft", "deepspeed: x.json", "whole model in each process"),
+        ("sft", "deepspeed: x.json", "the launcher says it: accelerate launch"),
         ("sft", "optim: paged_adamw_8bit", "needs bitsandbytes, which is not installed"),
         ("sft", "optim: galore_adamw", "needs galore_torch"),
         ("sft", "report_to: [wandb]", "needs wandb"),

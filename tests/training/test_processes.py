@@ -27,7 +27,7 @@ from metaconf.prompts.chat import INSTRUCTION
 from metaconf.records import read_jsonl
 from metaconf.reply import format_reply
 from metaconf.runs import LAUNCH, RUN_MARKER, check_output_dir, is_main_process
-from metaconf.training.processes import check_groups, check_processes, inside
+from metaconf.training.processes import check_groups, inside
 from metaconf.training.sft import ConfidenceSFTTrainer
 
 QUESTIONS = (
@@ -221,14 +221,3 @@ def test_the_schedule_counts_the_processes() -> None:
             train_dataset=[alone] * 40 + [whole], args=args, accelerator=accelerator
         )
         assert ConfidenceSFTTrainer._first_steps(of) == steps  # pyright: ignore
-
-
-def test_a_sharded_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = SimpleNamespace(deepspeed=None, fsdp=[])
-    check_processes(plain)
-    for sharded in (SimpleNamespace(deepspeed="zero3.json"), SimpleNamespace(fsdp=["full_shard"])):
-        with pytest.raises(UserError, match="spread over the processes"):
-            check_processes(sharded)
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(UserError, match="ACCELERATE_USE_FSDP"):
-        check_processes(plain)

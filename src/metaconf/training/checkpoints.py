@@ -26,7 +26,7 @@ from metaconf.generation.loaded import is_finite
 from metaconf.prompts.chat import messages, render
 from metaconf.runs import MANIFEST, checkpoints, file_digest
 from metaconf.signals import Stopped, noted
-from metaconf.training.processes import any_rank
+from metaconf.training.processes import any_rank, hollow, whole
 from metaconf.training.progress import Bar
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class ResumableTrainer(_Trainer):
     errors where training did nothing or harm."""
 
     _aside: Path | None = None
+    _bytes = 0  # of the weights that are trained
+    hollow: Any = None  # see `processes.whole`
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's; nothing is trained from the checkpoint of the last step.
@@ -54,8 +56,11 @@ class ResumableTrainer(_Trainer):
         """
         if resume_from_checkpoint and self._was_done(Path(resume_from_checkpoint)):
             return None
-        check_room(Path(str(self.args.output_dir)), self.model)
+        self._bytes = sum(w.numel() * w.element_size() for w in _trained(self.model))
+        check_room(Path(str(self.args.output_dir)), self._bytes)
         before = weight_sums(self.model)
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            self.hollow = hollow(self.model).to(self.args.device)
         bars = [one for one in self.callback_handler.callbacks if isinstance(one, Bar)]
         with noted() as signals, ExitStack() as stack:
             for bar in bars:
@@ -65,22 +70,24 @@ class ResumableTrainer(_Trainer):
         if self.state.global_step < self.state.max_steps and signals:
             raise Stopped(signals[0])
         if self.state.global_step >= self.state.max_steps:
-            check_learned(self.model, before, self.state.global_step)
+            with whole(self) as model:
+                check_learned(model, before, self.state.global_step)
         self._check_usable()
         return result
 
     def _check_usable(self) -> None:
         """Raise UserError for weights that are not finite, or so large that the model's logits are
         not, or are all equal."""
-        model: Any = self.model
-        training = model.training
-        if not all(map(is_finite, _trained(model))):
-            raise UserError(f"the weights are not finite numbers {self._where()}")
         tokens = render(self.processing_class, messages("?"))
-        model.eval()
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([tokens], device=self.args.device)).logits[0, -1]
-        model.train(training)
+        with whole(self) as model:
+            if not all(map(is_finite, _trained(model))):
+                raise UserError(f"the weights are not finite numbers {self._where()}")
+            training = model.training
+            model.eval()
+            ids = torch.tensor([tokens], device=self.args.device)
+            with torch.no_grad():
+                logits = model(input_ids=ids).logits[0, -1]
+            model.train(training)
         if not logits.isfinite().all() or logits.min() == logits.max():
             raise UserError(f"the model's logits say nothing any more {self._where()}")
 
@@ -116,7 +123,7 @@ class ResumableTrainer(_Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         run = Path(str(self.args.output_dir))
         name = f"checkpoint-{self.state.global_step}"
-        check_room(run, self.model)
+        check_room(run, self._bytes)
         self._check_usable()
         with saving(run):
             self._aside = run / ASIDE
@@ -192,14 +199,15 @@ def saving(run: Path) -> Iterator[None]:
         ) from error
 
 
-def check_room(run: Path, model: Any) -> None:
+def check_room(run: Path, weights: int) -> None:
     """Refuse to go on where a checkpoint would not fit on the disk: as large as the last one, or
-    three times the weights that are trained (weights and the optimizer's two moments)."""
+    three times the bytes of the `weights` that are trained (they and the optimizer's two moments).
+    """
     if whole := checkpoints(run):
         files = json.loads((whole[-1] / MANIFEST).read_text(encoding="utf-8"))["files"]
         need = sum(row["bytes"] for row in files.values())
     else:
-        need = 3 * sum(p.numel() * p.element_size() for p in _trained(model))
+        need = 3 * weights
     run.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(run).free) < need:
         raise UserError(

@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from metaconf.generation.prefill import UNABLE, added, common_prefix, same, working_dtype
 from metaconf.training.head import Head
 from metaconf.training.levels import LevelTokens, level_probabilities
+from metaconf.training.processes import is_spread
 
 log = logging.getLogger("metaconf")
 
@@ -105,8 +106,8 @@ def _same_both_ways(decoder: Any) -> bool:
 
 def _small(decoder: Any) -> Tree:
     """Two rows of six tokens after a prefix of three, with a branch of two at different places."""
-    embedding = decoder.get_input_embeddings().weight
-    tokens = torch.arange(3, 23, device=embedding.device) * 7 % embedding.shape[0]
+    embedding = decoder.get_input_embeddings()
+    tokens = torch.arange(3, 23, device=embedding.weight.device) * 7 % embedding.num_embeddings
     ids, mask = tokens[3:19].view(2, 8), torch.ones(2, 8, 8, dtype=torch.bool).tril()
     positions = 3 + torch.arange(8).repeat(2, 1)
     for row, fork in enumerate((2, 4)):
@@ -184,7 +185,11 @@ def _cache_of(decoder: Any, prefix: torch.Tensor, rows: int) -> Any:
 
 
 def _drops_cache(decoder: Any) -> bool:
-    """Whether gradient checkpointing is on; it drops the cache silently, and the prefix with it."""
+    """Whether gradient checkpointing is on, which drops the cache silently, and the prefix with it;
+    or the weights are spread over processes: they are gathered once a pass, for what the layers
+    return and not for their cache, and in all processes equally often, whatever their rows."""
+    if is_spread(decoder):
+        return True
     parts = decoder.modules() if getattr(decoder, "training", False) else ()
     return any(getattr(part, "gradient_checkpointing", False) for part in parts)
 

@@ -36,7 +36,7 @@ from metaconf.training.encode import Encoded, decode, encoded
 from metaconf.training.forward import Reading, read_replies
 from metaconf.training.levels import expectation, level_tokens
 from metaconf.training.merged import merged_adapter
-from metaconf.training.processes import inside
+from metaconf.training.processes import inside, whole
 from metaconf.training.score import expected_score_losses
 from metaconf.training.segments import to_token_advantages, without_confidence
 
@@ -221,8 +221,8 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
         Draw(tuple(render(tokenizer, prompt)), f"{step}:{text}", tuple(range(counts[text])))
         for text, prompt in unique.items()
     ]
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    with trainer.accelerator.autocast(), merged_adapter(trained) as model:
+    autocast = trainer.accelerator.autocast
+    with whole(trainer) as trained, autocast(), merged_adapter(trained) as model:
         local = LocalModel(model, tokenizer)
         how = Sampling(args.max_completion_length, local.end_tokens, args.temperature, args.seed)
         drawn = draw(model, draws, how)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
+from torch.nn import Linear
 from torch.nn.functional import linear
 
 
@@ -18,6 +20,8 @@ class States(tuple[torch.Tensor]):
     """What a decoder returns, with hidden states (1, N, D) and None for whatever else is asked."""
 
     def __getattr__(self, name: str) -> torch.Tensor | None:
+        if name.startswith("_"):  # it is no named tuple
+            raise AttributeError(name)
         return self[0] if name == "last_hidden_state" else None
 
 
@@ -30,7 +34,9 @@ class Head:
     def __call__(self, hidden: torch.Tensor, tokens: Sequence[int] | None = None) -> torch.Tensor:
         """Logits (N, V) in float32 of `hidden` (N, D); of `tokens` alone (N, len(tokens)), which
         are then computed in float32 too."""
-        plain = type(layer := self.causal.get_output_embeddings()) is torch.nn.Linear
+        layer = self.causal.get_output_embeddings()
+        spread = isinstance(layer, FSDPModule) and isinstance(layer, Linear)
+        plain = type(layer) is Linear or spread
         if tokens is None or not plain:
             logits = self._logits(hidden)
             return logits if tokens is None else logits[:, list(tokens)]

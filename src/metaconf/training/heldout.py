@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,9 @@ def _reader_gain(
 class HeldOut(TrainerCallback):
     """Measures before the first step and every `every` steps, and keeps the best model so far.
 
-    `replies` gives how many replies have been sampled for training; seconds are those of training
-    alone, without the measuring. Of several processes the first one measures.
+    `replies` gives how many replies have been sampled for training, and `gather` the model with all
+    its weights, in every process; seconds are those of training alone, without the measuring. Of
+    several processes the first one measures.
     """
 
     def __init__(
@@ -120,26 +122,27 @@ class HeldOut(TrainerCallback):
         every: int,
         out: Path,
         replies: Callable[[], int],
+        gather: Callable[[], AbstractContextManager[Any]],
     ):
         self.tokenizer, self.questions, self.every = tokenizer, questions, every
-        self.out, self.replies = out, replies
+        self.out, self.replies, self.gather = out, replies, gather
         self._started, self._spent = 0.0, 0.0
 
-    def on_train_begin(
-        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
-    ) -> None:
-        if not state.is_world_process_zero:
-            return
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         before = rows_of(state.log_history)
         # A resumed run goes on from the last row that its checkpoint has.
         self._started, self._spent = time.monotonic(), before[-1]["seconds"] if before else 0.0
-        if not before:
-            self._note(args, state, model)
+        if not state.global_step:
+            self._gather_and_note(args, state)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        due = state.global_step % self.every == 0 or state.global_step == state.max_steps
-        if due and state.is_world_process_zero:
-            self._note(args, state, model)
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self._gather_and_note(args, state)
+
+    def _gather_and_note(self, args: Any, state: Any) -> None:
+        with self.gather() as model:
+            if state.is_world_process_zero:
+                self._note(args, state, model)
 
     def _note(self, args: Any, state: Any, model: Any) -> None:
         seconds = self._spent + time.monotonic() - self._started

@@ -19,6 +19,7 @@ from metaconf.training.curriculum import shuffled
 from metaconf.training.levels import level_tokens
 from metaconf.training.own_confidences import OWN_CONFIDENCES
 from metaconf.training.own_replies import check_replies
+from metaconf.training.processes import filled
 from metaconf.training.progress import show, write_curve
 from metaconf.training.rows import collate_batch, reply_length, train_rows, within
 from metaconf.training.sft import ConfidenceSFTTrainer, sft_config
@@ -90,7 +91,7 @@ def train(
     write_curve(out / "curve.json", trainer.state.log_history)
     # A question may have two rows, with and without its reflection, and counts once.
     note(out, config, config.train_file, len({tuple(row.prompt) for row in tokens}))
-    trained = finish(trainer.model, local.tokenizer, out, config.merge, attention)
+    trained = finish(filled(trainer), local.tokenizer, out, config.merge, attention)
     if how.full_reply_fraction and is_main_process():
         asked = [row["conversations"][0]["value"] for row in shuffled(rows, config.seed)]
         check_replies(trained, asked, 2 * max(map(reply_length, tokens)))

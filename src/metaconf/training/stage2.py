@@ -27,7 +27,7 @@ from metaconf.training.adapters import finish, lora, weights_dtype
 from metaconf.training.checks import check_forward, check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.heldout import HeldOut, set_aside
-from metaconf.training.processes import check_groups, check_processes
+from metaconf.training.processes import check_groups, check_processes, filled, whole
 from metaconf.training.progress import show, write_curve
 from metaconf.training.reward_computer import RewardComputer, keep_before
 from metaconf.training.stage1 import hardware
@@ -176,7 +176,8 @@ def train(
     if held:
         every = config.eval_steps
         replies = lambda: rewards.count() * args.world_size  # noqa: E731
-        trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies))
+        gather = lambda: whole(trainer)  # noqa: E731
+        trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies, gather))
     show(trainer, "stage 2")
     trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
@@ -186,7 +187,7 @@ def train(
             " saved: put it right, then give --resume"
         )
     note(out, config, config.questions.path, len(rows))
-    return finish(trainer.model, local.tokenizer, out, config.merge, attention)
+    return finish(filled(trainer), local.tokenizer, out, config.merge, attention)
 
 
 def run(config: Config) -> Path:
