@@ -98,6 +98,13 @@ def test_the_activations_of_a_layer(folder: Path) -> None:
     assert 32 * layer_activations(made) < found.activations < 1.02 * 32 * layer_activations(made)
 
 
+def test_the_activations_of_a_layer_where_weights_are_spread(folder: Path) -> None:
+    made = run(folder, 8, "fsdp2", use_peft=False)
+    # Hidden states in bfloat16; matrices with the same input share it; each row runs the prefix.
+    each = (2 * 4 + 2 * 2 + 2 * 2) * 4096 + 2 * 3 * 14336 + 2 * (3 * 4096 + 14336)
+    assert layer_activations(made) == (each + 2 * 2 * 4096) * 4 * 256
+
+
 def test_what_checkpointing_keeps(folder: Path) -> None:
     made = replace(run(folder), checkpointing=True)
     assert made.tokens == 4 * 256  # each row runs the prefix

@@ -95,8 +95,9 @@ class Run:
 
     @property
     def residual_bytes(self) -> int:
-        """Of a hidden state between layers: float32 where the weights are."""
-        return self.weight_bytes
+        """Of a hidden state between layers: float32 where the weights are that it is computed with.
+        Under autocast DeepSpeed and FSDP compute with weights in bfloat16."""
+        return 2 if self.autocast and self.sharding != "ddp" else self.weight_bytes
 
     @property
     def row(self) -> int:
@@ -155,14 +156,15 @@ def peak(run: Run) -> float:
 
 
 def weights(run: Run) -> float:
-    """Weights, adapters in float32, a reference model, and autocast's copies in bfloat16.
+    """Weights, adapters in float32, a reference model, and the copies of autocast in bfloat16.
 
     DDP and ZeRO-2: w · Ψ. ZeRO-3 and FSDP: w · Ψ / N, and two layers with both embeddings whole.
     DeepSpeed trains in bfloat16 from a float32 copy, which `optimizer` counts.
     """
     sizes = run.sizes
-    each = 2 if run.autocast and run.sharding.startswith("zero") else run.weight_bytes
-    adapters = 0 if run.lora_r is None else (each if each != run.weight_bytes else 4) * run.trained
+    short = run.autocast and run.sharding.startswith("zero")
+    each = 2 if short else run.weight_bytes
+    adapters = 0 if run.lora_r is None else (2 if short else 4) * run.trained
     held = each * sizes.parameters * (2 if run.reference else 1)
     if run.sharding in SPREAD:
         gathered = GATHERED * sizes.layer + sizes.embedding * (1 if sizes.tied else 2)
@@ -229,7 +231,8 @@ def _inputs(run: Run) -> float:
     """
     names = run.adapted if run.lora_r is not None else tuple(run.sizes.linears)
     within = 0 if run.lora_r is None else run.lora_r * (2 if run.autocast else 4) * len(names)
-    apart = run.autocast or (run.lora_r is not None and run.weight_bytes == 2)
+    low = run.residual_bytes == 2
+    apart = run.lora_r is not None if low else run.autocast
     size = 2 if run.autocast else 4 if run.lora_r is not None else run.weight_bytes
     read = {_source(name) if not apart else name: run.sizes.linears[name][0] for name in names}
     return size * sum(read.values()) + within
