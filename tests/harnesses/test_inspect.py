@@ -12,6 +12,7 @@ from asked import FIGURES, LONG, ROWS, SUMS, evaluated, reply, write
 
 from metaconf.cli import main
 from metaconf.evaluation.methods import REPLY_TOKENS
+from metaconf.evaluation.rows import FAILED
 from metaconf.prompts.chat import INSTRUCTION
 
 inspect_ai: Any = pytest.importorskip("inspect_ai", reason="needs the extra `inspect`")
@@ -88,3 +89,18 @@ def test_samples_of_any_task_are_asked_and_graded(tmp_path: Path) -> None:
     assert [one["confidence"] for one in scores] == [0.3, 0.9, 0.8, None]
     assert values(log)["accuracy"] == 1 and math.isnan(values(log)["auroc"])
     assert log.samples[2].messages[1].text == "Which is a town?\nA. Rhine\nB. Lyon"
+
+
+def test_a_call_that_failed_is_neither_right_nor_wrong() -> None:
+    import asyncio
+
+    from inspect_ai.scorer import Target  # pyright: ignore[reportMissingImports]
+    from inspect_ai.solver import TaskState  # pyright: ignore[reportMissingImports]
+
+    from metaconf.harnesses import inspect as ours
+
+    target = Target("2")
+    state = TaskState(model="m", sample_id=1, epoch=1, input=SUMS[1], messages=[], target=target)  # pyright: ignore
+    score = asyncio.run(ours.confidence()(state, target))
+    assert score.value == {"correctness": None, "confidence": None, "well_formed": 0}
+    assert score.metadata["why"] == FAILED

@@ -17,6 +17,7 @@ from inspect_ai.dataset import MemoryDataset, Sample  # pyright: ignore[reportMi
 from inspect_ai.model import (  # pyright: ignore[reportMissingImports]
     ChatMessageSystem,
     GenerateConfig,
+    ModelOutput,
 )
 from inspect_ai.scorer import (  # pyright: ignore[reportMissingImports]
     Metric,
@@ -93,9 +94,8 @@ def confidence(grader: str | None = None) -> Scorer:
     """
 
     async def score(state: TaskState, target: Target) -> Score:
-        status = "cut" if state.output.stop_reason in CUT else "ok"
         question = _question(state, grader)
-        reply = Reply(question.id, state.epoch, state.output.completion, status)
+        reply = Reply(question.id, state.epoch, state.output.completion, _status(state.output))
         # Grading can wait for a process, for seconds.
         row = await anyio.to_thread.run_sync(reply_row, question, reply, "reply")
         value = {"correctness": row.correctness, "confidence": row.confidence}
@@ -103,6 +103,13 @@ def confidence(grader: str | None = None) -> Scorer:
         return Score(value=value, answer=row.answer, explanation=row.why, metadata=row.to_json())
 
     return score
+
+
+def _status(output: ModelOutput) -> str:
+    """The status of a Reply; a log that is scored again has samples whose call failed, too."""
+    if output.empty:
+        return "failed"
+    return "cut" if output.stop_reason in CUT else "ok"
 
 
 def _sample(question: Question) -> Sample:
