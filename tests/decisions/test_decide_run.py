@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from metaconf.cli import main
+from metaconf.decisions.run import decide
+from metaconf.errors import UserError
 
 
 def replies(path: Path, n: int, seed: int = 0, **more: Any) -> Path:
@@ -214,15 +216,16 @@ def test_a_calibration_with_an_odd_value_is_used_or_refused_in_one_line(
             holder[place[-1]] = odd
             rule.write_text(json.dumps(changed))
             out.unlink(missing_ok=True)
-            capsys.readouterr()
-            code = run("decide", new, "--calibration", rule, "--output", out)
-            err = capsys.readouterr().err
-            assert (code, err.count("\n")) in ((0, 0), (2, 1)), (place, odd, err)
-            if code == 0:
-                rows = [json.loads(line) for line in out.read_text().splitlines()]
-                assert all(0 <= row["recalibrated"] <= 1 for row in rows), (place, odd)
-            if place in [("replies",), ("silent",)]:
-                assert code == 2, (place, odd)
+            # Not by the command: to read eight hundred command lines would take most of the time.
+            try:
+                decide(new, rule, out, None)
+            except UserError as refused:
+                assert str(refused).startswith(f"{rule}: "), (place, odd)
+                continue
+            rows = [json.loads(line) for line in out.read_text().splitlines()]
+            assert all(0 <= row["recalibrated"] <= 1 for row in rows), (place, odd)
+            assert place not in [("replies",), ("silent",)], odd
+    assert capsys.readouterr().err == ""
 
 
 def test_one_method_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

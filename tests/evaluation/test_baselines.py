@@ -33,6 +33,8 @@ from metaconf.records import Question, Reply, Target
 from metaconf.report.load import load_run
 from metaconf.training.levels import level_tokens
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 WHERE = Question("q0", "Where is Timbuktu?", (Target(("Mali",)),))
 FAST = Settings(reply_tokens=10, answer_tokens=3, rows=64)
 

@@ -16,6 +16,8 @@ from metaconf.evaluation import run as evaluation
 from metaconf.evaluation.generate import Settings
 from metaconf.report.load import load_run
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -10,6 +10,8 @@ import pytest
 from metaconf.cli import main
 from metaconf.metrics import brier
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 LINES = [
     {"question_id": "a", "confidence": 0.9, "correctness": 1, "task": "maths", "answer": 12},
     {"question": "Where?", "confidence": 0.4, "correctness": 0.5, "task": "places"},

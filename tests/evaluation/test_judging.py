@@ -22,6 +22,8 @@ from metaconf.judging import judge_of
 from metaconf.prompts.judge import ANSWER, READING
 from metaconf.records import Question, Target
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 LONG = {"question": "Why is the sky blue?", "answer": "It scatters blue light.", "task": "long"}
 SHORT = {"question": "What is 1 + 1?", "answer": "2"}
 OTHER = {"question": "What is 3 - 1?", "answer": "2"}

@@ -27,33 +27,38 @@ NAMES = {
 }
 
 
-def run(folder: Path, name: str, group: str) -> Path:
+def run(folder: Path, name: str, *groups: str, before: str | None = None) -> Path:
+    """A run of two methods, the second called `name`, with groups of these names."""
     content = metrics()
-    before, after = content["methods"]
-    before["name"], after["name"] = f"{name} 0", name
-    before["reliability"] = after["reliability"]
-    before["risk_coverage"] = after["risk_coverage"]
-    after["groups"] = {group: {"accuracy": figure(0.4), "mean_confidence": figure(0.5)}}
+    first, after = content["methods"]
+    first["name"], after["name"] = before or f"{name} 0", name
+    first["reliability"] = after["reliability"]
+    first["risk_coverage"] = after["risk_coverage"]
+    gap = {"accuracy": figure(0.4), "mean_confidence": figure(0.5)}
+    after["groups"] = dict.fromkeys(groups, gap)
     (folder / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
     (folder / "replies.jsonl").write_text(json.dumps(reply()) + "\n", encoding="utf-8")
-    steps = [{"step": i, f"loss {name}": 1 / i} for i in range(1, 4)]
+    series = [f"loss {one}" for one in dict.fromkeys((name, before or name))]
+    steps = [{"step": i, **dict.fromkeys(series, 1 / i)} for i in range(1, 4)]
     (folder / "curves.json").write_text(json.dumps({"stage": steps}), encoding="utf-8")
     return folder
 
 
-@pytest.mark.parametrize("script", NAMES)
+@pytest.mark.parametrize("scripts", list(zip(*[iter(NAMES)] * 2, strict=True)), ids="-".join)
 def test_g3_names_of_every_script_are_drawn_quietly(
-    tmp_path: Path, script: str, recwarn: pytest.WarningsRecorder
+    tmp_path: Path, scripts: tuple[str, str], recwarn: pytest.WarningsRecorder
 ) -> None:
-    name, group = NAMES[script]
+    (first, _), (second, _) = names = [NAMES[script] for script in scripts]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        page = write_report(run(tmp_path, name, group)).read_text(encoding="utf-8")
+        drawn = run(tmp_path, second, *(group for _, group in names), before=first)
+        page = write_report(drawn).read_text(encoding="utf-8")
     assert not recwarn.list
-    known = name.replace("\ud800", "\\ud800") if script == "hostile" else name
-    assert known.partition("$")[0] in page
+    for name in (first, second):
+        assert name.replace("\ud800", "\\ud800").partition("$")[0] in page
     for number, whole in named_in(tmp_path / "figures" / "reliability.txt"):
-        assert f"{number}&nbsp;{whole}" in page or script == "hostile"
+        hostile = whole.startswith("a b$")
+        assert f"{number}&nbsp;{whole}" in page or hostile
 
 
 def named_in(path: Path) -> list[tuple[str, str]]:
