@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import start
 from safetensors.torch import load_file
 from tiny import tiny_model
 
@@ -167,21 +165,18 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert main(command(whole, model, questions, *steps)) == 0
 
     words = command(killed, model, questions, *steps)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "metaconf.cli", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-    )
+    process = start(words, tmp_path / "killed.log")
     saved = killed / "checkpoint-2" / "trainer_state.json"
-    while not saved.exists() and process.poll() is None:
+    while not saved.exists() and process.is_alive():
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(30) == -signal.SIGKILL, "the run ended before it could be killed"
+    process.kill()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
 
     assert main([*words, "--resume"]) == 0
-    start = load_file(model / "model.safetensors")
+    before = load_file(model / "model.safetensors")
     for name, weight in load_file(whole / "model.safetensors").items():
-        assert "proj" not in name or not torch.equal(weight, start[name]), name
+        assert "proj" not in name or not torch.equal(weight, before[name]), name
         assert torch.equal(weight, load_file(killed / "model.safetensors")[name]), name
     assert (whole / "replies.jsonl").read_text() == (killed / "replies.jsonl").read_text()
 
