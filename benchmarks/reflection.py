@@ -27,6 +27,7 @@ from metaconf.evaluation.generate import evaluate, short_answers
 from metaconf.evaluation.readings import reading_figures, samples_figure, with_readings
 from metaconf.evaluation.reflections import reflection_figures
 from metaconf.evaluation.rows import EvaluatedReply, in_domain
+from metaconf.evaluation.tables import within_figure
 from metaconf.generation.local import load_local
 from metaconf.grading import same_answer
 from metaconf.metrics import Figure
@@ -41,7 +42,6 @@ NAMES = {
     "cmfg_star": "cmfg_words_number",
     "reading_auroc": "auroc_reading",
     "reading_auroc_within": "auroc_reading_within",
-    "auroc_within": "auroc_stated_within",
 }
 """Figures of the product under the names of the record."""
 TARGETS = {
@@ -71,6 +71,7 @@ def measured(folder: Path) -> tuple[Rows, dict[str, Figure]]:
     return rows, {
         **{NAMES.get(name, name): figure for name, figure in reading_figures(rows).items()},
         **reflection_figures(rows, questions, samples, shares),
+        "auroc_stated_within": within_figure(rows),
         "cmfg_words_samples": samples_figure(rows, shares),
         "cmfg_number_samples": samples_figure(number, shares),
         "commonest_opening": Figure(commonest_opening(rows), n=len(rows)),

@@ -64,6 +64,11 @@ class Question(_Json):
     familiarity: float | None = None
     entity: str | None = None
 
+    @property
+    def kind(self) -> str:
+        """What kind of question it is: its family, else its cause, else its task."""
+        return self.family or self.cause or self.task
+
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
         targets = tuple(

@@ -45,13 +45,15 @@ def test_differences_are_paired_and_to_the_first(tmp_path: Path) -> None:
     assert found["questions"] == 300 and found["left_out"] == [50, 50]
     first, other = found["runs"]
     assert "differences" not in first
-    for name in ("brier", "auroc", "accuracy"):
+    for name in ("brier", "auroc", "auroc_within", "accuracy"):
         gap = other["figures"][name]["value"] - first["figures"][name]["value"]
         assert other["differences"][name]["value"] == pytest.approx(gap)
     assert other["differences"]["accuracy"]["value"] == 0
     assert other["differences"]["brier"]["low"] > 0 > other["differences"]["auroc"]["high"]
+    assert other["differences"]["auroc_within"]["high"] < 0
     assert other["wins"] == (0, 4)
     table = markdown(found)
+    assert "auroc | auroc_within" in table
     assert table.count("\n| ") == 4 and "0 of 4" in table and "300 questions" in table
 
 

@@ -52,6 +52,7 @@ def test_a_reply_row_holds_all_that_is_reported(tmp_path: Path) -> None:
         "problems": [],
         "formatted": True,
         "tokens": 0,
+        "task": "short",
         "why": row.why,
     }
     assert row.why

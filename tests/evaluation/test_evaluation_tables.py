@@ -12,7 +12,7 @@ from metaconf.evaluation.baselines import arrays
 from metaconf.evaluation.methods import Method
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.evaluation.tables import POINTS, share, tables
-from metaconf.metrics import ece, wilson
+from metaconf.metrics import auroc_within, ece, wilson
 from metaconf.records import write_jsonl
 from metaconf.report.load import load_run
 
@@ -58,6 +58,20 @@ def test_the_headline_is_in_domain_and_over_all_replies() -> None:
     assert figures["ece"].null[0] < figures["ece"].null[1]
     assert figures["format_rate"].value == pytest.approx(50 / 60)
     assert figures["format_rate"].low < 50 / 60 < figures["format_rate"].high
+
+
+def test_auroc_within_kinds_stands_beside_the_overall_one() -> None:
+    """A kind is the family, else the cause, else the task."""
+    families = [row(i, family=f"f{i % 2}") for i in range(60)]
+    confidence, correctness = arrays(families)
+    expected = auroc_within(confidence, correctness, [i % 2 for i in range(60)])[0]
+    assert only(families).figures["auroc_within"].value == pytest.approx(expected)
+    causes = [row(i, family="", cause=f"c{i % 2}") for i in range(60)]
+    tasks = [row(i, family="", cause=None, task=("math", "short")[i % 2]) for i in range(60)]
+    for rows in (causes, tasks):
+        assert only(rows).figures["auroc_within"].value == pytest.approx(expected)
+    alone = only([row(i) for i in range(60)]).figures["auroc_within"]
+    assert alone.value is None and alone.n == 60 and "of one kind" in alone.reason
 
 
 def test_groups_by_family_cause_and_domain() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def test_a_run_stores_them_and_warns(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "10 of 20 replies" in first and "states 0.9, sounds like" in first
     assert "&lt;b&gt;it&lt;/b&gt;" in first and "<b>it</b>" not in page
     write_results(tmp_path, "Run", {"reply": [row(i) for i in range(20)]})
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_warns_of_a_confidence_that_tells_kinds_apart_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And stays silent where it tells more; one line in the report, too."""
+    plain: dict[str, Any] = {"reflection": None}
+    rows = [row(i, family=f"f{i % 2}", confidence=0.2 + 0.6 * (i % 2), **plain) for i in range(80)]
+    rows = [replace(r, correctness=float((i // 2 % 5 == 0) != i % 2)) for i, r in enumerate(rows)]
+    page = write_results(tmp_path, "Run", {"reply": rows}).read_text()
+    said = "the confidence tells only the kind of question apart: AUROC within kinds 0.50 over 80"
+    assert said in capsys.readouterr().err
+    first = page.partition('<section id="methods"')[0]
+    assert f"Reply: {said}" in first and "AUROC within kinds</dt>" in first
+    write_results(tmp_path, "Run", {"base": rows, "reply": [row(i, **plain) for i in range(80)]})
     assert capsys.readouterr().err == ""
 
 

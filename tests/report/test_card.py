@@ -35,6 +35,7 @@ def results(folder: Path) -> Path:
     figures = {
         "accuracy": {"value": 0.4, "low": 0.3, "high": 0.5, "n": 90, "reason": None},
         "ece": {"value": 0.05, "low": 0.04, "high": 0.07, "n": 88, "reason": None},
+        "auroc_within": {"value": 0.61, "low": 0.5, "high": 0.7, "n": 88, "reason": None},
         "auroc": {"value": None, "low": None, "high": None, "n": 88, "reason": "one class"},
     }
     bins = [{"low": 0.0, "high": 1.0, "n": 88, "confidence": 0.4, "accuracy": 0.45}]
@@ -85,12 +86,14 @@ def test_measured_figures_stand_in_text_and_front_matter(
     path = Path(capsys.readouterr().out.strip())
     text = path.read_text()
     assert "| ECE (15 bins) | 0.050 | 0.040 to 0.070 | 88 |" in text
-    assert "AUROC" not in text  # what is not known is not 0
+    assert "| AUROC |" not in text  # what is not known is not 0
+    assert "| AUROC within kinds of question | 0.610 | 0.500 to 0.700 | 88 |" in text
     assert (model / "reliability.png").read_bytes().startswith(b"\x89PNG")
     data: Any = ModelCard.load(path).data
     assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [
         ("accuracy", 0.4),
         ("ece", 0.05),
+        ("auroc_within", 0.61),
     ]
     # A run without the model's figures is refused, and the card stays.
     with pytest.raises(UserError, match="there are: own_reply"):

@@ -261,12 +261,13 @@ COLUMNS = {
     "ece": "ECE",
     "brier": "Brier",
     "auroc": "AUROC",
+    "auroc_within": "within",
     "format_rate": "format",
 }
 
 
 def table(out: Path) -> str:
-    """The small table that the demo ends with."""
+    """The small table that the demo ends with; "within" is the AUROC within kinds of question."""
     measured = load_run(out).methods
     lines = ["", f"{'held-out questions':32}" + "".join(f"{c:>12}" for c in COLUMNS.values())]
     for method in measured:

@@ -18,15 +18,25 @@ from metaconf.evaluation.readings import (
 )
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.files import write_json, write_text
-from metaconf.metrics import Figure, ScoredReplies, brier, paired_differences, summarise
+from metaconf.metrics import (
+    Figure,
+    ScoredReplies,
+    auroc_within_difference,
+    auroc_within_figure,
+    brier,
+    paired_differences,
+    summarise,
+)
 from metaconf.metrics.figures import figures_to_json
 
 OF_ALL = ("parse_rate", "graded_rate", "accuracy")
 """Figures of every shared question."""
-OF_STATED = ("mean_confidence", "ece", "brier", "auroc", "aurc")
+OF_STATED = ("mean_confidence", "ece", "brier", "aurc", "auroc")
 """Those of the questions on which each run states a confidence and is graded: on others silence
 where it is unsure would be a gain."""
-NAMES = (*OF_ALL, *OF_STATED)
+WITHIN = "auroc_within"
+"""Beside `auroc`, of the same questions; a kind is that of the first run's row."""
+NAMES = (*OF_ALL, *OF_STATED, WITHIN)
 """Behind them come `readings.COMPARED`, where every run has reflections that could be read."""
 
 
@@ -61,6 +71,7 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
     complete = [i for i in shared if all(run.rows[i].complete for run in runs)]
     parts = ((OF_ALL, shared), (OF_STATED, complete))
     first = runs[0].rows
+    kinds = [first[i].kind for i in complete]
     read = all(any(run.rows[i].reading is not None for i in shared) for run in runs)
     found = list[dict[str, Any]]()
     for run in runs:
@@ -68,6 +79,8 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
         one: dict[str, Any] = {"run": run.name, "figures": {}}
         for names, ids in parts:
             one["figures"] |= figures_to_json(summarise(*_scored(run.rows, ids), names, seed=seed))
+        stated = _scored(run.rows, complete)
+        one["figures"][WITHIN] = auroc_within_figure(stated, kinds, seed=seed).to_json()
         if read:
             figures = reading_figures(some, seed)
             one["figures"] |= figures_to_json({name: figures[name] for name in COMPARED})
@@ -77,6 +90,8 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
                 pair = _scored(run.rows, ids), _scored(first, ids)
                 apart = paired_differences(*pair, names, seed=seed)
                 one["differences"] |= figures_to_json(apart)
+            within = auroc_within_difference(stated, _scored(first, complete), kinds, seed=seed)
+            one["differences"][WITHIN] = within.to_json()
             if read:
                 others = [first[i] for i in shared]
                 one["differences"] |= figures_to_json(reading_differences(some, others, seed))

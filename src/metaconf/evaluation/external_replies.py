@@ -70,6 +70,7 @@ def as_evaluated(row: Row, method: str | None = None) -> EvaluatedReply:
         split=_text(row.get("split")),
         why=_text(row.get("why")),
         problems=_problems(row.get("problems")),
+        task=_known(row.get("task")),
     )
 
 

@@ -40,7 +40,7 @@ def reading_figures(
     """Figures of one method's rows with 95 % intervals by question; none where no row has a
     reading.
 
-    Those of `metrics.agreement_figures` and `metrics.reading_aurocs` (a kind is a family), and
+    Those of `metrics.agreement_figures` and `metrics.reading_aurocs` (by the rows' kinds), and
     `reading_coverage`, the share of reflections that say how sure they are.
     """
     reflecting = [row for row in rows if row.reflection]
@@ -48,10 +48,10 @@ def reading_figures(
         return {}
     read = _read(reflecting)
     right = [row.correctness for row in reflecting]
-    kinds = [_kind(row) for row in reflecting]
+    kinds = [row.kind for row in reflecting]
     known = [float(row.reading is not None) for row in reflecting]
     how = {"seed": seed, "replicates": replicates}
-    aurocs = reading_aurocs(read.reading, read.confidence, right, read.question_ids, kinds, **how)
+    aurocs = reading_aurocs(read.reading, right, read.question_ids, kinds, **how)
     coverage = share(known, [row.question_id for row in reflecting], seed, replicates)
     return {**agreement_figures(read, **how), **aurocs, "reading_coverage": coverage}
 
@@ -91,9 +91,3 @@ def _read(rows: Sequence[EvaluatedReply]) -> ReadReplies:
         [row.reading for row in rows],
         [row.question_id for row in rows],
     )
-
-
-def _kind(row: EvaluatedReply) -> str:
-    """What a question is one of: its family, else what its id begins with, else its cause."""
-    named, colon, _ = row.question_id.partition(":")
-    return row.family or (named if colon else row.cause or "")

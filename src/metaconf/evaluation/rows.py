@@ -54,6 +54,13 @@ class EvaluatedReply:
     """The judge's reason for it."""
     reading: float | None = None
     """How sure the reflection sounds, from its words alone, in [0, 1]."""
+    task: str | None = None
+    """How the answer was graded, by the names of `grading`."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of question it is of: the family, else the cause, else the task, else ""."""
+        return self.family or self.cause or self.task or ""
 
     @property
     def complete(self) -> bool:
@@ -76,7 +83,16 @@ class EvaluatedReply:
         return cls(**known)
 
 
-_OPTIONAL = ("tokens", "probability", "agreement", "expected", "quality", "judged", "reading")
+_OPTIONAL = (
+    "tokens",
+    "probability",
+    "agreement",
+    "expected",
+    "quality",
+    "judged",
+    "reading",
+    "task",
+)
 
 
 def reply_row(question: Question, reply: Reply, method: str) -> EvaluatedReply:
@@ -181,6 +197,7 @@ def _of_question(question: Question) -> dict[str, Any]:
         "family": question.family,
         "cause": question.cause,
         "split": question.split,
+        "task": question.task,
         "truth": truth(question),
     }
 

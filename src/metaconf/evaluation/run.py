@@ -193,13 +193,15 @@ def write_results(
 ) -> Path:
     """Write replies.jsonl (if `keep`), metrics.json, report.html; returns the report's path.
 
-    Reflections are read first (`readings.with_readings`); where words and number of the last method
-    contradict each other, it is said on stderr.
+    Reflections are read first (`readings.with_readings`). On stderr it is said of the last method
+    where its confidence was not learnt, or only the kind of question (`metrics.ranking_warning`),
+    and where words and number contradict each other.
     `methods` names and describes the keys of `rows_by_method` (see `tables.tables`). `compared` is
     kept in metrics.json as the `comparison` of the methods (see `compare`).
     """
     from metaconf.evaluation.readings import reading_figures, warning, with_readings
     from metaconf.evaluation.tables import tables
+    from metaconf.metrics import ranking_warning
     from metaconf.report import write_report
 
     rows_by_method = {key: with_readings(rows) for key, rows in rows_by_method.items()}
@@ -215,7 +217,8 @@ def write_results(
     if compared is not None:
         metrics["comparison"] = compared
     write_json(output_dir / "metrics.json", metrics)
-    if compared is None and (sentence := warning(list(rows_by_method.values())[-1])):
+    said = [ranking_warning(results[-1].figures), warning(list(rows_by_method.values())[-1])]
+    for sentence in filter(None, [] if compared is not None else said):
         print(f"metaconf: {sentence}", file=sys.stderr)
     return write_report(output_dir)
 

@@ -19,6 +19,8 @@ from metaconf.metrics import (
     Bin,
     Figure,
     MethodResult,
+    ScoredReplies,
+    auroc_within_figure,
     reliability_bins,
     risk_coverage,
     summarise,
@@ -78,6 +80,14 @@ def mean_tokens(rows: Sequence[EvaluatedReply]) -> Figure:
     return Figure(mean, mean - far, mean + far, counts.size)
 
 
+def within_figure(rows: Sequence[EvaluatedReply], seed: int = 0, replicates: int = 1000) -> Figure:
+    """`auroc_within` of one method's rows, by their kinds (`EvaluatedReply.kind`)."""
+    names = ("confidence", "correctness", "question_id")
+    run = ScoredReplies(*([getattr(row, name) for row in rows] for name in names))
+    kinds = [row.kind for row in rows]
+    return auroc_within_figure(run, kinds, seed=seed, replicates=replicates)
+
+
 def _result(
     key: str,
     method: Method,
@@ -92,7 +102,11 @@ def _result(
         key=key,
         name=method.name,
         description=method.description,
-        figures={**_figures(headline, METRICS, seed, replicates), **(extra or {})},
+        figures={
+            **_figures(headline, METRICS, seed, replicates),
+            "auroc_within": within_figure(headline, seed, replicates),
+            **(extra or {}),
+        },
         groups={
             name: _figures(group, GROUP_FIGURES, seed, replicates) for name, group in _groups(rows)
         },

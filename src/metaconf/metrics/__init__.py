@@ -8,7 +8,6 @@ from metaconf.metrics.agreement import (
     ReadReplies,
     agreement_differences,
     agreement_figures,
-    auroc_within,
     cmfg,
     cmfg_star,
     contradicts,
@@ -39,6 +38,12 @@ from metaconf.metrics.summary import (
     paired_differences,
     summarise,
 )
+from metaconf.metrics.within import (
+    auroc_within,
+    auroc_within_difference,
+    auroc_within_figure,
+    ranking_warning,
+)
 
 __all__ = [
     "METRICS",
@@ -61,6 +66,8 @@ __all__ = [
     "aurc",
     "auroc",
     "auroc_within",
+    "auroc_within_difference",
+    "auroc_within_figure",
     "brier",
     "cmfg",
     "cmfg_star",
@@ -80,6 +87,7 @@ __all__ = [
     "paired_differences",
     "prr",
     "rank_correlation",
+    "ranking_warning",
     "reading_aurocs",
     "reliability_bins",
     "risk_at_coverage",

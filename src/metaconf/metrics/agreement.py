@@ -16,9 +16,9 @@ from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number
 from metaconf.metrics.bins import edges, mass_bins, scatter, width_bins, wilson
 from metaconf.metrics.bootstrap import interval, resamples
 from metaconf.metrics.figures import Figure
-from metaconf.metrics.ranking import auroc_of
-from metaconf.metrics.summary import Ids, summarise
+from metaconf.metrics.summary import Ids, ScoredReplies, summarise
 from metaconf.metrics.table import Cells, coarsen, group, ratio, segment_sums, starts_of
+from metaconf.metrics.within import auroc_within_figure
 
 BINS = 10
 """Bins of confidence in cMFG and cMFG*."""
@@ -95,20 +95,6 @@ def contradicts(confidence: Partial, reading: Partial) -> Array:
     return np.where(_can_contradict(c) & ~np.isnan(r), found, np.nan)
 
 
-def auroc_within(
-    scores: Partial, correctness: Partial, kinds: Sequence[Hashable]
-) -> tuple[float, int]:
-    """(AUROC over the pairs of a right and a wrong reply of one kind, ties ½; number of pairs).
-
-    NaN and 0 where no kind has both. Graded correctness y counts as y right and 1 − y wrong.
-    """
-    won, pairs = 0.0, 0.0
-    for cells, _ in _by_kind(scores, correctness, kinds):
-        more, of = _pairs_won(cells, cells.count)
-        won, pairs = won + float(more), pairs + float(of)
-    return (won / pairs if pairs else float("nan")), round(pairs)
-
-
 def agreement_figures(
     run: ReadReplies, *, seed: int = 0, replicates: int = 1000
 ) -> dict[str, Figure]:
@@ -146,7 +132,6 @@ def agreement_differences(
 
 def reading_aurocs(
     reading: Partial,
-    confidence: Partial,
     correctness: Partial,
     question_ids: Ids,
     kinds: Sequence[Hashable],
@@ -155,15 +140,13 @@ def reading_aurocs(
     replicates: int = 1000,
 ) -> dict[str, Figure]:
     """`reading_auroc`: how well the reading alone ranks right answers above wrong ones;
-    `reading_auroc_within` and `auroc_within`: the reading's and the stated confidence's over pairs
-    of one kind (n: such pairs), with 95 % intervals by question."""
+    `reading_auroc_within`: over pairs of one kind; with 95 % intervals by question."""
     how = {"seed": seed, "replicates": replicates}
-    found = {
-        "reading_auroc": summarise(reading, correctness, question_ids, ["auroc"], **how)["auroc"]
+    run = ScoredReplies(reading, correctness, question_ids)
+    return {
+        "reading_auroc": summarise(*run, ["auroc"], **how)["auroc"],
+        "reading_auroc_within": auroc_within_figure(run, kinds, **how),
     }
-    for name, scores in (("reading_auroc_within", reading), ("auroc_within", confidence)):
-        found[name] = _within_figure(scores, correctness, question_ids, kinds, seed, replicates)
-    return found
 
 
 # Statistics of weighted pairs
@@ -328,42 +311,3 @@ def _shown(value: float, ends: tuple[float, float] | str, n: int, needs: str) ->
     if isinstance(ends, str):
         return Figure(value, n=n, reason=f"no interval: {ends}")
     return Figure(value, *ends, n)
-
-
-def _by_kind(
-    scores: Partial, correctness: Partial, kinds: Sequence[Hashable]
-) -> list[tuple[Cells, Index]]:
-    """(cells of score and correctness, rows) of the complete replies of each kind."""
-    s, y, rows = _read(scores, correctness)
-    _, kind = number_questions([kinds[i] for i in rows])
-    parts = [np.flatnonzero(kind == k) for k in range(kind.max(initial=-1) + 1)]
-    return [(group(s[part], y[part]), rows[part]) for part in parts]
-
-
-def _pairs_won(cells: Cells, weights: Array) -> tuple[Array, Array]:
-    """Pairs of a right and a wrong reply in which the right one scores higher (ties ½), and all."""
-    table = cells.table(weights)
-    right, wrong = table.right.sum(axis=-1), (table.count - table.right).sum(axis=-1)
-    pairs = right * wrong
-    return np.where(pairs > 0, np.nan_to_num(auroc_of(table)) * pairs, 0.0), pairs
-
-
-def _within_figure(
-    scores: Partial,
-    correctness: Partial,
-    ids: Ids,
-    kinds: Sequence[Hashable],
-    seed: int,
-    replicates: int,
-) -> Figure:
-    value, pairs = auroc_within(scores, correctness, kinds)
-    questions, place = number_questions(ids)
-    if np.isnan(value) or len(questions) < 2 or replicates < 1:
-        return _shown(value, _ALONE, pairs, "no kind has right and wrong")
-    parts = [(cells, place[rows]) for cells, rows in _by_kind(scores, correctness, kinds)]
-    drawn: list[Array] = []
-    for block in resamples(parts, len(questions), replicates, seed):
-        counted = [_pairs_won(cells, w) for (cells, _), w in zip(parts, block, strict=True)]
-        drawn.append(ratio(sum(c[0] for c in counted), sum(c[1] for c in counted)))  # type: ignore
-    ends = interval(value, np.concatenate(drawn), 0.0, 1.0)
-    return _shown(value, ends, pairs, "")

@@ -26,6 +26,7 @@ MEASURES = {
     "ece": "ECE (15 bins)",
     "brier": "Brier score",
     "auroc": "AUROC",
+    "auroc_within": "AUROC within kinds of question",
     "format_rate": "well-formed replies",
     "contradiction_rate": "reflections that contradict the confidence",
     "cmfg_star": "faithfulness of the reflection to the confidence (cMFG*)",

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from metaconf.metrics import Figure, MethodResult, contradicts
+from metaconf.metrics import Figure, MethodResult, contradicts, ranking_warning
 from metaconf.metrics.figures import number
 from metaconf.report.load import Row, Run
 from metaconf.safe_text import as_seen
@@ -44,6 +44,13 @@ MEASURES = (
         "share of pairs where the right answer has more confidence",
     ),
     Measure(
+        "auroc_within",
+        "AUROC within kinds",
+        False,
+        "higher",
+        "the same over pairs of one kind of question: 0.5 where confidence tells kinds apart alone",
+    ),
+    Measure(
         "brier", "Brier score", False, "lower", "mean squared distance between confidence and truth"
     ),
     Measure("accuracy", "Accuracy", True, "higher", "share of answers that are right"),
@@ -68,6 +75,8 @@ MEASURES = (
     Measure("graded_rate", "Graded", True, "higher", "replies that a rule or a judge could grade"),
     Measure("abstained_rate", "Declined", True, "", "answers such as “I don't know”"),
 )
+SCREEN = 5
+"""So many of them stand on the first screen."""
 _MAIN = {measure.key: measure for measure in MEASURES}
 _GROUP = (
     "accuracy",
@@ -229,12 +238,12 @@ def verdict(run: Run) -> Verdict:
     alone = before is after
     changes = [
         Change(m, None if alone else cell(m.key, before.figures.get(m.key)), _cell(after, m.key))
-        for m in MEASURES[:4]
+        for m in MEASURES[:SCREEN]
     ]
     pair = [after] if alone else [before, after]
     return Verdict(
         _headline(None if alone else before, after),
-        [line for method in pair if (line := _claims(method))],
+        [line for method in pair if (line := _claims(method))] + _doubts(after),
         [part for method in pair if (part := _sure(run.replies, method))],
         changes,
         _contradictions(run.replies, after),
@@ -279,6 +288,12 @@ def _claims(method: MethodResult) -> str:
         return ""
     claim, right = (_number(value, True) + "\N{NO-BREAK SPACE}%" for value in (claim, right))
     return f"{_start(method.name)}: claims {claim}, is right {right}."
+
+
+def _doubts(method: MethodResult) -> list[str]:
+    """What a good figure may hide: a confidence that was not learnt, or only the kind."""
+    said = ranking_warning(method.figures)
+    return [f"{_start(method.name)}: {said}."] if said else []
 
 
 def _sure(rows: Sequence[Row], method: MethodResult) -> tuple[str, str, str] | None:
