@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from training import QUESTIONS, config_of
 
 from metaconf.errors import UserError
 from metaconf.generation.local import load_local
-from metaconf.records import Parsed, Question, Target
-from metaconf.training import stage2
+from metaconf.records import Parsed, Question, Reply, Target
+from metaconf.reply import format_reply
+from metaconf.training import heldout, stage2
 from metaconf.training.heldout import _reader_gain, measure, set_aside
 
 
@@ -117,3 +119,25 @@ def test_replies_without_a_number_are_counted_and_no_figure_is_made_up(
 ) -> None:
     found = measure(local_of(), QUESTIONS, 8)
     assert found == {"heldout_accuracy": 0.0, "heldout_n": 0.0, "heldout_format": 0.0}
+
+
+def test_a_confidence_that_tells_the_kind_alone_is_said_after_the_last_step(
+    local_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = [
+        Question(str(i), "?", (Target((f"{i % 3 > i % 2}",)),), family=f"{i % 2}")
+        for i in range(60)
+    ]
+
+    def answer(_: Any, questions: Any, *more: Any) -> None:
+        stated = (
+            format_reply("True", "I say so.", 0.8 if int(q.id) % 2 else 0.3) for q in questions
+        )
+        more[-1]([Reply(q.id, -1, text) for q, text in zip(questions, stated, strict=True)])
+
+    monkeypatch.setattr(heldout, "sample_replies", answer)
+    with caplog.at_level(logging.WARNING, logger="metaconf"):
+        found = measure(local_of(), asked, 8)
+        assert caplog.text == "" and found["heldout_auroc_within"] == 0.5
+        assert measure(local_of(), asked, 8, last=True) == found
+    assert found["heldout_auroc"] != 0.5 and "held-out replies after the last step: " in caplog.text

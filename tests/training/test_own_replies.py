@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from metaconf.records import Parsed
+from metaconf.records import Parsed, Reply
 from metaconf.reply import format_reply, parse_reply
+from metaconf.training import own_replies
 from metaconf.training.own_replies import check_replies, faults
 
 SURE, UNSURE = "I am certain of it.", "I am only guessing."
@@ -17,6 +18,10 @@ SURE, UNSURE = "I am certain of it.", "I am only guessing."
 
 def replies(*stated: tuple[str, float]) -> list[Parsed]:
     return [parse_reply(format_reply("Quito", text, c)) for text, c in stated]
+
+
+def row(question: str, target: float, kind: str = "sum") -> dict[str, Any]:
+    return {"conversations": [{"from": "human", "value": question}], "target": target, "kind": kind}
 
 
 def test_sound_replies_are_left_alone() -> None:
@@ -45,5 +50,44 @@ def test_the_models_own_replies_are_read(
     taught: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="metaconf"):
-        check_replies(taught(), ["What is 1 + 2?"] * 3, max_new_tokens=2)
+        check_replies(taught(), [row("What is 1 + 2?", 0.5)] * 3, max_new_tokens=2)
     assert "3 replies of the trained model were read: 3 are not in the format" in caplog.text
+
+
+def test_a_confidence_that_follows_the_kind_alone_is_said() -> None:
+    """Against the targets of the rows, which rise from 0 to .4 in one kind, from .6 to 1 in one."""
+    targets = [i % 20 / 50 + 0.6 * (i >= 20) for i in range(40)]
+    rows = [row("?", t, "easy" if i >= 20 else "hard") for i, t in enumerate(targets)]
+    follows = replies(*(("It is a city.", round(target, 1)) for target in targets))
+    by_kind = replies(*(("It is a city.", 0.8 if i >= 20 else 0.2) for i in range(40)))
+    assert list(faults(follows, rows)) == [] == list(faults(by_kind))
+    (said,) = faults(by_kind, rows)
+    assert (
+        "beside the targets of their rows, the confidence tells only the kind of question" in said
+    )
+    assert "AUROC within kinds 0.50 over 40 replies" in said
+    backwards = replies(*(("It is a city.", round(1 - target, 1)) for target in targets))
+    (said,) = faults(backwards, rows)
+    assert "not shown to tell right answers from wrong ones" in said
+    # Rows that others prepared name no kind.
+    assert list(faults(by_kind, [{**one, "kind": None} for one in rows])) == []
+
+
+def test_each_reply_is_read_beside_its_own_row(
+    taught: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The engine answers in an order of its own."""
+    targets = [i % 20 / 50 + 0.6 * (i >= 20) for i in range(40)]
+
+    def answer(_: Any, asked: Any, *__: Any) -> None:
+        drawn = [
+            Reply(q.id, -1, format_reply("Quito", "It is a city.", round(float(q.prompt), 1)))
+            for q in reversed(asked)
+        ]
+        __[-1](drawn)
+
+    monkeypatch.setattr(own_replies, "sample_replies", answer)
+    rows = [row(str(target), target, str(i >= 20)) for i, target in enumerate(targets)]
+    with caplog.at_level(logging.WARNING, logger="metaconf"):
+        check_replies(taught(), rows, max_new_tokens=2)
+    assert caplog.text == ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, An
         ],
         "system": INSTRUCTION,
         "id": row.question.id,
+        "kind": row.question.kind,
         "cause": likely_cause(row.question.task, row.question.cause),
         "target": round(float(goal), 6),
     }
@@ -121,10 +122,13 @@ def write_set(
     output: TeacherOutput | None = None,
     how: Confidence = DEFAULT,
     seed: int = 0,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the rows, LLaMA-Factory's description of them, and who wrote their reflections."""
+    """Write the rows, LLaMA-Factory's description of them, who wrote their reflections, and `more`
+    facts."""
     write_jsonl(folder / "sft.jsonl", rows)
     write_jsonl(folder / "curriculum.jsonl", curriculum(rows, how, seed))
     facts = {"teacher": who(teacher), "teacher_output": output.counts() if output else None}
+    facts |= more or {}
     (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(DATASET_INFO, indent=2) + "\n")

@@ -7,6 +7,7 @@ gets worse.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +33,10 @@ from metaconf.training.checkpoints import saving
 from metaconf.training.merged import merged_adapter
 from metaconf.training.own_replies import refuse_constant
 
+log = logging.getLogger("metaconf")
 PREFIX = "heldout_"
+NAMES = ("accuracy", "brier", "ece", "auroc", "auroc_within")
+RESAMPLES = 1000
 BRIER, COUNT = f"{PREFIX}brier", f"{PREFIX}n"
 Split = tuple[list[Question], list[Question]]
 
@@ -61,10 +65,11 @@ def set_aside(questions: Sequence[Question], config: Config) -> Split:
 def measure(
     local: LocalModel, questions: Sequence[Question], tokens: int, last: bool = False
 ) -> dict[str, float]:
-    """Accuracy, Brier, ECE and AUROC of greedy replies of at most `tokens` tokens, the number `n`
-    of them that were graded and stated a confidence, the share in the format, and by how much their
-    reflections lower a reader's Brier score. A figure that is not defined is left out. After the
-    `last` step, raises UserError as `refuse_constant`."""
+    """Accuracy, Brier, ECE, AUROC over all and within kinds of greedy replies of at most `tokens`
+    tokens, the number `n` of them that were graded and stated a confidence, the share in the
+    format, and by how much their reflections lower a reader's Brier score. A figure that is not
+    defined is left out. After the `last` step, logs `metrics.ranking_warning`, and raises UserError
+    as `refuse_constant`."""
     found: dict[str, Reply] = {}
     sample_replies(
         local,
@@ -79,13 +84,24 @@ def measure(
     stated = [p.confidence for p in parsed]
     if last:
         refuse_constant(stated)
-    names = ("accuracy", "brier", "ece", "auroc")
-    figures = metrics.summarise(stated, grades, ids, names, replicates=0)
-    rows = {name: figures[name].value for name in names}
+    figures = _figures(metrics.ScoredReplies(stated, grades, ids), questions, RESAMPLES * last)
+    if last and (sentence := metrics.ranking_warning(figures)):
+        log.warning("held-out replies after the last step: %s", sentence)
+    rows = {name: figures[name].value for name in NAMES}
     both = sum(c is not None and g is not None for c, g in zip(stated, grades, strict=True))
     rows |= {"n": both, "format": float(np.mean([p.well_formed for p in parsed]))}
     rows["reader_gain"] = _reader_gain(questions, parsed, grades)
     return {f"{PREFIX}{name}": float(value) for name, value in rows.items() if value is not None}
+
+
+def _figures(
+    run: metrics.ScoredReplies, questions: Sequence[Question], replicates: int
+) -> dict[str, metrics.Figure]:
+    """NAMES of the replies, a reply a question."""
+    kinds = [question.kind for question in questions]
+    within = metrics.auroc_within_figure(run, kinds, replicates=replicates)
+    figures = metrics.summarise(*run, metrics.METRICS.keys() & NAMES, replicates=replicates)
+    return figures | {"auroc_within": within}
 
 
 def _reader_gain(

@@ -7,6 +7,7 @@ every sampled answer; `dataset` describes the other files.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -28,9 +29,11 @@ from metaconf.runs import begin, shown
 from metaconf.training.checks import check_tokenizer
 from metaconf.training.dataset import DEFAULT, build_rows, write_set
 from metaconf.training.evidence import Answered, answered, speakable
+from metaconf.training.learnable import learnable
 from metaconf.training.set_card import DatasetStats, write_set_card
 from metaconf.training.teacher import TeacherOutput, write_reflections
 
+log = logging.getLogger("metaconf")
 ANSWER_TOKENS = 12
 SAMPLES = 8
 ROWS = 640
@@ -60,6 +63,7 @@ def prepare(
 
     `local` is the model to sample from, if it is loaded already; None loads the configuration's.
     `samples` answers are drawn for each question beside the greedy one. Stored answers are reused.
+    At the end it says what can be learnt (`learnable`).
     Raises UserError as `write_reflections`, and where the judge fails too often.
     """
     start, out = time.monotonic(), Path(config.output_dir)
@@ -75,7 +79,8 @@ def prepare(
     usable = [row for row in answers if how.num_labeled or row.right is not None]
     output = _ask_teacher(config, usable, out)
     rows = build_rows(local, answers, how, config.seed, output)
-    write_set(out, rows, config.teacher, output, how, config.seed)
+    can = learnable(usable, rows, config.seed)
+    write_set(out, rows, config.teacher, output, how, config.seed, {"learnable": can.to_json()})
     stats = DatasetStats(
         model=shown(config.model_name_or_path),
         questions=shown(config.questions.path),
@@ -86,9 +91,13 @@ def prepare(
         seconds=time.monotonic() - start,
         usable=len(answers),
         ungraded=len(answers) - len(usable),
+        learnable=can.in_words(),
         teacher_output=output,
     )
     write_set_card(out / "README.md", stats, [row["target"] for row in rows])
+    print(stats.learnable)
+    for sentence in can.warnings():
+        log.warning("%s: %s", out, sentence)
     return rows
 
 

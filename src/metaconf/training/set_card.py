@@ -14,7 +14,8 @@ BINS = 10
 @dataclass(frozen=True, slots=True)
 class DatasetStats:
     """How a set was made; `teacher_output` is None for the offline teacher. `asked` questions with
-    `samples` answers each gave `usable` answers, of which `ungraded` were left out."""
+    `samples` answers each gave `usable` answers, of which `ungraded` were left out. `learnable`
+    says what the rows can teach."""
 
     model: str
     questions: str
@@ -25,6 +26,7 @@ class DatasetStats:
     seconds: float
     usable: int
     ungraded: int
+    learnable: str
     teacher_output: TeacherOutput | None
 
 
@@ -44,6 +46,7 @@ def _facts(stats: DatasetStats, rows: int) -> list[str]:
         f"- Answers taught: the greedy ones; {stats.asked - stats.usable} questions without a"
         f" usable answer and {stats.ungraded} that could not be graded were left out.",
         f"- Confidence: {stats.target} (see `confidence.target`). Reflections: {stats.teacher}.",
+        f"- {stats.learnable}",
         f"- Time: {stats.seconds:.0f} s.",
         "",
         "`sft.jsonl` is in sharegpt form; `target` beside it is the exact confidence."

@@ -93,8 +93,7 @@ def train(
     note(out, config, config.train_file, len({tuple(row.prompt) for row in tokens}))
     trained = finish(filled(trainer), local.tokenizer, out, config.merge, attention)
     if how.full_reply_fraction and is_main_process():
-        asked = [row["conversations"][0]["value"] for row in shuffled(rows, config.seed)]
-        check_replies(trained, asked, 2 * max(map(reply_length, tokens)))
+        check_replies(trained, shuffled(rows, config.seed), 2 * max(map(reply_length, tokens)))
     return trained
 
 
