@@ -185,12 +185,38 @@ def test_the_defaults_are_those_of_the_stages(stage: Any) -> None:
         ({"model_type": "mamba2"}, "model_type 'mamba2' is not one"),
         ({"hidden_size": "wide"}, "hidden_size is 'wide'"),
         ({"vocab_size": None}, "vocab_size is None"),
+        ({"num_key_value_heads": [8]}, r"num_key_value_heads is \[8\]"),
     ],
 )
 def test_a_model_without_known_sizes_is_refused(folder: Path, changed: Any, said: str) -> None:
     (folder / "config.json").write_text(json.dumps(LLAMA_8B | changed))
     with pytest.raises(UserError, match=said):
         read_sizes(folder)
+
+
+def test_an_adapter_has_the_sizes_of_its_base(folder: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(folder)})
+    )
+    assert read_sizes(adapter).parameters == PARAMETERS
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "a/b"}))
+    with pytest.raises(UserError, match=r"a/b/config\.json: cannot be read"):
+        read_sizes(adapter)
+
+
+def test_a_model_without_head_width_divides_the_hidden_one(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps(LLAMA_8B | {"num_key_value_heads": None}))
+    assert (read_sizes(folder).head_dim, read_sizes(folder).kv_heads) == (128, 32)
+
+
+def test_parameters_are_those_of_the_files(folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(3, 5), "b": torch.zeros(7)}, folder / "model.safetensors")
+    assert read_sizes(folder).parameters == 22
 
 
 def test_a_file_that_is_cut_is_refused(folder: Path) -> None:

@@ -170,6 +170,14 @@ def test_rows_that_are_no_rows_are_refused(model: str, capsys: pytest.CaptureFix
     assert "rows.jsonl:1: not a row of `metaconf prepare`" in capsys.readouterr().err
 
 
+def test_a_tokenizer_that_is_none_is_refused(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("model/tokenizer.json").write_text("{}")
+    assert main(["plan", "--model", model]) == 2
+    assert "model/tokenizer.json: is no tokenizer (Model missing" in capsys.readouterr().err
+
+
 def test_rows_are_as_long_as_they_are_laid_out(
     local_of: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -235,11 +235,14 @@ def _longest(path: Path, count: Callable[[str], int]) -> Row:
 
 
 def _counter(folder: Path) -> Callable[[str], int]:
-    """Counts the tokens of a text: with the model's tokenizer, or by letters."""
+    """Counts the tokens of a text: with the model's tokenizer, or by letters. Raises UserError."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         return lambda text: len(text) // LETTERS + 1
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # what it raises has no class of its own
+        raise UserError(f"{path}: is no tokenizer ({error}); fetch it again") from error
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

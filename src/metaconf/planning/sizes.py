@@ -86,7 +86,7 @@ def read_sizes(folder: Path) -> Sizes:
     Raises UserError for a folder without config.json, another family, or a size that is missing.
     """
     if (folder / ADAPTER).is_file():
-        return read_sizes(Path(base_of(folder)))
+        folder = Path(base_of(folder))
     path = folder / "config.json"
     config = _config(path)
     family = FAMILIES.get(str(config.get("model_type")))
@@ -97,13 +97,14 @@ def read_sizes(folder: Path) -> Sizes:
         )
     hidden, heads = _number(config, "hidden_size", path), _number(config, NEEDED[-1], path)
     tied = config.get("tie_word_embeddings")
+    given = {name: value for name, value in config.items() if value is not None}
     sizes = Sizes(
         layers=_number(config, "num_hidden_layers", path),
         hidden=hidden,
         inner=_number(config, "intermediate_size", path),
         heads=heads,
-        kv_heads=config.get("num_key_value_heads") or heads,
-        head_dim=config.get("head_dim") or hidden // heads,
+        kv_heads=_number({"num_key_value_heads": heads} | given, "num_key_value_heads", path),
+        head_dim=_number({"head_dim": hidden // heads} | given, "head_dim", path),
         vocabulary=_number(config, "vocab_size", path),
         tied=family.tied if tied is None else bool(tied),
         parameters=0,
