@@ -12,45 +12,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from metaconf.config.load import known_keys
 from metaconf.config.refused import refused
-from metaconf.config.values import read_value, read_yaml
+from metaconf.config.values import by_member, packaged, read_value, read_yaml
 from metaconf.errors import UserError
 from metaconf.safe_text import loads_bounded
 
 INFO = "dataset_info.json"
 ROWS_SET, CURRICULUM_SET = "metaconf_sft", "metaconf_curriculum"
 """What `prepare` calls its rows, and the same laid out for a trainer that learns text alone."""
-RENAMED = {
-    "lora_rank": "lora_r",
-    "lora_target": "lora_target_modules",
-    "cutoff_len": "max_length",
-    "warmup_ratio": "warmup_steps",  # where a number below 1 is a share
-}
-"""LLaMA-Factory's names and ours; keys that TRL knows by the same name stay."""
-TOLD_OTHERWISE = {
-    "stage": "the command says it",
-    "do_train": "the command says it",
-    "finetuning_type": "read",
-    "dataset": "read",
-    "dataset_dir": "read",
-}
-PATHS = (
-    *("model_name_or_path", "adapter_name_or_path", "dataset_dir", "output_dir", "deepspeed"),
-    *("cache_dir", "tokenized_path", "media_dir", "resume_from_checkpoint"),
-)
-"""Keys that may name a file or folder: "~" in them is the home folder."""
-TURNS = {
-    **dict.fromkeys(("chatml", "qwen", "smollm", "yi", "intern2"), "<|im_start|>"),
-    **{"llama3": "<|start_header_id|>", "gemma": "<start_of_turn>", "phi": "<|end|>"},
-    **{"granite3": "<|start_of_role|>", "cohere": "<|START_OF_TURN_TOKEN|>"},
-}
-"""How a template of LLaMA-Factory begins by name, and a token that it writes."""
-DEVICE = ("deepspeed", "fp16", "bf16", "tf32", "ddp_timeout")
-"""How to compute is the machine's: the TRL engine finds it out by itself."""
+
+
+@cache
+def _table(name: str) -> Any:
+    """A part of llama_factory.yaml."""
+    return packaged("metaconf.config", "llama_factory.yaml")[name]
 
 
 def is_llama_factory(path: Path) -> bool:
@@ -66,7 +46,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """
     keys, lines = read_yaml(path)
     given = {**keys, **dict(_pairs(overrides))}
-    for name in PATHS:
+    for name in _table("paths"):
         if isinstance(value := given.get(name), str):
             given[name] = os.path.expanduser(value)
     if given.get("stage") != "sft":
@@ -114,7 +94,7 @@ def check_template(keys: Mapping[str, Any], tokenizer: Path) -> None:
     """Refuse a template that writes a token which `tokenizer` (its tokenizer.json) lacks:
     LLaMA-Factory would add it, and the embedding has no row for it. Raises UserError."""
     name = str(keys.get("template"))
-    mark = next((one for start, one in TURNS.items() if name.startswith(start)), None)
+    mark = next((one for start, one in _table("turns").items() if name.startswith(start)), None)
     if mark and tokenizer.is_file() and mark not in tokenizer.read_text(encoding="utf-8"):
         raise UserError(
             f"template: {name!r} writes {mark}, which {tokenizer} does not know; name the template"
@@ -131,32 +111,23 @@ def as_overrides(keys: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
     # TRL's engine lays the rows out by itself.
     rows = {**keys, "dataset": ROWS_SET} if keys.get("dataset") == CURRICULUM_SET else keys
     ours: dict[str, Any] = {"train_file": str(train_file(rows))}
+    reasons = by_member(_table("unused"))
     unused: dict[str, str] = {}
     for key, value in keys.items():
-        name = RENAMED.get(key, key)
-        if key in DEVICE:
-            unused[key] = "found out from the machine"
-        elif key in TOLD_OTHERWISE:
+        name = _table("renamed").get(key, key)
+        if key in reasons:
+            unused[key] = reasons[key]
+        elif key in _table("read"):
             continue
         elif name in refused("sft"):
             unused[key] = refused("sft")[name]
         elif name in known:
             ours[name] = _target(value) if key == "lora_target" else value
         else:
-            unused[key] = WHY.get(key, "has no equivalent")
+            unused[key] = "has no equivalent"
     if keys.get("finetuning_type", "lora") == "full":
         ours["use_peft"] = False
     return [f"--{name}={json.dumps(value)}" for name, value in ours.items()], unused
-
-
-WHY = {
-    "template": "the tokenizer's own chat template is used",
-    "overwrite_output_dir": "a folder that holds a run is never overwritten",
-    "overwrite_cache": "no cache is kept",
-    "preprocessing_num_workers": "rows are laid out by this process",
-    "plot_loss": "the report draws the curve",
-    "disable_shuffling": "rows are always taught in order",
-}
 
 
 def _target(value: Any) -> Any:

@@ -7,17 +7,15 @@ The keys, and what was once a key of ours, stand in refused.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from metaconf.config.blocks import Client, Config
+from metaconf.config.values import by_member, packaged
 from metaconf.errors import UserError
 
 NEUTRAL = {("sft", "remove_unused_columns"): False}
@@ -26,19 +24,14 @@ NEUTRAL = {("sft", "remove_unused_columns"): False}
 
 @cache
 def _tables() -> dict[str, Any]:
-    text = files("metaconf.config").joinpath("refused.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
-
-
-def _by_key(groups: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    return {key: why for why, keys in groups.items() for key in keys}
+    return packaged("metaconf.config", "refused.yaml")
 
 
 @cache
 def refused(stage: str) -> dict[str, str]:
     """Key of TRL's → why it is refused."""
     table = _tables()["refused"]
-    return _by_key(table["both"]) | _by_key(table[stage])
+    return by_member(table["both"]) | by_member(table[stage])
 
 
 @cache
@@ -63,7 +56,7 @@ def renamed() -> dict[str, str]:
 def removals() -> dict[str, str]:
     """Key or block of ours that is no more → what to do."""
     names = {old: f"it is called {new} now" for old, new in renamed().items()}
-    return names | _by_key(_tables()["removed"])
+    return names | by_member(_tables()["removed"])
 
 
 def removed(name: str) -> str | None:

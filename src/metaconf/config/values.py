@@ -11,7 +11,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,16 @@ def shipped(name: str) -> Path:
     package = Path(metaconf.__file__).parent
     packed = package / "configs" / name
     return packed if packed.is_file() else package.parents[1] / "configs" / name
+
+
+def packaged(package: str, name: str) -> dict[str, Any]:
+    """The mapping in a YAML file that ships beside the modules of `package`."""
+    return yaml.safe_load(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+def by_member(groups: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """{head: [one, two]} as {one: head, two: head}."""
+    return {member: head for head, members in groups.items() for member in members}
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

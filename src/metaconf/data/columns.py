@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from metaconf.config.blocks import Questions
-from metaconf.config.values import nearest
+from metaconf.config.values import nearest, packaged
 from metaconf.data.extract import EXTRACTORS
 from metaconf.data.literal import shown
 from metaconf.data.opened import Row, Source
@@ -117,8 +114,7 @@ def choose(how: Questions, hub_id: str | None, first: Row) -> Columns | None:
 @cache
 def ready_maps() -> dict[str, Any]:
     """The content of maps.yaml: name → hub ids and layouts."""
-    text = files("metaconf.data").joinpath("maps.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return packaged("metaconf.data", "maps.yaml")
 
 
 def look_up(values: Mapping[str, Any], path: str) -> Any:
