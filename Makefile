@@ -36,6 +36,7 @@ sweep: dev
 	$(BIN)/python -m pytest -m long --timeout 7200
 	$(BIN)/python tests/sweeps/hostile.py
 	$(BIN)/python tests/sweeps/faults.py
+	$(BIN)/python tests/sweeps/wheel.py
 	$(BIN)/python benchmarks/runs.py --only settings,faults
 
 lint: dev
