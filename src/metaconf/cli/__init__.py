@@ -265,6 +265,10 @@ def _serve(args: argparse.Namespace) -> None:
     from metaconf.serving import run
 
     endpoint = _endpoint(args)
+    if args.cascade is not None:
+        for name in ("model", "base_url", "calibration"):
+            if getattr(args, name) is not None:
+                raise UserError(f"--{name}: --cascade says it too; leave one of the two out")
     args.model = args.model or default_model()
     run.run(args, endpoint)
 

@@ -251,6 +251,12 @@ def _add_serve(commands: Any) -> None:
     one.add_argument("--model", help=f"{MODEL} (default: {default})")
     _add_server(one)
     one.add_argument("--calibration", type=_path, metavar="FILE", help="what calibrate wrote")
+    one.add_argument(
+        "--cascade",
+        type=_path,
+        metavar="FILE",
+        help="YAML with the models of a cascade and what calibrate wrote of it",
+    )
     for name, default, what in (
         ("--host", "127.0.0.1", "address to listen at"),
         ("--feedback", "runs/serve/feedback.sqlite", "where labels are kept"),

@@ -55,7 +55,8 @@ def make_app(service: Service, limits: Limits) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await service.backend.close()
+        for backend in service.backends:
+            await backend.close()
         service.feedback.close()
 
     app = FastAPI(
@@ -111,9 +112,9 @@ def _add_chat(app: FastAPI, service: Service) -> None:
     @app.post("/v1/chat/completions", responses=CHAT)
     async def chat_completions(body: schema.ChatRequest) -> Response:
         ask = body.metaconf or schema.Ask()  # pyright: ignore[reportCallIssue]
-        call, ignored = _call(body, service), body.ignored(service.backend.takes)
+        call, ignored = _call(body, service), body.ignored(service.takes)
         how = ask.stream or ("live" if service.calibration is None else "hold")
-        if body.stream and how == "live":
+        if body.stream and how == "live" and not service.later:
             return _events(_live(service, call, body, ask, ignored))
         reply = await service.answer(call)
         if body.stream:
@@ -123,8 +124,9 @@ def _add_chat(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/models", responses=ERRORS)
     async def models() -> schema.Models:
-        one = schema.Model(id=service.backend.name, object="model", created=0, owned_by="metaconf")
-        return schema.Models(object="list", data=[one])
+        more: Any = {"object": "model", "created": 0, "owned_by": "metaconf"}
+        data = [schema.Model(id=backend.name, **more) for backend in service.backends]
+        return schema.Models(object="list", data=data)
 
 
 def _call(body: schema.ChatRequest, service: Service) -> Call:
@@ -137,7 +139,7 @@ def _call(body: schema.ChatRequest, service: Service) -> Call:
         min(asked, service.max_new_tokens),
         body.temperature or 0.0,
         body.seed,
-        more={k: v for k, v in extra.items() if k in service.backend.takes and v is not None},
+        more={k: v for k, v in extra.items() if k in service.takes and v is not None},
     )
 
 
@@ -260,7 +262,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
             status="ok",
             server="metaconf",
             version=__version__,
-            model=service.backend.name,
+            model=service.name,
             calibration=schema.CalibrationState(**state),
         )
 

@@ -39,7 +39,8 @@ Action = Literal["answer", "abstain", "escalate", "unknown"]
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What `metaconf calibrate` wrote. `confidence` and `correctness` (n,) are the labelled
-    replies, `id` names the file by its content."""
+    replies, `id` names the file by its content, `words` say what is certified. `cascade`: the
+    threshold is one model's, and what is certified is the error of all models together."""
 
     id: str
     rule: Rule
@@ -47,6 +48,8 @@ class Calibration:
     confidence: Array
     correctness: Array
     fitted_at: str
+    words: str
+    cascade: bool = False
 
     def recalibrated(self, confidence: float) -> float:
         """The confidence deserved, in [0, 1], for the one stated."""
@@ -58,7 +61,7 @@ def load(path: Path) -> Calibration:
     kept, rule, mapping = read_calibration(path)
     c, y = (np.array(kept[name], float) for name in ("confidences", "correctness"))
     name = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Calibration(name, rule, mapping, c, y, str(kept.get("fitted_at")))
+    return Calibration(name, rule, mapping, c, y, str(kept.get("fitted_at")), in_words(rule))
 
 
 def offers(calibration: Calibration) -> list[dict[str, Any]]:
@@ -88,10 +91,10 @@ def decision(
     if confidence is None:
         return _decided("unknown", rule, certified, "The reply states no confidence.")
     if rule.threshold is None:
-        return _decided("abstain", rule, False, in_words(rule))
+        return _decided("abstain", rule, False, calibration.words)
     sure = confidence >= rule.threshold
     place = f"{'at least' if sure else 'below'} {rule.threshold:g}"
-    why = f"The confidence {confidence:g} is {place}, {_warranty(rule, state)}"
+    why = f"The confidence {confidence:g} is {place}, {_warranty(calibration, state)}"
     return _decided("answer" if sure else "abstain", rule, certified, why)
 
 
@@ -100,14 +103,16 @@ def _decided(action: Action, rule: Rule | None, certified: bool, why: str) -> di
     return {"action": action, **known, "certified": certified, "reason": why}
 
 
-def _warranty(rule: Rule, state: State) -> str:
+def _warranty(calibration: Calibration, state: State) -> str:
+    rule = calibration.rule
     if state == "stale":
         return "but confidences have drifted from the labelled ones: no error is certified."
     if state == "conflict":
         return f"but labels that came back show an error above {rule.alpha:g}: none is certified."
+    what = "this model answers: the cascade's error" if calibration.cascade else "the error"
     return (
-        f"from where on the error is at most {rule.alpha:g} with probability {1 - rule.delta:g}"
-        f" ({rule.labelled} labelled replies)."
+        f"from where on {what} is at most {rule.alpha:g} with probability {1 - rule.delta:g}"
+        f" ({rule.labelled} labelled {'questions' if calibration.cascade else 'replies'})."
     )
 
 

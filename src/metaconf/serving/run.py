@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from metaconf.clients.endpoint import Endpoint
     from metaconf.serving.backend import Backend
+    from metaconf.serving.service import Service
 
 KEY = "METACONF_API_KEY"
 """The environment variable with the key that clients must send."""
@@ -36,14 +38,12 @@ def run(args: Namespace, endpoint: Endpoint | None) -> None:
     """Serve until a signal ends it. Raises UserError for what cannot be served."""
     key = os.environ.get(KEY, "").strip() or None
     check_host(args.host, key)
-    calibration = load(args.calibration) if args.calibration else None
-    if endpoint is None:
-        check_model(args.model)
+    models = _models(args, endpoint)
     listener = listen(args.host, args.port)
     try:
-        backend = _backend(args.model, endpoint, args.timeout)
-        app = _app(args, backend, calibration, key)
-        print("\n".join(greeting(listener, backend.name, calibration)), flush=True)
+        service = _service(args, [(_backend(one, args.timeout), rule) for one, rule in models])
+        app = _app(args, service, key)
+        print("\n".join(greeting(listener, service.name, service.calibration)), flush=True)
         gc.collect()
         gc.freeze()  # what is there now stays: looking through it again costs tens of milliseconds
         server(app).run(sockets=[listener])
@@ -76,27 +76,46 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _backend(name: str, endpoint: Endpoint | None, timeout: int) -> Backend:
-    if endpoint is not None:
+def _models(
+    args: Namespace, endpoint: Endpoint | None
+) -> Sequence[tuple[str | Endpoint, Calibration | None]]:
+    """The models in the order in which they are asked, each with its rule. Raises UserError."""
+    if args.cascade is not None:
+        from metaconf.serving import cascade
+
+        return cascade.read(args.cascade)
+    calibration = load(args.calibration) if args.calibration else None
+    if endpoint is None:
+        check_model(args.model)
+    return [(endpoint or args.model, calibration)]
+
+
+def _backend(model: str | Endpoint, timeout: int) -> Backend:
+    if not isinstance(model, str):
         from metaconf.serving.remote import RemoteBackend
 
-        limits = replace(endpoint.limits, timeout=float(timeout), max_retries=MAX_RETRIES)
-        return RemoteBackend(replace(endpoint, limits=limits))
+        limits = replace(model.limits, timeout=float(timeout), max_retries=MAX_RETRIES)
+        return RemoteBackend(replace(model, limits=limits))
     from metaconf.serving import local
 
-    return local.load(name)
+    return local.load(model)
 
 
-def _app(
-    args: Namespace, backend: Backend, calibration: Calibration | None, key: str | None
-) -> Any:
-    from metaconf.serving.app import make_app
+def _service(args: Namespace, models: Sequence[tuple[Backend, Any]]) -> Service:
+    from metaconf.serving.cascade import Step
     from metaconf.serving.feedback import Feedback
-    from metaconf.serving.guard import Limits
     from metaconf.serving.service import Service
 
+    (backend, calibration), *later = models
     numbers = (float(args.timeout), args.max_new_tokens)
-    service = Service(backend, Feedback(Path(args.feedback)), calibration, *numbers)
+    more = tuple(Step(*one) for one in later)
+    return Service(backend, Feedback(Path(args.feedback)), calibration, *numbers, more)
+
+
+def _app(args: Namespace, service: Service, key: str | None) -> Any:
+    from metaconf.serving.app import make_app
+    from metaconf.serving.guard import Limits
+
     sites = (frozenset(args.allowed_hosts), frozenset(args.cors))
     return make_app(service, Limits(key, *sites, max_concurrency=args.max_concurrency))
 

@@ -64,7 +64,7 @@ class Ask(BaseModel):
     stream: Literal["hold", "live"] | None = Field(
         None,
         description="hold: the answer comes when it is decided on; live: as it is written. "
-        "Default: hold where a calibration is given",
+        "Default: hold where a calibration is given; a cascade always holds",
     )
 
 
@@ -75,7 +75,7 @@ class StreamOptions(Strict):
 class ChatRequest(Strict):
     """OpenAI's request; one reply, of text."""
 
-    model: Text = Field(description="any name: the server has one model")
+    model: Text = Field(description="any name: the server knows which model it asks")
     messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None

@@ -16,6 +16,7 @@ from metaconf.clients.types import Completion, Failure, Outcome
 from metaconf.prompts.chat import REVIEW, Message
 from metaconf.serving.backend import Backend, Call
 from metaconf.serving.calibration import Calibration, Watch, offers
+from metaconf.serving.cascade import Step
 from metaconf.serving.feedback import Feedback, Remembered, question_id
 from metaconf.serving.meters import Meters
 from metaconf.serving.reply import Attempt, Served, served
@@ -56,13 +57,15 @@ class Head:
 
 @dataclass
 class Service:
-    """What all requests share. `timeout` is in seconds, for one reply."""
+    """What all requests share. `timeout` is in seconds, for one reply. `later` models of a cascade
+    are asked where `backend` is not sure, each where those before it are not."""
 
     backend: Backend
     feedback: Feedback
     calibration: Calibration | None = None
     timeout: float = 120.0
     max_new_tokens: int = 256
+    later: tuple[Step, ...] = ()
     meters: Meters = field(default_factory=Meters)
     watch: Watch = field(init=False)
     offers: list[dict[str, Any]] = field(default_factory=list)
@@ -70,14 +73,37 @@ class Service:
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.calibration)
-        self.offers = offers(self.calibration) if self.calibration else []
+        self.offers = offers(self.calibration) if self.calibration and not self.later else []
         self.relabel()
 
+    @property
+    def backends(self) -> list[Backend]:
+        return [self.backend, *(step.backend for step in self.later)]
+
+    @property
+    def name(self) -> str:
+        """The models in the order in which they are asked."""
+        return ", then ".join(backend.name for backend in self.backends)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Keys of requests that all models heed."""
+        return frozenset.intersection(*(backend.takes for backend in self.backends))
+
     async def answer(self, call: Call) -> Reply:
-        """The reply to a call. Raises Refused where the model gives none."""
-        begun = time.monotonic()
-        outcome = await self._in_time(self.backend.complete(call))
-        return self._reply(call, Head(), outcome, begun)
+        """The reply to a call, of the first model that is sure enough, else of the last. Raises
+        Refused where that gives none."""
+        begun, attempts = time.monotonic(), list[Attempt]()
+        asked = (self.backend, self.calibration), *((s.backend, s.calibration) for s in self.later)
+        for place, (backend, calibration) in enumerate(asked):
+            since = time.monotonic()
+            outcome = await self._in_time(backend.complete(call), begun)
+            last = place == len(self.later)
+            attempts.append(self._attempt(backend, outcome, since, may_fail=not last))
+            found = served(attempts, calibration, self.watch.state)
+            if last or found.action == "answer":
+                return self._reply(call, Head(), found, begun)
+        raise AssertionError("there is a last model")
 
     async def live(self, call: Call, head: Head) -> AsyncIterator[str | Reply]:
         """The text so far, each time longer, and the reply last. Raises Refused as `answer`."""
@@ -86,7 +112,9 @@ class Service:
             while True:
                 item = await self._in_time(anext(items), begun)
                 if not isinstance(item, str):
-                    yield self._reply(call, head, item, begun)
+                    attempt = self._attempt(self.backend, item, begun)
+                    found = served((attempt,), self.calibration, self.watch.state)
+                    yield self._reply(call, head, found, begun)
                     return
                 yield item
 
@@ -101,7 +129,8 @@ class Service:
         call = Call(tuple(turns), max_tokens=self.max_new_tokens, start=start)
         begun = time.monotonic()
         outcome = await self._in_time(self.backend.complete(call))
-        return self._served(outcome, begun)
+        attempt = self._attempt(self.backend, outcome, begun)
+        return self._counted(served((attempt,), self.calibration, self.watch.state), begun)
 
     def relabel(self) -> None:
         """Count the labels of replies that were answered under this calibration."""
@@ -126,8 +155,8 @@ class Service:
             why = f"the model gave no reply within {self.timeout:g} s"
             raise Refused(504, why, "timeout") from error
 
-    def _reply(self, call: Call, head: Head, outcome: Outcome, begun: float) -> Reply:
-        found = self._served(outcome, begun)
+    def _reply(self, call: Call, head: Head, found: Served, begun: float) -> Reply:
+        self._counted(found, begun)
         reply = Reply(head.id, head.created, found)
         asked = [turn["content"] for turn in call.turns if turn["role"] == "user"]
         confidence = found.parsed.confidence
@@ -136,14 +165,21 @@ class Service:
         self.feedback.remember(reply.id, kept)
         return reply
 
-    def _served(self, outcome: Outcome, begun: float) -> Served:
-        seconds = time.monotonic() - begun
-        attempt = _attempt(self.backend.name, outcome, int(seconds * 1000))
+    def _attempt(
+        self, backend: Backend, outcome: Outcome, since: float, may_fail: bool = False
+    ) -> Attempt:
+        """The attempt that an outcome is. One that failed is without text where it `may_fail`, as
+        the next model is asked; raises Refused otherwise."""
+        ms = int((time.monotonic() - since) * 1000)
         if isinstance(outcome, Completion) and outcome.cost:
             self.meters.cost.inc(outcome.cost)
-        found = served((attempt,), self.calibration, self.watch.state)
+        if may_fail and isinstance(outcome, Failure) and outcome.kind not in EMPTY:
+            return Attempt(backend.name, "", 0, outcome.wasted_tokens, ms)
+        return _attempt(backend.name, outcome, ms)
+
+    def _counted(self, found: Served, begun: float) -> Served:
         self.watch.served(found.parsed.confidence)
-        self.meters.reply(found, seconds)
+        self.meters.reply(found, time.monotonic() - begun)
         _trace(found)
         return found
 

@@ -1,0 +1,197 @@
+"""A cascade as it is served: who is asked, who answers, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from aiohttp import web
+from chat_server import Server, ok, serving
+from front import GOOD, UNSURE, Running, running
+
+from metaconf.cli import main
+from metaconf.clients.endpoint import Endpoint
+from metaconf.decisions.cascade_run import calibrate, read_cascade
+from metaconf.errors import UserError
+from metaconf.serving.cascade import Step, read
+from metaconf.serving.feedback import Feedback
+from metaconf.serving.remote import RemoteBackend
+from metaconf.serving.service import Service
+
+Says = dict[str, Callable[[], web.Response]]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a cheap and a dear model, the dear one surer and more often right."""
+    folder, rng = tmp_path_factory.mktemp("cascade"), np.random.default_rng(0)
+    easy = rng.random((3000, 1)) ** 0.5
+    c = np.round(np.clip(np.array([0.9, 1.0]) * easy + rng.normal(0, 0.1, (3000, 2)), 0, 1), 1)
+    y = rng.random(c.shape) < c
+    for model in range(2):
+        pairs = zip(c[:, model].tolist(), y[:, model].tolist(), strict=True)
+        rows = [
+            {"question_id": f"q{i}", "confidence": a, "correctness": float(b)}
+            for i, (a, b) in enumerate(pairs)
+        ]
+        (folder / f"{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = [folder / f"{model}.jsonl" for model in range(2)]
+    calibrate(files, [1.0, 10.0], folder / "cascade.json", 0.2, 0.1)
+    thresholds = read_cascade(folder / "cascade.json").rule.thresholds
+    assert all(0.2 < (one or 0) <= limit for one, limit in zip(thresholds, (0.9, 0.8), strict=True))
+    return folder / "cascade.json"
+
+
+def listed(fitted: Path, folder: Path, *models: dict[str, Any]) -> Path:
+    """The YAML file of a cascade."""
+    path = folder / "cascade.yaml"
+    path.write_text(yaml.safe_dump({"calibration": str(fitted), "models": list(models)}))
+    return path
+
+
+@contextmanager
+def cascaded(fitted: Path, folder: Path, says: Says) -> Iterator[tuple[Running, list[Server]]]:
+    """A server in front of models' servers, each of which says what `says` holds by its name."""
+
+    def handler(name: str) -> Any:
+        async def reply(*_: Any) -> Any:
+            return says[name]()
+
+        return reply
+
+    with ExitStack() as stack:
+        upstream = [stack.enter_context(serving(handler(name))) for name in says]
+        models = [
+            {"model": name, "base_url": one.url} for name, one in zip(says, upstream, strict=True)
+        ]
+        read_models = read(listed(fitted, folder, *models))
+        steps = [
+            Step(RemoteBackend(one), rule) for one, rule in read_models if isinstance(one, Endpoint)
+        ]
+        first, later = steps[0], tuple(steps[1:])
+        feedback = Feedback(folder / "feedback.sqlite")
+        service = Service(first.backend, feedback, first.calibration, later=later)
+        yield stack.enter_context(running(service)), upstream
+
+
+SURE = GOOD.replace("8", "9").replace("Mali", "Peru")
+
+
+def said(text: str) -> Callable[[], web.Response]:
+    return lambda: ok(text)
+
+
+def failing() -> web.Response:
+    return web.Response(status=400, text="prompt is too long")
+
+
+@pytest.mark.parametrize(
+    ("cheap", "dear", "answers", "action", "content"),
+    [
+        (said(SURE), said(GOOD), ["cheap"], "answer", "Peru"),
+        (said(UNSURE), said(GOOD), ["cheap", "dear"], "answer", "Mali"),
+        (said("no format"), said(GOOD), ["cheap", "dear"], "answer", "Mali"),
+        (failing, said(GOOD), ["cheap", "dear"], "answer", "Mali"),
+        (said(UNSURE), said(UNSURE), ["cheap", "dear"], "abstain", "not sure enough"),
+        (said(UNSURE), said("no format"), ["cheap", "dear"], "unknown", "how sure"),
+    ],
+)
+def test_the_first_model_that_is_sure_answers(
+    fitted: Path, tmp_path: Path, cheap: Any, dear: Any, answers: Any, action: str, content: str
+) -> None:
+    with cascaded(fitted, tmp_path, {"cheap": cheap, "dear": dear}) as (server, upstream):
+        turn = {"role": "user", "content": "Where?"}
+        body = {"model": "any", "messages": [turn], "top_p": 0.5}
+        status, headers, value = server.ask("/v1/chat/completions", body)
+        metrics = server.ask("/metrics")[2]
+    assert status == 200 and content in value["choices"][0]["message"]["content"]
+    told = value["metaconf"]
+    assert [one["model"] for one in told["attempts"]] == answers
+    assert [len(one.asked) for one in upstream] == [1, len(answers) - 1]
+    assert value["model"] == headers["x-metaconf-model"] == answers[-1]
+    assert told["decision"]["action"] == headers["x-metaconf-decision"] == action
+    assert f"metaconf_escalations_total {len(answers) - 1}.0" in metrics
+    rule = read_cascade(fitted).rule
+    assert told["decision"]["threshold"] == rule.thresholds[len(answers) - 1]
+    if action == "answer":
+        assert told["decision"]["certified"]
+        assert "the cascade's error is at most 0.2" in told["decision"]["reason"]
+        assert value["usage"]["completion_tokens"] == 10 * (len(answers) - (cheap is failing))
+
+
+def test_a_last_model_that_fails_is_an_error_and_a_stream_is_held(
+    fitted: Path, tmp_path: Path
+) -> None:
+    says: Says = {"cheap": said(UNSURE), "dear": said(GOOD)}
+    with cascaded(fitted, tmp_path, says) as (server, _):
+        body = {"model": "m", "messages": [{"role": "user", "content": "?"}], "stream": True}
+        text = server.ask("/v1/chat/completions", {**body, "metaconf": {"stream": "live"}})[2]
+        says["dear"] = failing
+        status, _, value = server.ask("/v1/chat/completions", {**body, "stream": False})
+        models = [one["id"] for one in server.ask("/v1/models")[2]["data"]]
+        health, shown = server.ask("/healthz")[2], server.ask("/v1/calibration")[2]
+    assert text.endswith("data: [DONE]\n\n") and "Mali" in text.split('"metaconf"')[0]
+    assert (status, value["error"]["code"]) == (400, "refused")
+    assert models == ["cheap", "dear"] and health["model"] == "cheap, then dear"
+    assert shown["alpha"] == 0.2 and shown["offers"] == [] and shown["state"] == "calibrated"
+    assert sum(one["n"] for one in shown["reliability"]) == len(read_cascade(fitted).final()[0])
+
+
+def test_wrong_labels_of_any_model_end_the_certificate(fitted: Path, tmp_path: Path) -> None:
+    says: Says = {"cheap": said(SURE), "dear": said(GOOD)}
+    with cascaded(fitted, tmp_path, says) as (server, _):
+        for i in range(24):
+            says["cheap"] = said(UNSURE if i % 2 else SURE)
+            reply = server.chat(f"question {i}")["id"]
+            state = server.ask("/feedback", {"id": reply, "correctness": False})[2]["state"]
+        decision = server.chat()["metaconf"]["decision"]
+    assert state == "conflict" and not decision["certified"]
+
+
+def test_models_that_the_rule_does_not_ask_are_left_out(fitted: Path, tmp_path: Path) -> None:
+    kept = json.loads(fitted.read_text())
+    models = ({"model": "embedded"}, {"model": "dear", "base_url": "http://127.0.0.1:9"})
+    for thresholds, asked in (([None, 0.7], [1]), ([0.7, None], [0]), ([None, None], [0])):
+        kept["cascade"]["thresholds"] = thresholds
+        (tmp_path / "cascade.json").write_text(json.dumps(kept))
+        found = read(listed(tmp_path / "cascade.json", tmp_path, *models))
+        names = [one if isinstance(one, str) else one.model for one, _ in found]
+        assert names == [models[place]["model"] for place in asked]
+    assert found[0][1].rule.threshold is None and "cannot be certified" in found[0][1].words
+
+
+@pytest.mark.parametrize(
+    ("models", "why"),
+    [
+        ([{"model": "embedded"}], r"is of 2 models; list each"),
+        ([{"model": "embedded"}, "dear"], r"models\[1\]: name the model"),
+        ([{"model": "embedded"}, {"model": "none/at/all"}], "no such folder"),
+        (
+            [{"model": "embedded"}, {"model": "x", "base_url": 3}],
+            r"models\[1\]: base_url: 3 is not",
+        ),
+        ([{"model": "embedded"}, {"model": "x", "url": "y"}], r"models\[1\]: unknown key url"),
+        ([{"model": "embedded", "input_price": 1}, {"model": "x"}], r"models\[0\]: only a server"),
+        ([{"model": "embedded"}, {"model": "x", "base_url": "http://a.b"}], "asks for a key"),
+    ],
+)
+def test_a_cascade_that_cannot_be_served_is_refused(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Any, why: str
+) -> None:
+    monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
+    with pytest.raises(UserError, match=why):
+        read(listed(fitted, tmp_path, *models))
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("models: []\n")
+    assert main(["serve", "--cascade", str(tmp_path / "c.yaml")]) == 2
+    assert "give two keys: calibration" in capsys.readouterr().err
+    assert main(["serve", "--cascade", "c.yaml", "--model", "embedded"]) == 2
+    assert "--model: --cascade says it too" in capsys.readouterr().err
