@@ -1,10 +1,11 @@
-"""What processes, bfloat16 and a resumed run change of what is learnt: nothing, or next to nothing.
+"""What processes, a model spread over them, bfloat16 and a resumed run change of what is learnt:
+nothing, or next to nothing.
 
     python benchmarks/scale.py
 
 Runs the tests that measure it (tests/training, tiny models, two processes on one machine) and keeps
 the figures that they note, each the greatest over its variants: LoRA and all weights, one
-micro-batch and two. Writes benchmarks/results/scale.json.
+micro-batch and two. Writes benchmarks/results/scale.json. Needs DeepSpeed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ TESTS = (
     "test_precision.py::test_a_small_update_is_what_is_saved",
     "test_precision.py::test_the_policy_that_replies_is_the_one_that_is_trained",
     "test_stage2.py::test_a_run_goes_on_alike_in_its_second_round_of_questions",
+    "test_sharded.py::test_a_model_that_is_spread_takes_the_steps_of_one_process",
+    "test_sharded.py::test_a_run_that_is_spread_goes_on_alike",
 )
+ENGINES = ("ddp", "zero2", "zero3", "fsdp2")
 TARGETS = {
-    "weights_difference_ddp_sft": ("share of the movement", "<= 1e-5"),
-    "weights_difference_ddp_grpo": ("share of the movement", "<= 1e-5"),
+    **{
+        f"weights_difference_{engine}_{stage}": ("share of the movement", "<= 1e-5")
+        for engine in ENGINES
+        for stage in ("sft", "grpo")
+    },
     "resume_difference": ("share of the movement", "== 0"),
+    **{f"resume_difference_{engine}": ("share of the movement", "== 0") for engine in ENGINES},
     "sampler_trainer_kl": ("nats a token", "<= 1e-3"),
     "bf16_update_cosine": ("", ">= 0.99"),
     "bf16_update_cosine_merged": ("", None),
@@ -36,10 +44,11 @@ LEAST = ("bf16_update_cosine", "bf16_update_cosine_merged")
 """Figures of which the least is kept."""
 NOTES = (
     "Tiny random models on a CPU, float32 unless the name says bf16. weights_difference: the"
-    " largest difference of a weight after two steps of the same rows in 2 processes, 2"
+    " largest difference of a weight after two steps or four of the same rows in 2 processes, 2"
     " micro-batches, or both, from one process. bf16: 40 steps of Adam at 1e-6 with an adapter, the"
     " update that is saved against that in float32; `merged` is what merging in bfloat16 left."
-    " resume_difference: in the second round of questions, with and without accumulation."
+    " resume_difference: in the second round of questions, with and without accumulation; of an"
+    " engine: two processes, resumed in the middle, with Adam."
 )
 
 
@@ -58,7 +67,7 @@ def main() -> None:
         figures,
         [0],
         NOTES,
-        ("torch", "transformers", "trl", "peft", "accelerate"),
+        ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed"),
     )
 
 

@@ -35,8 +35,7 @@ class Head:
         """Logits (N, V) in float32 of `hidden` (N, D); of `tokens` alone (N, len(tokens)), which
         are then computed in float32 too."""
         layer = self.causal.get_output_embeddings()
-        spread = isinstance(layer, FSDPModule) and isinstance(layer, Linear)
-        plain = type(layer) is Linear or spread
+        plain = type(layer) is Linear or {FSDPModule, Linear} <= {*type(layer).__mro__}
         if tokens is None or not plain:
             logits = self._logits(hidden)
             return logits if tokens is None else logits[:, list(tokens)]

@@ -128,12 +128,17 @@ def is_spread(model: Any) -> bool:
 def _gathered(weight: torch.nn.Parameter) -> torch.Tensor:
     if isinstance(weight, DTensor):  # FSDP
         return weight.full_tensor()
-    if not hasattr(weight, "ds_id"):
-        return weight.data
-    from deepspeed import zero
+    spread = hasattr(weight, "ds_id")  # ZeRO-3
+    if spread or hasattr(weight, "_hp_mapping"):
+        from deepspeed import utils, zero
 
-    with zero.GatheredParameters([weight]):  # ZeRO-3
-        return weight.data.clone()
+        if weight.requires_grad and weight.dtype != torch.float32:
+            exact: Any = utils.safe_get_full_fp32_param(weight)  # what the steps add to
+            return exact
+        if spread:
+            with zero.GatheredParameters([weight]):
+                return weight.data.clone()
+    return weight.data
 
 
 def processes() -> int:
