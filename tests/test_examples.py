@@ -15,7 +15,7 @@ import metaconf
 from examples import certify_threshold, evaluate_replies, grade_reply
 from metaconf import api
 from metaconf.errors import UserError
-from metaconf.training import checkpoints
+from metaconf.training import checkpoints, stage2
 from tests.tiny import tiny_model
 
 ROOT = Path(__file__).parent.parent
@@ -105,6 +105,7 @@ def test_calibrate_gives_rule_and_map(tmp_path: Path) -> None:
 def test_the_stages_run_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """prepare, both stages and the evaluation on a random model of two layers."""
     monkeypatch.setattr(checkpoints, "check_learned", lambda *_: None)  # it earns nothing
+    monkeypatch.setattr(stage2, "check_format", lambda *_: None)
     model = str(tiny_model(tmp_path / "model"))
     rows = [{"question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(16)]
     questions = tmp_path / "questions.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import signal
 import time
@@ -10,16 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from forked import start
 from safetensors.torch import load_file
 from tiny import tiny_model
+from training import config_of
 
 from metaconf.cli import main
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, load_local
-from metaconf.records import read_jsonl
+from metaconf.records import Question, Target, read_jsonl
+from metaconf.rewards.recipes import recipe_of
 from metaconf.runs import RUN_MARKER, checkpoints
 from metaconf.training import stage2
 from metaconf.training.grpo import ConfidenceGRPOTrainer
@@ -41,8 +45,9 @@ def command(out: Path, model: Path, questions: Path, *more: str) -> list[str]:
 
 @pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K questions are not beside the project")
 def test_a11_two_steps_that_teach_nothing_leave_no_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stage2, "check_format", lambda *_: None)
     model = tiny_model(tmp_path / "qwen3", "qwen3")
     out = tmp_path / "run"
     assert main(command(out, model, GSM8K, "--max_steps", "2", "--questions.limit", "20")) == 2
@@ -56,8 +61,10 @@ def test_a11_two_steps_that_teach_nothing_leave_no_model(
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
+    """Of one digit each: of others the tiny model has not learnt to write the format."""
     path = tmp_path / "questions.jsonl"
-    rows = (f'{{"question": "What is {i} + {i}?", "answer": {2 * i}}}\n' for i in range(40))
+    pairs = ((i, j) for i in range(8) for j in range(5))
+    rows = (f'{{"question": "What is {i} + {j}?", "answer": {i + j}}}\n' for i, j in pairs)
     path.write_text("".join(rows))
     return path
 
@@ -151,6 +158,35 @@ def test_fewer_questions_than_a_step_asks_are_refused_before_the_model_is_loaded
     assert main(command(tmp_path / "run", model, questions, *words)) == 2
     assert "3 questions to train on, and one step asks 4" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_does_not_write_the_format_is_refused_before_the_run(
+    tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_model(tmp_path / "tiny")
+    assert main(command(tmp_path / "run", model, questions)) == 2
+    said = capsys.readouterr().err
+    assert f"{model}: 8 of 8 replies are not in the format" in said
+    assert "of them are cut off at max_completion_length 12)" in said
+    assert "train stage 1 first (metaconf sft)" in said and "One reply: '" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_replies_that_are_tried_change_no_random_number(
+    tmp_path: Path, taught: Callable[[], LocalModel]
+) -> None:
+    def state() -> list[Any]:
+        return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())]
+
+    local, asked = taught(), [Question("q", "What is 1 + 2?", (Target(("3",)),))] * 9
+    config = config_of(trainer={"temperature": 0.1})
+    args = stage2.settings(config, tmp_path, recipe_of(config))
+    before = state()
+    stage2.check_format("taught", local, asked, args)
+    assert state() == before
+    args.max_completion_length = 12
+    with pytest.raises(UserError, match="8 of them are cut off at max_completion_length 12"):
+        stage2.check_format("taught", local, asked, args)
 
 
 @pytest.mark.slow

@@ -15,10 +15,12 @@ from trl.trainer.grpo_config import GRPOConfig
 from metaconf.config.blocks import EMBEDDED, Config
 from metaconf.data import load_questions, pick
 from metaconf.errors import UserError
-from metaconf.generation.local import LocalModel, load_local
+from metaconf.generation.local import LocalModel, load_local, sample_replies
+from metaconf.generation.sampler import Sampling
 from metaconf.judging import judge_of
 from metaconf.prompts.chat import messages
-from metaconf.records import Question
+from metaconf.records import Question, Reply
+from metaconf.reply import parse_reply
 from metaconf.rewards.audit import audit
 from metaconf.rewards.recipe import WHOLE, Recipe, Scale
 from metaconf.rewards.recipes import recipe_of
@@ -50,6 +52,10 @@ DEFAULTS: dict[str, Any] = {
 }
 """Our defaults for TRL's keys. `scale_rewards` defaults to the recipe's. Ours has none, because
 division by the group's standard deviation pushes towards overconfidence on uncertain questions."""
+TRIED = 8
+"""Questions that are asked before anything is trained."""
+MIN_FORMAT = 0.25
+"""Share of their replies that must be well formed. After stage 1 nearly all are."""
 
 
 def check_save_interval(args: GRPOConfig) -> None:
@@ -82,6 +88,27 @@ def check_enough(args: GRPOConfig, questions: int) -> None:
             f" groups of num_generations {args.num_generations}; give at least {need} questions, or"
             " lower per_device_train_batch_size"
         )
+
+
+def check_format(
+    name: str, local: LocalModel, questions: Sequence[Question], args: GRPOConfig
+) -> None:
+    """Refuse a model that does not write the format, by replies to the first TRIED questions, drawn
+    as training draws them. The numbers of a draw are its own (`sampler.uniforms`): nothing that
+    follows is changed. Raises UserError with one of the replies."""
+    how = Sampling(args.max_completion_length or 0, local.end_tokens, args.temperature, args.seed)
+    replies: list[Reply] = []
+    sample_replies(local, questions[:TRIED], (0,), how, replies.extend)
+    bad = [reply for reply in replies if not parse_reply(reply.text).well_formed]
+    if len(bad) <= (1 - MIN_FORMAT) * len(replies):
+        return
+    cut = sum(reply.status == "cut" for reply in bad)
+    raise UserError(
+        f"{name}: {len(bad)} of {len(replies)} replies are not in the format, of which stage 2"
+        f" learns ({cut} of them are cut off at max_completion_length"
+        f" {args.max_completion_length}); train stage 1 first (metaconf sft) and give its model."
+        f" One reply: {bad[0].text[:200]!r}"
+    )
 
 
 def question_rows(
@@ -201,6 +228,9 @@ def run(config: Config) -> Path:
     check_enough(args, len(set_aside(questions, config)[0]))
     local = load_local(config.model_name_or_path, weights_dtype(config))
     check_forward(config.model_name_or_path, local.model)
-    with begin(config, bool(config.trainer.get(RESUME_KEY))) as out:
+    resumed = bool(config.trainer.get(RESUME_KEY))
+    if not resumed:
+        check_format(config.model_name_or_path, local, questions, args)
+    with begin(config, resumed) as out:
         train(local, questions, config, out)
     return out
