@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from front import running
+from front import GOOD, UNSURE, running
 
 from metaconf.clients.types import Completion, Failure
+from metaconf.generation.local import LocalModel
+from metaconf.generation.sampler import Drawn
+from metaconf.prompts.chat import render
 from metaconf.records import FACTS
 from metaconf.serving.backend import Call
 from metaconf.serving.feedback import Feedback
 from metaconf.serving.local import LocalBackend, worked_turns
+from metaconf.serving.reply import Attempt, served
 from metaconf.serving.service import Service
+from metaconf.training.forced_decoding import confidence_given
+from metaconf.training.levels import LevelTokens
 
 Local = Callable[..., Any]
 
@@ -62,6 +68,32 @@ def test_text_grows_while_it_is_drawn(local_of: Local) -> None:
 
     *texts, last = asyncio.run(all_items())
     assert len(texts) > 5 and isinstance(last, Completion) and last.text.startswith(texts[0])
+
+
+def test_the_distribution_is_the_models_where_it_states_its_confidence(local_of: Local) -> None:
+    local = local_of()
+    texts = (GOOD, UNSURE, "Answer: Mali\nSelf-reflection: x\nConfidence: 10", "no format")
+    coded = [local.tokenizer.encode(text, add_special_tokens=False) for text in texts]
+
+    def write(_: Any, draws: Any, *__: Any, **___: Any) -> Any:
+        texts_of = zip(draws, coded, strict=True)
+        return [Drawn(one.key, -1, tokens, [0.0] * len(tokens), True) for one, tokens in texts_of]
+
+    backend = LocalBackend("tiny", LocalModel(local.model, local.tokenizer, write))
+    found = together(backend, *(call() for _ in texts))
+    assert [one.text for one in found] == list(texts) and found[3].levels is None
+    prompt = render(local.tokenizer, call().chat())
+    starts = [text.rpartition(" ")[0] for text in texts[:3]]
+    wanted = confidence_given(local, [prompt] * 3, starts)[:, 1]
+    for one, expected in zip(found, wanted.tolist(), strict=False):
+        assert sum(one.levels) == pytest.approx(1) and len(one.levels) == 11
+        shown = served((Attempt("tiny", one.text, levels=one.levels),)).object["confidence"]
+        assert shown["expected"] == pytest.approx(expected, abs=1e-4)
+        assert shown["distribution"] == pytest.approx(one.levels, abs=1e-4)
+    assert len({one.levels for one in found}) == 4
+    # A model that cannot be read so still replies.
+    backend._level_tokens = LevelTokens((10**9,) * 11, None)
+    assert [one.levels for one in together(backend, *(call() for _ in texts))] == [None] * 4
 
 
 def test_who_leaves_is_drawn_no_further(local_of: Local, monkeypatch: pytest.MonkeyPatch) -> None:

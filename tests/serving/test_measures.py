@@ -37,7 +37,7 @@ def test_verify_keeps_the_contract_of_automix(tmp_path: Path, calibration: Calib
         assert blank["should_escalate"] and blank["total_samples"] == 0 and len(asked) == 3
     assert strict == {
         **{"confidence": 0.8, "should_escalate": True, "verified_count": 0, "total_samples": 1},
-        **{"samples": [GOOD], "threshold": 0.9},
+        **{"samples": [GOOD], "threshold": 0.9, "expected": None, "distribution": None},
     }
     assert (default["threshold"], default["should_escalate"]) == (0.7, False)
     assert asked[1][1]["content"] == "Africa\n\nWhere is Timbuktu?"
@@ -53,11 +53,15 @@ def test_ready_replies_are_measured_as_evaluate_does(tmp_path: Path) -> None:
     more = [{"question_id": "q", "reply": GOOD, "correctness": 1}, {"question_id": "silent"}]
     with in_front(says(GOOD), tmp_path) as server:
         found = server.ask("/v1/score", {"replies": [*rows, *more]})[2]
+        more = [{**row, "expected": 0.8} for row in rows[:2]]
+        expected = server.ask("/v1/score", {"replies": more})[2]
         status, _, error = server.ask("/v1/score", {"replies": [{"confidence": 1.5}]})
     assert found["figures"]["accuracy"]["value"] == pytest.approx(5 / 9)
     brier = (4 * 0.81 + 4 * 0.01 + 0.04) / 9
     assert found["figures"]["brier"]["value"] == pytest.approx(brier)
     assert (found["without_confidence"], found["without_correctness"]) == (1, 1)
+    assert not any(name.startswith("expected") for name in found["figures"])
+    assert expected["figures"]["expected_brier"]["value"] == pytest.approx((0.04 + 0.64) / 2)
     assert status == 400 and "replies.0" in error["error"]["message"]
 
 

@@ -33,7 +33,8 @@ class Completion:
     """What the server wrote. `cost` is in the currency of the prices (None: not known; 0 where it
     was not paid again: `cached`). `finish_reason` "length": cut at max_tokens.
 
-    `wasted_tokens` and `wasted_cost`: what the tries before it used, as far as the server said."""
+    `wasted_tokens` and `wasted_cost`: what the tries before it used, as far as the server said.
+    `levels`: probabilities (11,) of the levels where the confidence stands; None: not known."""
 
     text: str
     tokens_in: int | None = None
@@ -45,6 +46,7 @@ class Completion:
     reasoning: str | None = None
     wasted_tokens: int = 0
     wasted_cost: float = 0.0
+    levels: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from metaconf.serving.backend import Call
 if TYPE_CHECKING:
     from metaconf.generation.local import LocalModel
     from metaconf.generation.sampler import Draw, Drawn
+    from metaconf.training.levels import LevelTokens
 
 ROWS = 32
 TOGETHER = 0.003
@@ -40,6 +41,8 @@ class _Job:
     out: asyncio.Queue[str | Outcome] = field(default_factory=asyncio.Queue)
     gone: bool = False
     prompt: tuple[int, ...] = ()
+    begun: tuple[int, ...] = ()
+    """The end of the prompt: tokens that the reply begins with."""
     key: str = ""
 
     def put(self, item: str | Outcome) -> None:
@@ -57,6 +60,7 @@ class LocalBackend:
 
     def __init__(self, name: str, local: LocalModel, worked: tuple[Message, ...] = ()):
         self.name, self.local, self.worked = name, local, worked
+        self._level_tokens = _level_tokens(local.tokenizer)
         self.batches: list[int] = []
         """Sizes of the last batches."""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -122,8 +126,8 @@ class LocalBackend:
 
         try:
             tokenizer, start = self.local.tokenizer, job.call.start
-            begun = tokenizer.encode(start, add_special_tokens=False) if start else []
-            job.prompt = (*render(tokenizer, job.call.chat(self.worked)), *begun)
+            job.begun = tuple(tokenizer.encode(start, add_special_tokens=False) if start else ())
+            job.prompt = (*render(tokenizer, job.call.chat(self.worked)), *job.begun)
         except (UserError, TemplateError) as error:
             job.put(Failure("refused", f"400: the chat template takes no such turns: {error}"))
             return False
@@ -140,6 +144,7 @@ class LocalBackend:
 
     def _draw(self, jobs: Sequence[_Job]) -> None:
         """Draw a batch. What torch raises (memory, mostly) ends this batch and not the server."""
+        from metaconf.generation.prefill import UNABLE
         from metaconf.generation.sampler import GREEDY, Draw, Sampling
 
         heat = jobs[0].call.temperature
@@ -157,8 +162,33 @@ class LocalBackend:
             for job in jobs:
                 job.put(Failure("server", f"the model failed: {type(error).__name__}"))
             return
-        for row in rows:
-            by_key[row.key].put(self._completion(by_key[row.key], row))
+        drawn = [(by_key[row.key], row) for row in rows]
+        try:
+            found = self._levels(drawn)
+        except UNABLE:  # what is drawn is whole without them
+            found = [None] * len(drawn)
+        for (job, row), levels in zip(drawn, found, strict=True):
+            job.put(self._completion(job, row, levels))
+
+    def _levels(self, drawn: Sequence[tuple[_Job, Drawn]]) -> list[tuple[float, ...] | None]:
+        """The model's distribution over the levels where each reply states its confidence; None
+        where it states none, where nobody waits, and for a tokenizer that does not tell levels."""
+        from metaconf.training.encode import locate
+        from metaconf.training.forced_decoding import level_distributions
+
+        found: list[tuple[float, ...] | None] = [None] * len(drawn)
+        pairs: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # read at their end alone
+        for place, (job, row) in enumerate(drawn):
+            tokens = [*job.begun, *row.tokens]
+            at = None if job.gone else locate(self.local.tokenizer, tokens).level_at
+            if at is not None and at >= len(job.begun):
+                prompt = job.prompt[: len(job.prompt) - len(job.begun)]
+                pairs[place] = (*prompt, *tokens[:at]), ()
+        if pairs and self._level_tokens is not None:
+            some = level_distributions(self.local, list(pairs.values()), self._level_tokens)
+            for place, levels in zip(pairs, some.tolist(), strict=True):
+                found[place] = tuple(levels)
+        return found
 
     def _step(self, by_key: dict[str, _Job], rows: list[Drawn]) -> Collection[str]:
         """Pass on what was drawn; the keys of requests that are left, or are long enough."""
@@ -171,10 +201,21 @@ class LocalBackend:
                 job.put(job.call.start + self.local.decode(row.tokens))
         return ended
 
-    def _completion(self, job: _Job, row: Drawn) -> Completion:
+    def _completion(self, job: _Job, row: Drawn, levels: tuple[float, ...] | None) -> Completion:
         finish = "stop" if row.ended else "length"
         text = job.call.start + self.local.decode(row.tokens)
-        return Completion(text, len(job.prompt), len(row.tokens), 0.0, finish_reason=finish)
+        counts = (len(job.prompt), len(row.tokens), 0.0)
+        return Completion(text, *counts, finish_reason=finish, levels=levels)
+
+
+def _level_tokens(tokenizer: Any) -> LevelTokens | None:
+    """None for a tokenizer that does not tell the levels apart by one token."""
+    from metaconf.training.levels import level_tokens
+
+    try:
+        return level_tokens(tokenizer)
+    except ValueError:
+        return None
 
 
 def _fits(seed: int | None, seeds: set[int | None]) -> bool:

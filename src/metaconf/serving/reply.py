@@ -32,6 +32,8 @@ class Attempt:
     tokens_out: int = 0
     ms: int = 0
     finish: str = "stop"
+    levels: tuple[float, ...] | None = None
+    """Probabilities (11,) of the levels where the confidence stands; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,20 @@ def served(
         "reflection": parsed.reflection,
         "parsed": parsed.answer is not None and stated is not None,
         "problems": list(parsed.problems),
-        "confidence": {"value": value, "stated": stated, "expected": None, "distribution": None},
+        "confidence": {"value": value, "stated": stated, **_distribution(attempts[-1].levels)},
         "decision": calibrations.decision(calibration, state, stated),
         "calibration": calibrations.described(calibration, state),
         "attempts": list(map(_shown, attempts, confidences)),
     }
     return Served(parsed, tuple(attempts), shown)
+
+
+def _distribution(levels: Sequence[float] | None) -> dict[str, Any]:
+    """The model's whole distribution over the levels 0, .1, … 1, and its mean."""
+    if levels is None:
+        return {"expected": None, "distribution": None}
+    mean = sum(k * share for k, share in enumerate(levels)) / (len(levels) - 1)
+    return {"expected": round(mean, 4), "distribution": [round(share, 4) for share in levels]}
 
 
 def _shown(attempt: Attempt, confidence: float | None) -> dict[str, Any]:

@@ -107,8 +107,10 @@ class ChatRequest(Strict):
 class Confidence(BaseModel):
     value: Share | None = Field(description="recalibrated where a calibration is given")
     stated: Share | None
-    expected: Share | None
-    distribution: list[float] | None
+    expected: Share | None = Field(description="mean of the distribution")
+    distribution: list[float] | None = Field(
+        description="the model's probabilities of the levels 0, 0.1, … 1, where it gives them"
+    )
 
 
 class Decision(BaseModel):
@@ -223,6 +225,8 @@ class VerifyRequest(Strict):
 
 class Verified(BaseModel):
     confidence: Share | None = Field(description="null where the model stated none of this answer")
+    expected: Share | None
+    distribution: list[float] | None
     should_escalate: bool
     verified_count: int
     total_samples: int
@@ -237,6 +241,7 @@ class ReadyReply(Strict):
     question_id: Text | Whole
     reply: Text | None = None
     confidence: Share | None = None
+    expected: Share | None = Field(None, description="as served: measured beside the confidence")
     correctness: Share | None = None
 
 

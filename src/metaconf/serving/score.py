@@ -19,6 +19,7 @@ from metaconf.serving.service import Service
 AUTOMIX = 0.7
 """The threshold of AutoMix, where neither the request nor a calibration gives one."""
 NAMES = ("accuracy", "mean_confidence", "brier", "ece", "smooth_ece", "auroc", "aurc")
+EXPECTED = ("brier", "ece", "auroc")
 
 
 def verified(service: Service, threshold: float | None, answer: str, found: Served | None) -> Any:
@@ -37,6 +38,8 @@ def verified(service: Service, threshold: float | None, answer: str, found: Serv
         enough = certain and stated is not None and stated >= least
     return {
         "confidence": value,
+        "expected": confidence.get("expected"),
+        "distribution": confidence.get("distribution"),
         "should_escalate": not enough,
         "verified_count": int(enough),
         "total_samples": int(found is not None),
@@ -46,10 +49,15 @@ def verified(service: Service, threshold: float | None, answer: str, found: Serv
 
 
 def figures(replies: Sequence[ReadyReply]) -> dict[str, Any]:
-    """Figures of ready replies."""
+    """Figures of ready replies; "expected_…" of those that say what they expect."""
     rows = [read_reply("replies", _row(one)) for one in replies]
-    c, y = (np.array([_number(row.get(k)) for row in rows]) for k in ("confidence", "correctness"))
-    found = summarise(c, y, [row["question_id"] for row in rows], NAMES, replicates=200)
+    keys = ("confidence", "expected", "correctness")
+    c, expected, y = (np.array([_number(row.get(k)) for row in rows]) for k in keys)
+    ids = [row["question_id"] for row in rows]
+    found = summarise(c, y, ids, NAMES, replicates=200)
+    if not np.isnan(expected).all():
+        more = summarise(expected, y, ids, EXPECTED, replicates=200)
+        found |= {f"expected_{name}": one for name, one in more.items()}
     return {
         "figures": {name: one.to_json() for name, one in found.items()},
         "without_confidence": int(np.isnan(c).sum()),
@@ -58,7 +66,7 @@ def figures(replies: Sequence[ReadyReply]) -> dict[str, Any]:
 
 
 def _row(one: ReadyReply) -> dict[str, Any]:
-    own = {"question_id", "confidence", "correctness", "reply"}
+    own = {"question_id", "confidence", "expected", "correctness", "reply"}
     row = one.model_dump(include=own, exclude_none=True)
     return row if "reply" in row else {"confidence": None, **row}
 

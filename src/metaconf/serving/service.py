@@ -204,7 +204,8 @@ def _attempt(model: str, outcome: Outcome, ms: int) -> Attempt:
     """The attempt that an outcome is. Raises Refused where it is none."""
     if isinstance(outcome, Completion):
         read, wrote = outcome.tokens_in or 0, outcome.tokens_out or 0
-        return Attempt(model, outcome.text, read, wrote, ms, outcome.finish_reason or "stop")
+        finish = outcome.finish_reason or "stop"
+        return Attempt(model, outcome.text, read, wrote, ms, finish, outcome.levels)
     if outcome.kind in EMPTY:
         text = outcome.detail if outcome.kind == "refusal" else ""
         return Attempt(model, text, 0, outcome.wasted_tokens, ms, EMPTY[outcome.kind])

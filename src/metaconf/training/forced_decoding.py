@@ -32,7 +32,7 @@ def confidence_given(
         for begin in range(0, len(order), rows):
             batch = order[begin : begin + rows]
             pairs = [(prompts[i], starts[i]) for i in batch]
-            found[batch] = _spoken_and_expected(_levels(local, pairs, tokens))
+            found[batch] = _spoken_and_expected(level_distributions(local, pairs, tokens))
             bar.update(len(batch))
     return found
 
@@ -45,7 +45,8 @@ def _before_level(local: LocalModel, text: str, tokens: LevelTokens) -> list[int
     return coded[:-1]
 
 
-def _levels(
+@torch.inference_mode()
+def level_distributions(
     local: LocalModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], tokens: LevelTokens
 ) -> np.ndarray:
     """Probabilities (b, 11) of the levels after each (prompt, start of the reply)."""
