@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -119,16 +119,12 @@ def test_bad_input_is_refused(words: str, folder: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_bad_input_is_refused_at_once_and_without_torch(words: str, folder: Path) -> None:
-    seconds = []
-    for _ in range(3):  # a busy machine may need a second try
-        start = time.perf_counter()
-        command = [sys.executable, "-c", PROGRAM, *words.split()]
-        done = subprocess.run(command, capture_output=True, text=True)
-        seconds.append(time.perf_counter() - start)
-        assert (done.returncode, done.stdout) == (2, "False\n"), done.stderr
-        if min(seconds) < 2:
-            break
-    assert min(seconds) < 2
+    before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    command = [sys.executable, "-c", PROGRAM, *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "False\n"), done.stderr
+    # Seconds of the processor, which a busy machine leaves as they are.
+    assert sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before < 2
 
 
 @pytest.mark.parametrize("words", [["evaluate", "--limit", "0"], ["demo", "--seed", "x"], ["asks"]])

@@ -51,6 +51,7 @@ class Import(NamedTuple):
     at_import: bool
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name → file of every module of the package."""
     found = {}

@@ -145,15 +145,13 @@ def test_f5_an_empty_path_in_a_configuration_is_refused(home: Path, name: str) -
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, "beta: " + "{a: " * 100_000, "seed: " + "1" * 5000]
-)
+@pytest.mark.parametrize("text", ["[" * 20_000, "beta: " + "{a: " * 20_000, "seed: " + "1" * 5000])
 def test_a5_yaml_without_end_is_one_line(home: Path, stage: Stage, text: str) -> None:
     (home / "c.yaml").write_text(text)
     with pytest.raises(UserError, match=r"c\.yaml: ") as error:
         load_config(home / "c.yaml", stage)
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
-    assert read_value("[" * 100_000) == "[" * 100_000
+    assert read_value("[" * 20_000) == "[" * 20_000
     assert known_keys(stage)
 
 
