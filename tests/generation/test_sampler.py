@@ -164,16 +164,26 @@ def test_first_tokens_come_as_often_as_they_are_likely(
 def test_a_number_next_to_one_draws_a_likely_token() -> None:
     logits = torch.tensor([[0.0, 1.0, -1e4, -1e4]])
     numbers = torch.tensor([1 - 1e-12, 0.0], dtype=torch.float64)
-    tokens, _ = _choose(logits, [0, 0], numbers, torch.ones(2))
+    tokens, *_ = _choose(logits, [0, 0], numbers, torch.ones(2))
     assert tokens == [1, 0]
 
 
 def test_lines_are_looked_up_by_owner() -> None:
     logits = torch.tensor([[9.0, -9.0, -9.0], [-9.0, -9.0, 9.0]])
     numbers = torch.full((5,), 0.5, dtype=torch.float64)
-    tokens, logprobs = _choose(logits, [1, 0, 1, 1, 0], numbers, torch.ones(5))
+    tokens, logprobs, _ = _choose(logits, [1, 0, 1, 1, 0], numbers, torch.ones(5))
     assert tokens == [2, 0, 2, 2, 0]
     assert logprobs == pytest.approx([0.0] * 5, abs=1e-4)
+
+
+def test_log_probabilities_are_given_at_one_and_at_the_temperature_drawn_at() -> None:
+    logits = torch.tensor([[0.5, 1.0, -1.0], [2.0, 0.0, 1.0]])
+    heat = torch.tensor([0.7, 0.0, 1.6])
+    tokens, plain, sampled = _choose(logits, [0, 1, 1], torch.full((3,), 0.5).double(), heat)
+    for row, (line, t) in enumerate(((0, 0.7), (1, 1.0), (1, 1.6))):
+        assert plain[row] == pytest.approx(logits[line].log_softmax(-1)[tokens[row]].item())
+        at = (logits[line] / t).log_softmax(-1)[tokens[row]].item()
+        assert sampled[row] == pytest.approx(at, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,13 +42,15 @@ class Draw:
 @dataclass(slots=True)
 class Drawn:
     """A drawn reply: its tokens (the end token included), their log-probabilities at temperature 1,
-    and whether it ended by itself."""
+    whether it ended by itself, and their log-probabilities at the temperature that it was drawn at
+    (of a greedy reply at 1; empty where the engine gives none)."""
 
     key: str
     sample: int
     tokens: list[int]
     logprobs: list[float]
     ended: bool
+    sampling_logprobs: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +146,16 @@ def _append(
     alive: list[int],
     tokens: list[int],
     logprobs: list[float],
+    sampling_logprobs: list[float],
     stop: frozenset[int],
 ) -> list[int]:
     """Add one token to each living reply; return the places in `alive` that go on."""
     going: list[int] = []
-    for place, (row, token, logprob) in enumerate(zip(alive, tokens, logprobs, strict=True)):
+    chosen = zip(alive, tokens, logprobs, sampling_logprobs, strict=True)
+    for place, (row, token, logprob, sampling_logprob) in enumerate(chosen):
         rows[row].tokens.append(token)
         rows[row].logprobs.append(logprob)
+        rows[row].sampling_logprobs.append(sampling_logprob)
         if token in stop:
             rows[row].ended = True
         else:
@@ -160,12 +165,13 @@ def _append(
 
 def _choose(
     logits: torch.Tensor, lines: list[int], numbers: torch.Tensor, heat: torch.Tensor
-) -> tuple[list[int], list[float]]:
-    """Next token of each reply, from the logits (L, V) of its line, and its log-probability at
-    temperature 1. `numbers` (B,) uniform; `heat` (B,) temperatures, 0 for greedy."""
+) -> tuple[list[int], list[float], list[float]]:
+    """Next token of each reply, from the logits (L, V) of its line, and its log-probabilities at
+    temperature 1 and at its own. `numbers` (B,) uniform; `heat` (B,) temperatures, 0 for greedy."""
     logprobs = torch.log_softmax(logits.float(), -1)
     owner = torch.tensor(lines, device=logits.device)
     tokens = logprobs.argmax(-1)[owner]
+    sampling = logprobs[owner, tokens]
     for temperature in sorted({t for t in heat.tolist() if t > 0}):
         who = (heat == temperature).nonzero()[:, 0].to(logits.device)
         edges = torch.softmax(logprobs / temperature, -1).cumsum(-1)
@@ -176,7 +182,9 @@ def _choose(
             numbers[who].to(edges.dtype) * top, torch.nextafter(top, torch.zeros_like(top))
         )
         tokens[who] = _lookup(edges, owner[who], targets)
-    return tokens.tolist(), logprobs[owner, tokens].tolist()
+        total = (logprobs / temperature).logsumexp(-1)
+        sampling[who] = logprobs[owner[who], tokens[who]] / temperature - total[owner[who]]
+    return tokens.tolist(), logprobs[owner, tokens].tolist(), sampling.tolist()
 
 
 def _lookup(edges: torch.Tensor, owner: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

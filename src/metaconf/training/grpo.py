@@ -12,6 +12,8 @@ How it differs from plain GRPO:
 5. One forward pass, inside the wrapper of the model, gives the log-probabilities for TRL's loss and
    the levels for ours. Both losses are means over all processes and micro-batches.
 6. A reply whose reward is unknown takes no part. A loss that is not finite stops the run.
+7. The gap between the sampler's and the trainer's log-probabilities is logged, and checked, in each
+   step: `policy_gap`.
 
 Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidence levels (11).
 """
@@ -36,6 +38,7 @@ from metaconf.training.encode import Encoded, decode, encoded
 from metaconf.training.forward import Reading, read_replies
 from metaconf.training.levels import expectation, level_tokens
 from metaconf.training.merged import merged_adapter
+from metaconf.training.policy_gap import Gap, GapCheck, gap_sums
 from metaconf.training.processes import inside, whole
 from metaconf.training.score import expected_score_losses
 from metaconf.training.segments import to_token_advantages, without_confidence
@@ -70,6 +73,7 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         self.recipe, self.compute_rewards = recipe, compute_rewards
         self.levels = level_tokens(self.processing_class)
         self.aux_loss_enabled = False  # nothing of a router is read
+        self.check_gap = GapCheck(self.model, self.args.bf16 or self.args.fp16)  # pyright: ignore
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
         sampler: Any = super()._get_train_sampler(*args, **kwargs)
@@ -141,6 +145,7 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         scored = bool(self.recipe.expected_score.coef)
         places = (inputs["level_at"], self.levels) if scored else ()
         read = self._read(model, ids, mask, inputs["completion_ids"].shape[1], *places)
+        self._compare_policies(inputs.get("old_per_token_logps", read.logps), inputs)
         # TRL only hands the model on to `_get_per_token_logps_and_entropies`.
         loss = super()._compute_loss(read, inputs)
         if read.levels is not None:
@@ -148,6 +153,19 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
                 read.levels, inputs
             )
         return loss
+
+    def _compare_policies(self, logps_BT: torch.Tensor, inputs: dict[str, Any]) -> None:
+        """Log and check the gap between the policy that drew the replies and the one that is
+        trained, as it was then: `logps_BT` of the replies' tokens, before any update on them."""
+        own = gap_sums(logps_BT, inputs["sampling_per_token_logps"], inputs["completion_mask"])
+        total, divergence, count = self.accelerator.reduce(own, "sum").tolist()  # pyright: ignore
+        if not count:
+            return
+        gap = Gap(total / count, divergence / count)
+        mode = "train" if self.model.training else "eval"  # pyright: ignore
+        self._metrics[mode]["sampling/sampling_logp_difference/mean"].append(gap.mean)
+        self._metrics[mode]["sampling/kl"].append(gap.kl)
+        self.check_gap(gap, self.state.global_step)
 
     def _read(self, model: Any, ids: Any, mask: Any, length: int, *places: Any) -> Reading:
         how = (ids, mask, length, self.temperature, *places)
@@ -229,8 +247,9 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
     rows = iter(drawn)
     by_text = {text: [next(rows) for _ in range(counts[text])] for text in unique}
     prompt_tokens = {text: list(d.prompt) for text, d in zip(unique, draws, strict=True)}
+    replies = [by_text[text].pop(0) for text in texts]
     return {
         "prompt_ids": [prompt_tokens[text] for text in texts],
-        "completion_ids": [by_text[text].pop(0).tokens for text in texts],
-        "logprobs": None,  # TRL would take them for those of another engine
+        "completion_ids": [reply.tokens for reply in replies],
+        "logprobs": [reply.sampling_logprobs for reply in replies],
     }
