@@ -146,6 +146,7 @@ def test_a_last_model_that_fails_is_an_error_and_a_stream_is_held(
 def test_wrong_labels_of_any_model_end_the_certificate(fitted: Path, tmp_path: Path) -> None:
     says: Says = {"cheap": said(SURE), "dear": said(GOOD)}
     with cascaded(fitted, tmp_path, says) as (server, _):
+        state = ""
         for i in range(24):
             says["cheap"] = said(UNSURE if i % 2 else SURE)
             reply = server.chat(f"question {i}")["id"]

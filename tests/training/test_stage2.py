@@ -179,7 +179,7 @@ def test_the_replies_that_are_tried_change_no_random_number(
         return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())]
 
     local, asked = taught(), [Question("q", "What is 1 + 2?", (Target(("3",)),))] * 9
-    config = config_of(trainer={"temperature": 0.1})
+    config = config_of()
     args = stage2.settings(config, tmp_path, recipe_of(config))
     before = state()
     stage2.check_format("taught", local, asked, args)

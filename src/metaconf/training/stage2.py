@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from metaconf.config.blocks import EMBEDDED, Config
 from metaconf.data import load_questions, pick
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, load_local, sample_replies
-from metaconf.generation.sampler import Sampling
+from metaconf.generation.sampler import GREEDY, Sampling
 from metaconf.judging import judge_of
 from metaconf.prompts.chat import messages
 from metaconf.records import Question, Reply
@@ -29,6 +30,7 @@ from metaconf.training.adapters import finish, lora, weights_dtype
 from metaconf.training.checks import check_forward, check_tokenizer, taken_by
 from metaconf.training.grpo import ConfidenceGRPOTrainer
 from metaconf.training.heldout import HeldOut, set_aside
+from metaconf.training.policy_servers import PolicyServers, servers_of
 from metaconf.training.processes import check_groups, check_processes, filled, whole
 from metaconf.training.progress import show, write_curve
 from metaconf.training.reward_computer import RewardComputer, keep_before
@@ -49,6 +51,7 @@ DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "gradient_checkpointing": False,
     "report_to": "none",
+    "vllm_importance_sampling_mode": "token_truncate",
 }
 """Our defaults for TRL's keys. `scale_rewards` defaults to the recipe's. Ours has none, because
 division by the group's standard deviation pushes towards overconfidence on uncertain questions."""
@@ -93,12 +96,12 @@ def check_enough(args: GRPOConfig, questions: int) -> None:
 def check_format(
     name: str, local: LocalModel, questions: Sequence[Question], args: GRPOConfig
 ) -> None:
-    """Refuse a model that does not write the format, by replies to the first TRIED questions, drawn
-    as training draws them. The numbers of a draw are its own (`sampler.uniforms`): nothing that
-    follows is changed. Raises UserError with one of the replies."""
-    how = Sampling(args.max_completion_length or 0, local.end_tokens, args.temperature, args.seed)
+    """Refuse a model that does not write the format in greedy replies to the first TRIED questions.
+    Nothing random is used up: what follows is the same. Raises UserError with one of the replies.
+    """
+    how = Sampling(args.max_completion_length or 0, local.end_tokens)
     replies: list[Reply] = []
-    sample_replies(local, questions[:TRIED], (0,), how, replies.extend)
+    sample_replies(local, questions[:TRIED], (GREEDY,), how, replies.extend)
     bad = [reply for reply in replies if not parse_reply(reply.text).well_formed]
     if len(bad) <= (1 - MIN_FORMAT) * len(replies):
         return
@@ -140,7 +143,9 @@ def settings(config: Config, out: Path, recipe: Recipe) -> GRPOConfig:
     steps = {"max_steps": -1} if "num_train_epochs" in config.trainer else {}
     given = {**steps, **config.trainer, "seed": config.seed}
     whole = {**DEFAULTS, **scale, **hardware(), **given}
-    whole.pop("resume_from_checkpoint", None)
+    # With these TRL would build a client of vLLM's; ours is `policy_servers`.
+    for name in ("resume_from_checkpoint", "use_vllm", "vllm_mode", "vllm_server_base_url"):
+        whole.pop(name, None)
     whole |= {
         "output_dir": str(out),
         "reward_weights": list(recipe.weights.values()),
@@ -190,6 +195,8 @@ def train(
     attention = local.model.config._attn_implementation
     if args.use_cpu:
         local.model.set_attn_implementation("eager")
+    found = servers_of(config, args)
+    servers = PolicyServers(found, out) if found else None
     trainer = ConfidenceGRPOTrainer(
         model=local.model,
         args=args,
@@ -199,6 +206,7 @@ def train(
         callbacks=[Watch(config.watch, rewards), StopOnRequest(rewards)],
         recipe=recipe,
         compute_rewards=rewards,
+        servers=servers,
     )
     if held:
         every = config.eval_steps
@@ -206,7 +214,8 @@ def train(
         gather = lambda: whole(trainer)  # noqa: E731
         trainer.add_callback(HeldOut(local.tokenizer, held, every, out, replies, gather))
     show(trainer, "stage 2")
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with servers.until_done() if servers else nullcontext():
+        trainer.train(resume_from_checkpoint=checkpoint)
     write_curve(out / "curve.json", trainer.state.log_history)
     if rewards.stop_reason:
         raise UserError(
@@ -226,6 +235,8 @@ def run(config: Config) -> Path:
     chosen = load_questions("embedded:stage2" if source == EMBEDDED else source, config.questions)
     questions = pick(chosen, config.questions.limit, config.seed)
     check_enough(args, len(set_aside(questions, config)[0]))
+    if servers := servers_of(config, args):
+        servers.served()
     local = load_local(config.model_name_or_path, weights_dtype(config))
     check_forward(config.model_name_or_path, local.model)
     resumed = bool(config.trainer.get(RESUME_KEY))
