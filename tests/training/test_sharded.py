@@ -58,18 +58,17 @@ def place(tmp_path_factory: pytest.TempPathFactory, taught: Callable[[], LocalMo
     for part in (local.model, local.tokenizer):
         part.save_pretrained(folder / "taught")
     (folder / "grpo.jsonl").write_text("\n".join(json.dumps(row) for row in QUESTIONS))
-    replies = [(3, 0.1), (33, 0.2), (333, 0.9), (3, 0.4), (33, 0.5), (333, 0.6), (3, 0.7), (33, 1)]
     rows = [
         {
             "conversations": [
                 {"from": "human", "value": QUESTIONS[number % 2]["question"]},
-                {"from": "gpt", "value": format_reply(str(answer), "I know it.", 0.5)},
+                {"from": "gpt", "value": format_reply("3" * (number + 1), "I know it.", 0.5)},
             ],
             "system": INSTRUCTION,
             "id": str(number),
-            "target": target,
+            "target": number / 10,
         }
-        for number, (answer, target) in enumerate(replies)
+        for number in range(10)  # a round of 16 rows: two steps of 8, none of which is filled up
     ]
     (folder / "sft.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     return folder.joinpath
