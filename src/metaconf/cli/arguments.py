@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -345,25 +346,15 @@ def _add_seed(one: argparse.ArgumentParser) -> None:
 
 
 def _price(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no price; give a number like 0.28")
-    return number
+    return _number(text, lambda x: 0 <= x < math.inf, "is no price; give a number like 0.28")
 
 
 def _cost(text: str) -> float:
-    if not (number := _price(text)):
-        raise argparse.ArgumentTypeError("0 is too small; give what a call costs, in any unit")
-    return number
+    return _positive(_price(text), "give what a call costs, in any unit")
 
 
 def _size(text: str) -> float:
-    if not (number := _price(text)):
-        raise argparse.ArgumentTypeError("0 is too small; give more")
-    return number
+    return _positive(_price(text), "give more")
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -385,18 +376,24 @@ def _whole(text: str) -> int:
 
 
 def _share(text: str) -> float:
+    return _number(text, lambda x: 0 < x < 1, "does not lie between 0 and 1; give one like 0.1")
+
+
+def _number(text: str, fits: Callable[[float], bool], refusal: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} does not lie between 0 and 1; give one like 0.1"
-        )
+        number = math.nan
+    if not fits(number):
+        raise argparse.ArgumentTypeError(f"{text!r} {refusal}")
     return number
 
 
 def _count(text: str) -> int:
-    if not (number := _whole(text)):
-        raise argparse.ArgumentTypeError("0 is too small; give at least 1")
+    return _positive(_whole(text), "give at least 1")
+
+
+def _positive(number: Any, remedy: str) -> Any:
+    if not number:
+        raise argparse.ArgumentTypeError(f"0 is too small; {remedy}")
     return number

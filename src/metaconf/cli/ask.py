@@ -72,10 +72,11 @@ def _served(question: str) -> Shown | None:
 
 def default_model() -> str:
     """The newest model of the demo, else the embedded one after stage 1."""
-    return str(next(filter(_is_model, TRAINED), EMBEDDED_SFT))
+    return str(next(filter(is_model, TRAINED), EMBEDDED_SFT))
 
 
-def _is_model(folder: Path) -> bool:
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model, or an adapter."""
     return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
 
 

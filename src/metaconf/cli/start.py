@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metaconf.cli.ask import TRAINED
+from metaconf.cli.ask import TRAINED, is_model
 
 DEMO, PREPARE, SFT, GRPO = (Path("runs") / name for name in ("demo", "prepare", "sft", "grpo"))
-MODEL_FILES = ("config.json", "adapter_config.json")
 MORE = (
     ("metaconf doctor", "check packages, hardware and keys"),
     ("metaconf --help", "all commands"),
@@ -35,7 +34,7 @@ def next_steps() -> str:
 def _found() -> tuple[str, tuple[tuple[str, str], ...]]:
     if own := _own_run():
         return own
-    if any(_is_model(folder) for folder in TRAINED[:1]):
+    if any(is_model(folder) for folder in TRAINED[:1]):
         return f"A trained model is in {TRAINED[0]}. Next:", DEMO_DONE
     if DEMO.is_dir():
         return f"A demo was begun in {DEMO}. Next:", (("metaconf demo", "go on where it stopped"),)
@@ -44,8 +43,8 @@ def _found() -> tuple[str, tuple[tuple[str, str], ...]]:
 
 def _own_run() -> tuple[str, tuple[tuple[str, str], ...]] | None:
     """The step after the last one of a run outside the demo, in the default folders."""
-    if _is_model(GRPO) or _is_model(SFT):
-        model = GRPO if _is_model(GRPO) else SFT
+    if is_model(GRPO) or is_model(SFT):
+        model = GRPO if is_model(GRPO) else SFT
         measure = f"metaconf evaluate --model {model} --questions FILE"
         steps = [(measure, "measure it on held-out questions")]
         if model == SFT:
@@ -56,7 +55,3 @@ def _own_run() -> tuple[str, tuple[tuple[str, str], ...]] | None:
         stage1 = "metaconf sft --config configs/sft_train_config.yaml --model MODEL"
         return f"Rows for stage 1 are in {PREPARE}. Next:", ((stage1, "stage 1"),)
     return None
-
-
-def _is_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in MODEL_FILES)
