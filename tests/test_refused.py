@@ -35,7 +35,10 @@ _WORKS = """
     save_total_limit scale_rewards seed shuffle_dataset skip_memory_metrics steps_per_generation
     sync_ref_model temperature tf32 top_entropy_quantile torch_empty_cache_steps
     trackio_bucket_id trackio_space_id trackio_static_space_id train_sampling_strategy
-    use_bias_correction_kl use_cpu vespo_k_neg vespo_k_pos vespo_lambda_neg vespo_lambda_pos
+    use_bias_correction_kl use_cpu use_vllm vespo_k_neg vespo_k_pos vespo_lambda_neg
+    vespo_lambda_pos vllm_importance_sampling_clip_max vllm_importance_sampling_clip_min
+    vllm_importance_sampling_correction vllm_importance_sampling_mode vllm_mode
+    vllm_server_base_url vllm_server_timeout
     warmup_steps weight_decay
 """
 WORKS = frozenset(_WORKS.split())
@@ -96,8 +99,8 @@ def test_g4_a_key_that_would_be_ignored_is_refused_by_name(
 @pytest.mark.parametrize(
     ("stage", "line", "said"),
     [
-        ("grpo", "use_vllm: true", "not by vLLM"),
-        ("grpo", "use_vllm: yes", "not by vLLM"),
+        ("grpo", "vllm_gpu_memory_utilization: 0.5", "servers that you start"),
+        ("grpo", "vllm_mode: both", "none of colocate, server"),
         ("grpo", "top_k: 1", "from the whole distribution"),
         ("grpo", "top_p: 0.9", "from the whole distribution"),
         ("grpo", "min_p: 0.0", "from the whole distribution"),

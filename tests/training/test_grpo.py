@@ -126,6 +126,7 @@ def stub(local: Any, step: int = 0, seed: int = 0) -> Any:
         processing_class=local.tokenizer,
         state=SimpleNamespace(global_step=step),
         model=local.model,
+        servers=None,
         accelerator=SimpleNamespace(unwrap_model=lambda model: model, autocast=nullcontext),
     )
 

@@ -32,6 +32,8 @@ from metaconf.errors import UserError
 RUNS = "runs"
 TRAINER_PATHS = frozenset({"accelerator_config", "deepspeed", "fsdp_config"})
 """Keys of TRL's that may name a file."""
+SEVERAL = frozenset({"vllm_server_base_url"})
+"""Keys of TRL's that take one text, and here a list of them too."""
 TYPES: dict[str, Any] = {
     "bool": bool, "int": int, "float": float, "str": str, "dict": dict[str, Any], "null": None,
     "list[str]": list[str], "list[float]": list[float],
@@ -201,6 +203,8 @@ def _annotation(name: str, types: Sequence[str], texts: Sequence[str]) -> Any:
     elif texts:
         kinds["str"] = Literal[tuple(texts)]
         kinds["list[str]"] = list[kinds["str"]]
+    if name in SEVERAL:
+        types = [*types, "list[str]"]
     return Union[tuple(kinds[kind] for kind in types or ["null"])]  # noqa: UP007
 
 

@@ -96,6 +96,8 @@ def refuse_together(stage: str, trainer: Mapping[str, Any], adapter: bool) -> No
     ):
         if trainer.get(key) is not None and not trainer.get(other):
             raise UserError(f"{key}: {trainer[key]!r} has no effect without {other}; set that too")
+    if stage == "grpo":
+        _refuse_vllm(trainer)
     if stage == "grpo" and trainer.get("sync_ref_model"):
         if not trainer.get("beta"):
             raise UserError("sync_ref_model: needs beta above 0, for else nothing is compared to")
@@ -103,6 +105,26 @@ def refuse_together(stage: str, trainer: Mapping[str, Any], adapter: bool) -> No
             raise UserError(
                 "sync_ref_model: needs use_peft: false; the reference is the model without it"
             )
+
+
+def _refuse_vllm(trainer: Mapping[str, Any]) -> None:
+    given = [key for key in trainer if key.startswith("vllm_") and key != "vllm_mode"]
+    if not trainer.get("use_vllm"):
+        if given or trainer.get("vllm_mode") == "server":
+            key = given[0] if given else "vllm_mode"
+            raise UserError(
+                f"{key}: {trainer[key]!r} has no effect without use_vllm: true; set that too"
+            )
+        return
+    if trainer.get("vllm_mode") != "server" or not trainer.get("vllm_server_base_url"):
+        raise UserError(
+            "use_vllm: true needs vllm_mode: server and vllm_server_base_url: vLLM does not run"
+            " inside the trainer (vllm_mode: colocate, TRL's default); start `vllm serve` as"
+            " docs/rollouts.md says and give its address, or leave use_vllm out"
+        )
+    sequence = str(trainer.get("vllm_importance_sampling_mode")).startswith("sequence")
+    if trainer.get("loss_type") == "vespo" and sequence:
+        raise UserError("loss_type: vespo needs a vllm_importance_sampling_mode of tokens")
 
 
 def without_effect(config: Config) -> dict[str, str]:

@@ -3,6 +3,7 @@
 How it differs from plain GRPO:
 1. Replies come from `rollout`: the adapter is merged, a prompt is computed once for its replies,
    and random numbers are keyed by (step, question, sample), so a resumed run draws the same ones.
+   Or vLLM servers draw them, which get each policy first (`policy_servers`).
 2. Replies are decoded, parsed, graded and rewarded once a batch, in `_calculate_rewards`. Its
    `TrainingSignal` holds what the rest of the step needs.
 3. A recipe that credits segments has an advantage for each token, (B, T); a recipe that credits
@@ -21,6 +22,7 @@ Shape suffixes: B replies of a batch, T tokens of the longest reply, K confidenc
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -39,6 +41,7 @@ from metaconf.training.forward import Reading, read_replies
 from metaconf.training.levels import expectation, level_tokens
 from metaconf.training.merged import merged_adapter
 from metaconf.training.policy_gap import Gap, GapCheck, gap_sums
+from metaconf.training.policy_servers import PolicyServers
 from metaconf.training.processes import inside, whole
 from metaconf.training.score import expected_score_losses
 from metaconf.training.segments import to_token_advantages, without_confidence
@@ -58,7 +61,8 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
     """GRPOTrainer that trains by `recipe` (see the module).
 
     `compute_rewards(questions, texts, step)` gives the training signal of a batch, with `parsed`
-    and `metrics`; `questions` are the rows' column of that name.
+    and `metrics`; `questions` are the rows' column of that name. `servers` draw the replies where
+    there are any.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         *args: Any,
         recipe: Recipe,
         compute_rewards: Callable[[Sequence[str], Sequence[str], int], TrainingSignal],
+        servers: PolicyServers | None = None,
         **kwargs: Any,
     ):
         columns = [_column(name) for name in recipe.weights]
@@ -73,6 +78,10 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         self.recipe, self.compute_rewards = recipe, compute_rewards
         self.levels = level_tokens(self.processing_class)
         self.aux_loss_enabled = False  # nothing of a router is read
+        self.servers = servers
+        if servers is not None:  # set now: before, TRL would have built a client of its own
+            self.use_vllm, self._last_loaded_step = True, -1
+            self.vllm_generation: Any = SimpleNamespace(sync_weights=self._push_policy)
         self.check_gap = GapCheck(self.model, self.args.bf16 or self.args.fp16)  # pyright: ignore
 
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +89,12 @@ class ConfidenceGRPOTrainer(ResumableTrainer, GRPOTrainer):
         return EpochSampler(sampler, lambda: self.state.epoch)
 
     # Rollout → rewards → advantages
+
+    def _push_policy(self) -> None:
+        """TRL calls it before the replies of each new step."""
+        assert self.servers is not None
+        with whole(self) as model:
+            self.servers.push(model, self.accelerator, self.state.global_step)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         # TRL calls `rollout`, then `_calculate_rewards`, which adds the column "scored".
@@ -229,7 +244,8 @@ def _column(name: str) -> Callable[..., Any]:
 
 
 def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
-    """TRL's rollout function: draw the replies of one generation batch with our sampler."""
+    """TRL's rollout function: draw the replies of one generation batch, with our sampler or by
+    vLLM servers."""
     args, tokenizer = trainer.args, trainer.processing_class
     texts = [prompt[-1]["content"] for prompt in prompts]
     unique = {text: prompt for text, prompt in zip(texts, prompts, strict=True)}
@@ -240,10 +256,13 @@ def rollout(prompts: list[Any], trainer: Any) -> dict[str, Any]:
         for text, prompt in unique.items()
     ]
     autocast = trainer.accelerator.autocast
-    with whole(trainer) as trained, autocast(), merged_adapter(trained) as model:
-        local = LocalModel(model, tokenizer)
-        how = Sampling(args.max_completion_length, local.end_tokens, args.temperature, args.seed)
-        drawn = draw(model, draws, how)
+    ends = LocalModel(trainer.accelerator.unwrap_model(trainer.model), tokenizer).end_tokens
+    how = Sampling(args.max_completion_length, ends, args.temperature, args.seed)
+    if trainer.servers is not None:
+        drawn = trainer.servers.draw(draws, how)
+    else:
+        with whole(trainer) as trained, autocast(), merged_adapter(trained) as model:
+            drawn = draw(model, draws, how)
     rows = iter(drawn)
     by_text = {text: [next(rows) for _ in range(counts[text])] for text in unique}
     prompt_tokens = {text: list(d.prompt) for text, d in zip(unique, draws, strict=True)}
