@@ -188,7 +188,7 @@ def _drops_cache(decoder: Any) -> bool:
     """Whether gradient checkpointing is on, which drops the cache silently, and the prefix with it;
     or the weights are spread over processes: they are gathered once a pass, for what the layers
     return and not for their cache, and in all processes equally often, whatever their rows."""
-    if is_spread(decoder):
+    if is_spread(getattr(decoder, "decoder", decoder)):  # the probe's wrapper holds it
         return True
     parts = decoder.modules() if getattr(decoder, "training", False) else ()
     return any(getattr(part, "gradient_checkpointing", False) for part in parts)
