@@ -547,8 +547,8 @@ def test_fuzz_mutated_replies() -> None:
 def test_hostile_text_takes_linear_time(unit: str) -> None:
     for head in ("", "Answer", "Answer: a\nSelf-reflection: b\nConfidence: 9"):
         start = time.process_time()  # of this process alone, however busy the machine is
-        check(head + unit * (300_000 // len(unit)))
-        assert time.process_time() - start < 2
+        check(head + unit * (100_000 // len(unit)))
+        assert time.process_time() - start < 1
 
 
 def test_token_spans() -> None:
