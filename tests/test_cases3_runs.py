@@ -804,7 +804,8 @@ def test_d5_evaluate_shows_its_headline_figures(
     capsys.readouterr()
     assert main(evaluate(place / "model", place, out)) == 0
     head, figures, *_, report = capsys.readouterr().out.strip().splitlines()
-    assert head.split()[-6:] == ["accuracy", "confidence", "ECE", "Brier", "AUROC", "format"]
+    columns = ["accuracy", "confidence", "ECE", "Brier", "AUROC", "within", "format"]
+    assert head.split()[-7:] == columns
     measured = json.loads((out / "metrics.json").read_text())["methods"][0]
     assert f"{measured['figures']['accuracy']['value']:.3f}" in figures
     assert report == str(out / "report.html")
