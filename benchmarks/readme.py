@@ -171,6 +171,48 @@ def labels(record: dict[str, Any]) -> str:
 
 
 WAYS_OF_LABELS = ("probe", "probability")
+RIVALS = ("Base", "RLVR", "RLVR-Classifier", "Answer-Prob", "RLCR")
+PUBLISHED_SETS = {
+    "commonsenseqa": "CommonsenseQA",
+    "math-500": "MATH-500, their labels",
+    "math-500-regraded": "MATH-500, graded anew",
+}
+OF_RIVALS = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "auroc_within": "within subjects",
+    "ece": "ECE-15",
+    "brier": "Brier",
+    "brier_after50": "after 50 labels",
+    "brier_after100": "100",
+    "brier_after200": "200",
+    "coverage_alpha10": "answered at α .1",
+    "coverage_alpha20": "α .2",
+}
+
+
+def published(record: dict[str, Any]) -> str:
+    """Published systems by set: their scores, and what recalibration and abstention make of them."""
+    figures = record["figures"]
+    lines = ["| set | system | " + " | ".join(OF_RIVALS.values()) + " |"]
+    lines.append("|---" * (len(OF_RIVALS) + 2) + "|")
+    for key, name in PUBLISHED_SETS.items():
+        for system in RIVALS:
+            found = [figures.get(f"{score}_{key}_{system.lower()}") for score in OF_RIVALS]
+            if any(found):
+                lines.append(f"| {name} | {system} | " + " | ".join(map(shown, found)) + " |")
+    return "\n".join([*lines, "", *_aimed(_worst(figures)), "", _source(record)]) + "\n"
+
+
+def _worst(figures: dict[str, Any]) -> dict[str, Any]:
+    """The difference to the published figures, and the greatest violation of each kind."""
+    kinds = {
+        f"{kind}_{alpha}": [f for name, f in figures.items() if name.startswith(f"{kind}_{alpha}_")]
+        for kind in ("violated", "violated_cascade")
+        for alpha in ("alpha5", "alpha10", "alpha20")
+    }
+    worst = {f"{k} (greatest)": max(v, key=lambda f: f["value"]) for k, v in kinds.items() if v}
+    return {"max_difference": figures["max_difference"], **worst}
 
 
 def _is_count(name: str) -> bool:
@@ -358,6 +400,7 @@ BLOCKS = {
     "headline": ("default", headline),
     "systems": ("default", systems),
     "labels": ("labels", labels),
+    "published": ("published", published),
     "cases": ("cases", targets),
     "runs": ("runs", targets),
     "default": ("default", targets),
