@@ -169,17 +169,19 @@ def test_accuracy_interval_has_the_binomial_width():
 def test_copies_of_a_reply_do_not_narrow_the_interval():
     """Eight equal replies a question carry no more than one: the width must not shrink by √8."""
     c, y = replies(400)
-    single = m.summarise(c, y, range(400))
-    copied = m.summarise(np.repeat(c, 8), np.repeat(y, 8), np.repeat(np.arange(400), 8))
-    for name in ("accuracy", "brier", "ece", "auroc", "aurc"):
+    names = ("accuracy", "brier", "ece", "auroc", "aurc")
+    single = m.summarise(c, y, range(400), names)
+    copied = m.summarise(np.repeat(c, 8), np.repeat(y, 8), np.repeat(np.arange(400), 8), names)
+    for name in names:
         widths = [width(f[name]) for f in (single, copied)]
         assert widths[1] == pytest.approx(widths[0], rel=0.15), name
 
 
 def test_collapsed_resamples_agree_with_a_plain_row_bootstrap():
     c, y = replies(300)
-    figures, rng = m.summarise(c, y, range(300)), np.random.default_rng(5)
-    for name in ("auroc", "aurc", "brier"):
+    names = ("auroc", "aurc", "brier")
+    figures, rng = m.summarise(c, y, range(300), names), np.random.default_rng(5)
+    for name in names:
         picks = rng.integers(300, size=(400, 300))
         plain = np.quantile([getattr(m, name)(c[p], y[p]) for p in picks], [0.025, 0.975])
         assert width(figures[name]) == pytest.approx(plain[1] - plain[0], rel=0.2), name
@@ -256,7 +258,7 @@ def test_paired_difference_cancels_what_questions_share():
     a, b = m.ScoredReplies(c, y, range(500)), m.ScoredReplies(raised, y, range(500))
     paired = m.paired_difference("brier", a, b)
     assert paired.value == m.brier(c, y) - m.brier(raised, y)
-    alone = [m.summarise(*run)["brier"] for run in (a, b)]
+    alone = [m.summarise(*run, ["brier"])["brier"] for run in (a, b)]
     apart = np.hypot(width(alone[0]), width(alone[1]))
     assert width(paired) < 0.5 * apart
     same = m.paired_difference("brier", a, a)
