@@ -192,7 +192,7 @@ OF_RIVALS = {
 
 
 def published(record: dict[str, Any]) -> str:
-    """Published systems by set: their scores, and what recalibration and abstention make of them."""
+    """Published systems by set: their scores; what recalibration and abstention make of them."""
     figures = record["figures"]
     lines = ["| set | system | " + " | ".join(OF_RIVALS.values()) + " |"]
     lines.append("|---" * (len(OF_RIVALS) + 2) + "|")
