@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from metaconf.grading.tables import matcher
 from metaconf.grading.text import visible
 
 _LONGEST = 120
@@ -19,16 +20,6 @@ _DECLINES = re.compile(
     r"|n ?/ ?a|idk)",
     re.I,
 )
-_ELSEWHERE = re.compile(
-    r"(?:(?:yo )?no (?:lo )?sé|je (?:ne )?sais pas|ich wei(?:ß|ss) (?:es |das )?nicht|keine ahnung"
-    r"|(?:я )?не знаю|(?:eu )?não sei|non (?:lo )?so|(?:ik )?weet (?:ik )?(?:het )?niet|nie wiem"
-    r"|nevím|jag vet inte|jeg ved (?:det )?ikke|jeg vet ikke|en tiedä|nem tudom|nu știu|bilmiyorum"
-    r"|δεν (?:το )?ξέρω|(?:tôi )?không biết|(?:saya )?tidak tahu|(?:我)?不(?:知道|清楚|确定|確定)"
-    r"|[分わ]かりません|[分わ]からない|知りません|(?:잘 )?모르겠(?:습니다|어요|다)|모릅니다|몰라요"
-    r"|(?:أنا )?لا (?:أعرف|أعلم|أدري)|(?:मुझे )?(?:नहीं पता|पता नहीं|नहीं मालूम)|אני לא יודע|לא יודע"
-    r"|نمی‌?دانم|نمیدانم|ไม่ทราบ|ไม่รู้)",
-    re.I,
-)
 
 
 def abstains(answer: str | None) -> bool:
@@ -40,4 +31,5 @@ def abstains(answer: str | None) -> bool:
     if answer is None or len(answer) > _LONGEST:
         return False
     said = " ".join(visible(answer).split()).strip(" .!*\"'“”。！।")
-    return bool(_DECLINES.fullmatch(said) or _ELSEWHERE.fullmatch(said))
+    elsewhere = matcher("carriers", "declines", re.I)  # in other languages
+    return bool(_DECLINES.fullmatch(said) or elsewhere.fullmatch(said))

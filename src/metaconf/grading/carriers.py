@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache, lru_cache
 
-from metaconf.grading.tables import lines
+from metaconf.grading.tables import lines, matcher
 from metaconf.grading.text import fold, visible
 
 # The parts of a block of carriers.txt, which says what they are.
@@ -79,7 +79,7 @@ def _carried(text: str, rows: tuple[int, ...], verb_last: bool) -> tuple[str, ..
     for pattern in _verb_last() if verb_last else ():
         if match := pattern.fullmatch(text):
             it = match["it"].strip(' :：。．！「『“"」』”।')
-            return () if _denied_last().search(text) else (it,)
+            return () if matcher("carriers", "denies last").search(text) else (it,)
     matches = [(row, match) for row in rows if (match := _pattern(row).fullmatch(text))]
     if not matches or any(_denied(row, match) for row, match in matches):
         return ()
@@ -127,11 +127,6 @@ def _by_first_word() -> dict[str, tuple[int, ...]]:
 @cache
 def _verb_last() -> list[re.Pattern[str]]:
     return [re.compile(pattern + r"[\s.。．!！।」』]*") for pattern in _said("last")]
-
-
-@cache
-def _denied_last() -> re.Pattern[str]:
-    return re.compile(_said("denies last")[0])
 
 
 @cache

@@ -6,6 +6,7 @@ and "#" begins a comment.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -28,3 +29,9 @@ def table(name: str) -> dict[str, list[str]]:
 def heads(name: str) -> dict[str, str]:
     """Word → its head."""
     return {word: head for head, words in table(name).items() for word in words}
+
+
+@cache
+def matcher(name: str, head: str, flags: int = 0) -> re.Pattern[str]:
+    """The patterns behind this head in NAME.txt, as one."""
+    return re.compile("|".join(rest for one, rest in lines(name) if one == head), flags)
