@@ -15,6 +15,7 @@ from metaconf.grading.abstained import abstains
 from metaconf.grading.bounds import _bounds
 from metaconf.grading.math_process import WORKER
 from metaconf.grading.numbers import plain_numbers
+from metaconf.grading.tables import table
 from metaconf.grading.units import unit_name
 from metaconf.records import Question, Target
 
@@ -367,3 +368,10 @@ def test_answers_and_silence_are_no_declining(text: str | None) -> None:
 @pytest.mark.parametrize("word", ["a", "pH", "ph", "sq"])
 def test_words_that_pint_would_take_for_units_are_none(word: str) -> None:
     assert unit_name(word) is None
+
+
+@pytest.mark.parametrize("name", ["units", "scales", "currencies"])
+def test_each_word_of_a_table_stands_once_and_without_blanks_around_it(name: str) -> None:
+    said = [word for words in table(name).values() for word in words]
+    assert len(said) > 100 and len(set(said)) == len(said)
+    assert all(word and word == word.strip() for word in said)
