@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM
 
 from metaconf.generation.local import load_local
 from metaconf.generation.sampler import Draw, Sampling, draw
@@ -27,7 +28,7 @@ class FakeVLLM:
     def __init__(self, model: Path, stale: bool = False, forgets: bool = False):
         self.stale, self.forgets, self.url = stale, forgets, ""
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.model = load_local(str(model), torch.float32).model
+        self.model: Any = load_local(str(model), torch.float32).model
         self.adapters: dict[str, Any] = {}
 
     def names(self) -> list[dict[str, Any]]:
@@ -64,7 +65,8 @@ class FakeVLLM:
     def collective_rpc(self, sent: dict[str, Any]) -> tuple[int, Any]:
         assert sent["method"] == "reload_weights"
         if not self.stale:
-            self.model = load_local(sent["kwargs"]["weights_path"], torch.float32).model
+            folder = sent["kwargs"]["weights_path"]
+            self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         return 200, {"results": [None]}
 
     def reset_prefix_cache(self, sent: dict[str, Any]) -> tuple[int, Any]:
