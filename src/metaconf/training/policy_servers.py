@@ -1,7 +1,7 @@
 """Gives each policy of a run to vLLM servers before they draw replies from it (`use_vllm`).
 
 Before each step the adapter, or all weights where they are trained, is saved under the run's
-folder, which the servers read too, and loaded by them under a name of this start and step. The
+folder, which the servers read too, and loaded by them under a name that no other policy has. The
 policy before is unloaded and its folder removed. What the servers lack ends in an error, never in
 replies of another policy.
 """
@@ -47,8 +47,8 @@ class PolicyServers:
     def push(self, model: Any, accelerator: Any, step: int) -> None:
         """Have the servers hold `model` as it is now. Every process must call it; the main one
         saves and sends."""
-        (start,) = broadcast_object_list([uuid.uuid4().hex[:8]])
-        before, self.name = self.name, f"policy-{start}-{step}"
+        (token,) = broadcast_object_list([uuid.uuid4().hex[:8]])
+        before, self.name = self.name, f"policy-{token}-{step}"
         self.process = accelerator.process_index
         self.adapter = hasattr(model, "merge_adapter")
         if accelerator.is_main_process:
