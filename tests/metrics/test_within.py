@@ -109,11 +109,13 @@ def test_runs_are_compared_pairwise() -> None:
 
 def test_only_the_kind_is_told_apart() -> None:
     said = warned(EASE, KINDS)
-    assert said is not None and said.startswith("the confidence tells only the kind of question")
+    assert said is not None and said.startswith(
+        "the confidence is shown to tell only the kind of question"
+    )
     assert "AUROC within kinds 0.50 over 400 replies" in said
     jitter = np.clip(EASE + RNG.choice([-0.1, 0.0, 0.1], N), 0, 1)
     said = warned(jitter, KINDS)
-    assert said is not None and "tells only the kind" in said and "(95 % 0.4" in said
+    assert said is not None and "is shown to tell only the kind" in said and "(95 % 0.4" in said
     assert warned(KNOWS, KINDS) is None
 
 

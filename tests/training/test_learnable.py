@@ -55,7 +55,7 @@ def test_the_targets_are_measured_as_a_confidence_is() -> None:
 
 def test_targets_that_teach_nothing_are_warned_of() -> None:
     (said,) = of(EASE).warnings()
-    assert said.startswith("the confidence target tells only the kind of question apart")
+    assert said.startswith("the confidence target is shown to tell only the kind of question apart")
     (said,) = of(RNG.random(N)).warnings()
     assert said.startswith("the confidence target is not shown to tell right answers from wrong")
     few = learnable([answer(i, y) for i, y in enumerate(Y[:50])], rows(KNOWS[:50]))

@@ -106,7 +106,7 @@ def ranking_warning(figures: Mapping[str, Figure], what: str = "the confidence")
         )
     if _may_be_chance(within):
         return (
-            f"{what} tells only the kind of question apart: AUROC within kinds"
+            f"{what} is shown to tell only the kind of question apart: AUROC within kinds"
             f" {in_words(within)} over {within.n:.0f} replies, {in_words(overall)} over all kinds"
         )
     return None
