@@ -29,7 +29,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.S | re.M)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 STAGES = {"prepare": "sft", "sft": "sft", "grpo": "grpo", "audit": "grpo"}
-OTHERS = {"pip", "source", "curl", "inspect", "lm_eval"}
+OTHERS = {"pip", "source", "curl", "inspect", "lm_eval", "vllm"}
 """Programs whose arguments are not checked here."""
 
 

@@ -115,7 +115,7 @@ def serving(model: Path, **faults: Any) -> Iterator[FakeVLLM]:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self.reply(*fake.answer(self.path, sent))
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
