@@ -393,6 +393,7 @@ BLOCKS = {
     "llama_factory": ("llama_factory", llama_factory),
     "trl_plain": ("trl_plain", targets),
     "scale": ("scale", targets),
+    "stale": ("stale", targets),
     "plan": ("plan", targets),
     "commonsense": ("commonsense", targets),
     "prepare": ("prepare", prepared),
