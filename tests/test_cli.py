@@ -335,6 +335,7 @@ def test_a_tiny_model_is_asked(
     from tiny import tiny_model
 
     tiny_model(folder / "tiny")
+    capsys.readouterr()
     assert main(["ask", "In which country is Quito?", "--model", "tiny"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("Answer:")

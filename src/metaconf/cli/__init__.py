@@ -7,6 +7,7 @@ imported before a command's checks have passed.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import signal
@@ -75,6 +76,8 @@ def _run(words: list[str]) -> int:
         os.environ.setdefault(name, value)
     if "OMP_WAIT_POLICY" not in os.environ:  # which says the same
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    # transformers loads DeepSpeed where it is installed, whose warnings go to stdout, as data do.
+    logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno > logging.WARNING)
     args = argparse.Namespace()
     try:
         args = cli_arguments.read(words)
