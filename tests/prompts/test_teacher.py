@@ -33,7 +33,7 @@ def all_reflections() -> Iterator[tuple[Evidence, int, str]]:
     for cause, question in QUESTIONS.items():
         for others in ALTERNATIVES:
             for seed in range(25):
-                evidence = Evidence(question, "Mali", others, seed % 2 == 0, cause)
+                evidence = Evidence(question, others, seed % 2 == 0, cause)
                 for k, text in enumerate(reflections(evidence, random.Random(seed))):
                     yield evidence, k, text
 
@@ -59,9 +59,7 @@ def test_it_names_the_other_answers_and_the_subject() -> None:
         for other in evidence.alternatives[:2]:
             assert re.search(rf"\b{re.escape(other)}\b", text), text
         assert not re.search(r"\bC\b", text)  # no more than two
-        # Said again, so that the model does not name its own answer as another.
-        assert (evidence.answer in text) == bool(evidence.alternatives), text
-        assert (bool(re.search("; just as", text))) == (
+        assert (bool(re.search("as often", text))) == (
             evidence.often and bool(evidence.alternatives)
         ), text
 
@@ -91,7 +89,7 @@ def test_the_nearest_stance() -> None:
 
 def test_it_is_varied_and_the_same_for_the_same_seed() -> None:
     for cause, question in QUESTIONS.items():
-        evidence = Evidence(question, "Mali", ("Kenya",), False, cause)
+        evidence = Evidence(question, ("Kenya",), False, cause)
         assert len({reflections(evidence, random.Random(s))[3] for s in range(60)}) >= 6
         first, again = (reflections(evidence, random.Random(7)) for _ in range(2))
         assert first == again
@@ -101,9 +99,7 @@ def test_it_is_varied_and_the_same_for_the_same_seed() -> None:
 def test_braces_in_answers_stay_as_they_are(hostile: str) -> None:
     for seed in range(12):
         for others in ((hostile,), (hostile, "Kenya"), ("Kenya", hostile)):
-            evidence = Evidence(
-                f"Where is the city of X{hostile}?", "Mali", others, False, KNOWLEDGE
-            )
+            evidence = Evidence(f"Where is the city of X{hostile}?", others, False, KNOWLEDGE)
             text = reflections(evidence, random.Random(seed))[seed % 7]
             tail = text.split(";", 1)[1]
             assert tail.count(hostile) == 1
@@ -111,14 +107,14 @@ def test_braces_in_answers_stay_as_they_are(hostile: str) -> None:
 
 
 def test_an_answer_with_a_full_stop_ends_in_one() -> None:
-    evidence = Evidence("Where is the city of X?", "Mali", ("Washington, D.C.",), False, KNOWLEDGE)
+    evidence = Evidence("Where is the city of X?", ("Washington, D.C.",), False, KNOWLEDGE)
     texts = {reflections(evidence, random.Random(seed))[2] for seed in range(30)}
     assert all(t.endswith(".") and not t.endswith("..") for t in texts)
     assert any(t.endswith("Washington, D.C.") for t in texts)
 
 
 def test_a_number_loses_the_stop_that_ended_its_sentence() -> None:
-    evidence = Evidence("What is 16 - 6?", "9.", ("6.", "17"), False, REASONING)
+    evidence = Evidence("What is 16 - 6?", ("6.", "17"), False, REASONING)
     assert all(" 6 " in text for text in reflections(evidence, random.Random(1)))
 
 

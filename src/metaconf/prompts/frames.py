@@ -121,29 +121,24 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
 }
 
 ONE = {
-    False: (
-        "; my next thought after {o} is {a}",
-        "; my second thought after {o} is {a}",
-        "; my other thought beside {o} is {a}",
-    ),
+    False: ("; my next thought is {a}", "; I also think of {a}", "; {a} is my next thought"),
     True: (
-        "; just as often as {o}, I think of {a}",
-        "; just as often as {o}, I say {a}",
-        "; just as readily as {o}, I say {a}",
+        "; I think of {a} about as often",
+        "; just as often I think of {a}",
+        "; I say {a} about as often",
     ),
 }
-"""One other answer, by whether it came at least as often as the answer itself, {o}. These wordings
-say nothing of how sure the writer is, so that the frame alone decides it. Their first word decides
-between the two. Where the answer was not said again, a quarter of the replies named it as the other
-one (docs/lab-notebook.md)."""
+"""One other answer, by whether it came at least as often as the answer itself. These wordings say
+nothing of how sure the writer is, so that the frame alone decides it."""
 TWO = {
     False: (
-        "; my next thoughts after {o} are {a}, then {b}",
-        "; my other thoughts beside {o} are {a}, then {b}",
+        "; my next thoughts are {a} and {b}",
+        "; I also think of {a} or {b}",
+        "; {a} and {b} are my next thoughts",
     ),
     True: (
-        "; just as often as {o}, I think of {a}, and then of {b}",
-        "; just as often as {o}, I say {a}, and also {b}",
-        "; just as readily as {o}, I say {a}, and also {b}",
+        "; I think of {a} about as often, and of {b}",
+        "; just as often I think of {a}, and then of {b}",
+        "; I say {a} about as often, and also {b}",
     ),
 }

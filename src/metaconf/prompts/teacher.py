@@ -25,7 +25,6 @@ class Evidence:
     """
 
     question: str
-    answer: str
     alternatives: tuple[str, ...]
     often: bool
     cause: str
@@ -47,15 +46,13 @@ def stance(confidence: float) -> int:
 
 
 def _others(evidence: Evidence, rng: random.Random) -> str:
-    own, *names = (
-        re.sub(r"(?<=\d)\.$", "", name) for name in (evidence.answer, *evidence.alternatives[:2])
-    )
+    names = [re.sub(r"(?<=\d)\.$", "", name) for name in evidence.alternatives[:2]]
     if not names:
         return ""  # one token then decides between naming an answer and the end
     wording = rng.choice((ONE if len(names) == 1 else TWO)[evidence.often])
     # One pass, so that an answer that holds "{b}" stays as it is.
-    filled = {"{o}": own, "{a}": names[0], "{b}": names[-1]}
-    return re.sub(r"\{[abo]\}", lambda m: filled[m.group()], wording)
+    filled = {"{a}": names[0], "{b}": names[-1]}
+    return re.sub(r"\{[ab]\}", lambda m: filled[m.group()], wording)
 
 
 def subject(question: str, cause: str = KNOWLEDGE) -> str:

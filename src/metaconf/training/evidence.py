@@ -84,7 +84,7 @@ def offline_reflections(row: Answered, seed: int) -> tuple[str, ...]:
     deterministic in seed and question id."""
     question = row.question
     cause = likely_cause(question.task, question.cause)
-    evidence = Evidence(question.prompt, row.answer, row.alternatives, row.often, cause)
+    evidence = Evidence(question.prompt, row.alternatives, row.often, cause)
     return reflections(evidence, random.Random(f"{seed}:{question.id}"))
 
 
