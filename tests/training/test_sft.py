@@ -351,10 +351,11 @@ def test_three_steps_lower_every_loss(fresh_local: Callable[..., Any], tmp_path:
 
 def rates(made: ConfidenceSFTTrainer, steps: int) -> list[float]:
     made.create_optimizer_and_scheduler(steps)
+    optimizer: Any = made.optimizer
     found: list[float] = []
     for _ in range(steps):
-        found.append(made.lr_scheduler.get_last_lr()[0])
-        made.optimizer.step()
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         made.lr_scheduler.step()
     return found
 
