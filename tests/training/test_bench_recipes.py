@@ -18,7 +18,7 @@ from metaconf.config.blocks import Confidence
 from metaconf.errors import UserError
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.records import read_jsonl
-from metaconf.training import checkpoints, prepare, probe
+from metaconf.training import checkpoints, prepare, probe, stage2
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +31,9 @@ def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(recipes.recipes_figures.scoring, "REPLICATES", 20)
-    # A random model earns nothing by most recipes, which would be refused.
+    # A random model earns nothing by most recipes and hardly writes the format: refused, both.
     monkeypatch.setattr(checkpoints, "check_learned", lambda *_: None)
+    monkeypatch.setattr(stage2, "check_format", lambda *_: None)
     # They are read anew for each piece: half a second each time.
     monkeypatch.setattr(questions, "embedded_questions", cache(questions.embedded_questions))
     yield recipes

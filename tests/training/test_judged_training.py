@@ -108,6 +108,7 @@ def test_a_run_whose_judge_fails_stops_with_its_state_saved_and_can_go_on(
         pass
     with pytest.MonkeyPatch.context() as patch, serving(refusing) as server:
         # A random model writes no reflection: give it some.
+        patch.setattr("metaconf.training.stage2.check_format", lambda *_: None)
         patch.setattr("metaconf.rewards.group.parse_reply", _as_if_well_formed)
         assert run(server.url) == 2
         said = capsys.readouterr().err
