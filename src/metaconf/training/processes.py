@@ -130,7 +130,7 @@ def _gathered(weight: torch.nn.Parameter) -> torch.Tensor:
         return weight.full_tensor()
     spread = hasattr(weight, "ds_id")  # ZeRO-3
     if spread or hasattr(weight, "_hp_mapping"):
-        from deepspeed import utils, zero
+        from deepspeed import utils, zero  # pyright: ignore[reportMissingImports]
 
         if weight.requires_grad and weight.dtype != torch.float32:
             exact: Any = utils.safe_get_full_fp32_param(weight)  # what the steps add to
