@@ -1,6 +1,6 @@
 """The adapter that ships (`embedded-sft`) beside the model that it was made from.
 
-    python benchmarks/adapter.py --model runs/bench-default/seed0/stage1
+    python benchmarks/adapter.py --model runs/bench-default/seed42/stage1
 
 Asks both the held-out questions; adds to benchmarks/results/serve.json.
 """

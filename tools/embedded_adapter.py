@@ -1,9 +1,9 @@
 """Makes the adapter that ships: the difference of a stage-1 model of the embedded default to its
 base, as the nearest LoRA adapter of rank RANK.
 
-    metaconf demo --output_dir runs/bench-default/seed0 --seed 0
-    python -m tools.embedded_adapter runs/bench-default/seed0/stage1
-    python benchmarks/adapter.py --model runs/bench-default/seed0/stage1
+    metaconf demo --output_dir runs/bench-default/seed42 --seed 42
+    python -m tools.embedded_adapter runs/bench-default/seed42/stage1
+    python benchmarks/adapter.py --model runs/bench-default/seed42/stage1
 
 The nearest matrix of a rank is its truncated singular value decomposition (Eckart and Young, 1936).
 """
