@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from training import QUESTIONS, config_of
+from training import QUESTIONS, config_of, save
 from vllm_stub import FakeVLLM, serving
 
 from metaconf.config.load import load_config
@@ -29,10 +29,7 @@ SETTINGS = {"max_steps": STEPS, "learning_rate": 3e-3, "use_vllm": True, "vllm_m
 
 @pytest.fixture
 def model(tmp_path: Path, taught: Callable[[], LocalModel]) -> Path:
-    local, folder = taught(), tmp_path / "taught"
-    for part in (local.model, local.tokenizer):
-        part.save_pretrained(folder)
-    return folder
+    return save(taught, tmp_path / "taught")
 
 
 def trained(model: Path, out: Path, *fakes: FakeVLLM, **blocks: Any) -> list[float]:

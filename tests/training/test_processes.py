@@ -18,30 +18,21 @@ import torch
 from forked import spread
 from safetensors.torch import load_file
 from test_stage2 import ROOT
+from training import ASKED, STAGE_1, save
 from trl.models.utils import _ForwardRedirection
 
 from metaconf.cli import main
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel
-from metaconf.prompts.chat import INSTRUCTION
 from metaconf.records import read_jsonl
-from metaconf.reply import format_reply
 from metaconf.runs import LAUNCH, RUN_MARKER, check_output_dir, is_main_process
 from metaconf.training.processes import check_groups, inside
 from metaconf.training.sft import ConfidenceSFTTrainer
 
-QUESTIONS = (
-    {"question": "What is 1 + 2?", "answer": 3},
-    {"question": "In which country is Quito?", "answer": "Ecuador"},
-)
-
 
 @pytest.fixture
 def model(tmp_path: Path, taught: Callable[[], LocalModel]) -> Path:
-    local, folder = taught(), tmp_path / "taught"
-    for part in (local.model, local.tokenizer):
-        part.save_pretrained(folder)
-    return folder
+    return save(taught, tmp_path / "taught")
 
 
 def run(layout: str, words: list[str]) -> None:
@@ -106,7 +97,7 @@ def test_stage_2_takes_the_same_steps_however_its_rows_are_spread(
 ) -> None:
     """With credit by segment, the expected score, and replies of which some state no number."""
     questions = tmp_path / "questions.jsonl"
-    questions.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
+    questions.write_text("\n".join(json.dumps(row) for row in ASKED))
     config = str(ROOT / "configs" / "grpo_train_config.yaml")
     words = ["grpo", "--config", config, "--questions", str(questions), "--num_generations", "4"]
     words += ["--max_completion_length", "40", "--learning_rate", "0.1", "--beta", "0"]
@@ -134,20 +125,8 @@ def test_stage_1_takes_the_same_steps_however_its_rows_are_spread(
     tmp_path: Path, model: Path, peft: str, record_property: Callable[[str, object], None]
 ) -> None:
     """On rows of different lengths, of which some have a reflection."""
-    rows = [
-        {
-            "conversations": [
-                {"from": "human", "value": QUESTIONS[number % 2]["question"]},
-                {"from": "gpt", "value": format_reply("3" * (number + 1), "I know it.", 0.5)},
-            ],
-            "system": INSTRUCTION,
-            "id": str(number),
-            "target": number / 10,
-        }
-        for number in range(10)
-    ]
     source = tmp_path / "sft.jsonl"
-    source.write_text("\n".join(json.dumps(row) for row in rows))
+    source.write_text("\n".join(json.dumps(row) for row in STAGE_1))
     config = str(ROOT / "configs" / "sft_train_config.yaml")
     words = ["sft", "--config", config, "--train_file", str(source), "--learning_rate", "0.1"]
     shares = [

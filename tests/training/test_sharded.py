@@ -19,11 +19,10 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from test_stage2 import ROOT
 from tiny import tiny_model
+from training import ASKED, STAGE_1, save
 
 from metaconf.errors import UserError
 from metaconf.generation.local import LocalModel, load_local
-from metaconf.prompts.chat import INSTRUCTION
-from metaconf.reply import format_reply
 from metaconf.runs import RUN_MARKER
 from metaconf.training.checkpoints import weight_sums
 from metaconf.training.head import States
@@ -34,10 +33,6 @@ NEEDS_DEEPSPEED = pytest.mark.skipif(
     find_spec("deepspeed") is None, reason="deepspeed is not installed (the extra of that name)"
 )
 IN_THE_SUITE = ("fsdp2", "grpo", "lora", 2)
-QUESTIONS = (
-    {"question": "What is 1 + 2?", "answer": 3},
-    {"question": "In which country is Quito?", "answer": "Ecuador"},
-)
 Place = Callable[[str], Path]
 
 
@@ -54,23 +49,10 @@ def cases(*names: tuple[Any, ...]) -> list[Any]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, taught: Callable[[], LocalModel]) -> Place:
     """Where a file or run of this module lies; the model and what is asked lie there already."""
-    folder, local = tmp_path_factory.mktemp("sharded"), taught()
-    for part in (local.model, local.tokenizer):
-        part.save_pretrained(folder / "taught")
-    (folder / "grpo.jsonl").write_text("\n".join(json.dumps(row) for row in QUESTIONS))
-    rows = [
-        {
-            "conversations": [
-                {"from": "human", "value": QUESTIONS[number % 2]["question"]},
-                {"from": "gpt", "value": format_reply("3" * (number + 1), "I know it.", 0.5)},
-            ],
-            "system": INSTRUCTION,
-            "id": str(number),
-            "target": number / 10,
-        }
-        for number in range(10)  # a round of 16 rows: two steps of 8, none of which is filled up
-    ]
-    (folder / "sft.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    folder = tmp_path_factory.mktemp("sharded")
+    save(taught, folder / "taught")
+    (folder / "grpo.jsonl").write_text("\n".join(json.dumps(row) for row in ASKED))
+    (folder / "sft.jsonl").write_text("\n".join(json.dumps(row) for row in STAGE_1))
     return folder.joinpath
 
 

@@ -17,7 +17,7 @@ import torch
 from forked import start
 from safetensors.torch import load_file
 from tiny import tiny_model
-from training import config_of
+from training import config_of, save
 
 from metaconf.cli import main
 from metaconf.errors import UserError
@@ -67,14 +67,6 @@ def questions(tmp_path: Path) -> Path:
     rows = (f'{{"question": "What is {i} + {j}?", "answer": {i + j}}}\n' for i, j in pairs)
     path.write_text("".join(rows))
     return path
-
-
-def save(taught: Callable[[], LocalModel], folder: Path) -> Path:
-    """The model that has learnt the format, as an ordinary folder."""
-    local = taught()
-    for part in (local.model, local.tokenizer):
-        part.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.usefixtures("float32")

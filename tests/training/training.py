@@ -14,9 +14,10 @@ from datasets import Dataset
 os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
 
 from metaconf.config.blocks import Config
-from metaconf.prompts.chat import messages
+from metaconf.generation.local import LocalModel
+from metaconf.prompts.chat import INSTRUCTION, messages
 from metaconf.records import Question, Target
-from metaconf.reply import parse_reply
+from metaconf.reply import format_reply, parse_reply
 from metaconf.rewards.recipe import Recipe
 from metaconf.rewards.recipes import OURS, recipe_of
 from metaconf.training import stage2
@@ -27,6 +28,24 @@ QUESTIONS = [
     Question("sum", "What is 1 + 2?", (Target(("3",)),)),
     Question("city", "In which country is Quito?", (Target(("Ecuador",)),)),
 ]
+ASKED = (
+    {"question": "What is 1 + 2?", "answer": 3},
+    {"question": "In which country is Quito?", "answer": "Ecuador"},
+)
+"""The same as rows of a file."""
+STAGE_1 = [
+    {
+        "conversations": [
+            {"from": "human", "value": ASKED[number % 2]["question"]},
+            {"from": "gpt", "value": format_reply("3" * (number + 1), "I know it.", 0.5)},
+        ],
+        "system": INSTRUCTION,
+        "id": str(number),
+        "target": number / 10,
+    }
+    for number in range(10)
+]
+"""Prepared rows of different lengths: a round of 16 makes two steps of 8, and fills none up."""
 SMALL: dict[str, Any] = {
     "max_steps": 1,
     "per_device_train_batch_size": 8,
@@ -39,6 +58,14 @@ SMALL: dict[str, Any] = {
     "save_strategy": "no",
     "disable_tqdm": True,
 }
+
+
+def save(taught: Callable[[], LocalModel], folder: Path) -> Path:
+    """The model that has learnt the format, as an ordinary folder."""
+    local = taught()
+    for part in (local.model, local.tokenizer):
+        part.save_pretrained(folder)
+    return folder
 
 
 def config_of(name: str = OURS, trainer: dict[str, Any] | None = None, **blocks: Any) -> Config:
