@@ -174,7 +174,8 @@ def _choose(
     sampling = logprobs[owner, tokens]
     for temperature in sorted({t for t in heat.tolist() if t > 0}):
         who = (heat == temperature).nonzero()[:, 0].to(logits.device)
-        edges = torch.softmax(logprobs / temperature, -1).cumsum(-1)
+        shares = torch.softmax(logprobs / temperature, -1)
+        edges = shares.cumsum(-1)
         # Replies that share a line share its edges: look up line by line, padded to one table.
         top = edges[owner[who], -1]
         # Rounding may lift a number to 1: kept below the top edge, it still finds a likely token.
@@ -182,8 +183,7 @@ def _choose(
             numbers[who].to(edges.dtype) * top, torch.nextafter(top, torch.zeros_like(top))
         )
         tokens[who] = _lookup(edges, owner[who], targets)
-        total = (logprobs / temperature).logsumexp(-1)
-        sampling[who] = logprobs[owner[who], tokens[who]] / temperature - total[owner[who]]
+        sampling[who] = shares[owner[who], tokens[who]].log()
     return tokens.tolist(), logprobs[owner, tokens].tolist(), sampling.tolist()
 
 
