@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,24 +17,37 @@ from transformers import AutoModelForCausalLM
 from metaconf.generation.local import load_local
 from metaconf.generation.sampler import Draw, Sampling, draw
 
+CUT, LOST = "cut", "lost"
 LOCK = threading.Lock()
 """One for all servers: transformers does not load two models at once."""
 
 
 class FakeVLLM:
     """`model` is the base model's folder. `asked`: (route, JSON) of each POST. `stale`: adapters
-    and weights are taken, and those before go on being used. `forgets`: adapters are lost."""
+    and weights are taken, and those before go on being used. `forgets`: adapters are lost. `key`:
+    what every request to a route under /v1 must show. `faults`: what befalls the next calls of a
+    route: a status in place of what was asked, CUT before anything is done, LOST after it, or None.
+    """
 
-    def __init__(self, model: Path, stale: bool = False, forgets: bool = False):
-        self.stale, self.forgets, self.url = stale, forgets, ""
+    def __init__(
+        self,
+        model: Path,
+        stale: bool = False,
+        forgets: bool = False,
+        key: str = "",
+        faults: Mapping[str, Sequence[int | str | None]] | None = None,
+    ):
+        self.stale, self.forgets, self.key, self.url = stale, forgets, key, ""
+        self.faults = {route: list(those) for route, those in (faults or {}).items()}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.model: Any = load_local(str(model), torch.float32).model
         self.adapters: dict[str, Any] = {}
+        self.roots: dict[str, str] = {}
 
     def names(self) -> list[dict[str, Any]]:
         return [
-            {"id": "base", "parent": None},
-            *({"id": n, "parent": "base"} for n in self.adapters),
+            {"id": "base", "root": "base", "parent": None},
+            *({"id": n, "root": self.roots[n], "parent": "base"} for n in self.adapters),
         ]
 
     def answer(self, route: str, sent: dict[str, Any]) -> tuple[int, Any]:
@@ -54,6 +67,7 @@ class FakeVLLM:
         if not (folder / "adapter_config.json").is_file():
             return 404, {"error": {"message": f"No adapter found for {folder}"}}
         first = next(iter(self.adapters.values()), None) if self.stale else None
+        self.roots[name] = sent["lora_path"]
         self.adapters[name] = first or load_local(str(folder), torch.float32).model
         return 200, f"Success: LoRA adapter '{name}' added successfully."
 
@@ -109,11 +123,27 @@ def serving(model: Path, **faults: Any) -> Iterator[FakeVLLM]:
             self.wfile.write(text)
 
         def do_GET(self) -> None:
-            self.reply(200, {"object": "list", "data": fake.names()})
+            if self.allowed():
+                self.reply(200, {"object": "list", "data": fake.names()})
 
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.reply(*fake.answer(self.path, sent))
+            coming = fake.faults.get(self.path)
+            fault = coming.pop(0) if coming else None
+            if fault == CUT or not self.allowed():
+                return
+            if isinstance(fault, int):
+                return self.reply(fault, {"error": {"message": "The engine is busy."}})
+            status, value = fake.answer(self.path, sent)
+            if fault != LOST:
+                self.reply(status, value)
+
+        def allowed(self) -> bool:
+            shown = self.headers.get("Authorization", "")
+            if not fake.key or shown == f"Bearer {fake.key}" or not self.path.startswith("/v1"):
+                return True
+            self.reply(401, {"error": f"Unauthorized: {shown}"})
+            return False
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

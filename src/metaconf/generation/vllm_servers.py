@@ -4,26 +4,42 @@ Each policy is given to the servers under a name of its own (`/v1/load_lora_adap
 request says the name: a server without it answers 404, and its cache of prompts, which goes by the
 name, holds nothing of another policy. All weights at once have no name (`reload_weights`); there
 the cache is emptied. Prompts go as tokens, and tokens with their log-probabilities come back.
-Routes and fields are those of vLLM 0.30.
+Routes are those of vLLM 0.30, and fields in `vllm_wire`.
+
+What may pass (a connection, a time limit, a server's own fault) is tried again, for a while. What
+names a policy can be: a server either has it or says no. Once all weights were sent, nothing is: a
+server that was started anew in between would answer from the weights that it was started with.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import math
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metaconf.clients.body import parsed
-from metaconf.clients.endpoint import completions_url
+from metaconf.clients.endpoint import Endpoint, completions_url
+from metaconf.clients.wire import AGAIN, NEVER
 from metaconf.errors import UserError
 from metaconf.generation.sampler import Draw, Drawn, Sampling
+from metaconf.generation.vllm_wire import (
+    NO_LIST,
+    adapters,
+    base_model,
+    body,
+    read_completion,
+)
 from metaconf.prompts.slots import clean
 
+log = logging.getLogger("metaconf")
+
+KEY = "VLLM_API_KEY"
+"""The environment variable that holds the servers' key, as for vLLM itself."""
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 COMPLETE, MODELS = "/v1/completions", "/v1/models"
 RPC, EMPTY_CACHE = "/collective_rpc", "/reset_prefix_cache"
@@ -31,6 +47,7 @@ _DEV = "start it with VLLM_SERVER_DEV_MODE=1, in a network that you trust"
 REMEDIES = {
     LOAD: "start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora and a --max-lora-rank"
     " of lora_r at least, where it reads output_dir under the same path",
+    MODELS: "give a vLLM server's address",
     COMPLETE: "if it was started anew, or dropped the policy, give --resume",
     RPC: f"{_DEV}, where it reads output_dir under the same path",
     EMPTY_CACHE: _DEV,
@@ -38,34 +55,67 @@ REMEDIES = {
 """Route → what to look at when a server says no to it."""
 _SHOWN = 300
 """Characters of a server's text that are shown."""
-_PAUSE = 1.0
-"""Seconds between two looks whether a server is up."""
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further try of a call."""
+_LOOK, _SHORT = 1.0, 10.0
+"""Seconds between two looks whether a server is up, and that such a small call may take."""
+
+
+class _Passing(Exception):
+    """A failure that may pass, and what to do where it does not."""
+
+    def __init__(self, said: str, remedy: str):
+        super().__init__(said)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
 class VLLMServers:
     """Servers that hold the same model. `wait`: seconds until they must be up; `timeout`: seconds
-    that a call may take."""
+    that a call may take, with all its tries; `key` is in no repr, log or message."""
 
     urls: tuple[str, ...]
     wait: float = 240.0
     timeout: float = 1800.0
+    key: str | None = field(default=None, repr=False)
+    _warned: set[tuple[str, float]] = field(default_factory=set, repr=False, compare=False)
+    """Of which servers and pauses it was warned since the last calls began."""
 
     def served(self) -> str:
         """The name under which all servers have the base model, once they are up."""
         found = self._all(self._base_model)
         if len(set(found)) > 1:
-            raise UserError(f"vLLM servers: they serve {found[0]} and {found[-1]}; give one model")
+            named = f"{_short(found[0])} and {_short(found[-1])}"
+            raise UserError(f"vLLM servers: they serve {named}; give one model")
         return found[0]
 
     def load_adapter(self, name: str, folder: Path) -> None:
         """Give all servers the adapter in `folder`, which they read themselves, as `name`."""
         sent = {"lora_name": name, "lora_path": str(folder)}
-        self._all(lambda session, url: self._post(session, url, LOAD, sent))
+
+        async def one(session: Any, url: str) -> None:
+            try:
+                await self._post(session, url, LOAD, sent)
+            except UserError:  # also where it was done, its answer lost, and done again
+                with suppress(UserError, _Passing, *NO_LIST):
+                    if adapters(await self._models(session, url)).get(name) == str(folder):
+                        return
+                raise
+
+        self._all(one)
 
     def unload_adapter(self, name: str) -> None:
-        sent = {"lora_name": name}
-        self._all(lambda session, url: self._post(session, url, UNLOAD, sent))
+        """Have all servers drop an adapter. One that does not keeps what nobody asks it for."""
+
+        async def one(session: Any, url: str) -> None:
+            sent = {"lora_name": name}
+            try:
+                with suppress(UserError):  # it has none
+                    await self._asked(session, "POST", url, UNLOAD, sent, _SHORT)
+            except _Passing as failure:
+                log.warning("%s; it may keep the adapter", failure)
+
+        self._all(one)
 
     def reload_weights(self, folder: Path) -> None:
         """Have all servers read the model's weights anew from `folder`, and forget what they have
@@ -74,68 +124,108 @@ class VLLMServers:
 
         async def one(session: Any, url: str) -> None:
             await self._post(session, url, RPC, sent)
-            done = await self._post(session, url, EMPTY_CACHE, {})
+            done = await self._post(session, url, EMPTY_CACHE, {}, again=False)
             if not (isinstance(done, dict) and done.get("success")):
                 raise UserError(f"{url}: its prefix cache is in use; let nothing else ask it")
 
         self._all(one)
 
-    def draw(self, model: str, draws: Sequence[Draw], how: Sampling, first: int = 0) -> list[Drawn]:
+    def draw(
+        self, model: str, draws: Sequence[Draw], how: Sampling, first: int = 0, again: bool = True
+    ) -> list[Drawn]:
         """As `sampler.draw`, from the policy `model`; draw i goes to server `first` + i, one
-        request for all its samples. Raises UserError where a server has no such policy, or its
-        answer is not what was asked for."""
+        request for all its samples. `again`: what fails is tried again; only for a `model` that no
+        server has by itself. Raises UserError where a server has no such policy, or its answer is
+        not what was asked for."""
 
-        async def all_of_them(session: Any) -> list[list[Drawn]]:
-            calls = [
-                self._complete(session, self.urls[(first + i) % len(self.urls)], model, one, how)
-                for i, one in enumerate(draws)
-            ]
+        async def one(session: Any, url: str, draw: Draw) -> list[Drawn]:
+            answer = await self._post(session, url, COMPLETE, body(model, draw, how), again)
+            try:
+                return read_completion(answer, model, draw, how)
+            except (KeyError, TypeError, ValueError, IndexError) as error:
+                raise UserError(
+                    f"{url}{COMPLETE}: the answer is not vLLM's ({type(error).__name__}:"
+                    f" {self._shown(str(error))}); give the address of a vLLM server of version"
+                    " 0.22 to 0.31"
+                ) from error
+
+        async def every(session: Any) -> list[list[Drawn]]:
+            at = (self.urls[(first + i) % len(self.urls)] for i in range(len(draws)))
+            calls = (one(session, url, draw) for url, draw in zip(at, draws, strict=True))
             return await asyncio.gather(*calls)
 
-        return [drawn for rows in self._run(all_of_them) for drawn in rows]
-
-    async def _complete(
-        self, session: Any, url: str, model: str, one: Draw, how: Sampling
-    ) -> list[Drawn]:
-        answer = await self._post(session, url, COMPLETE, _body(model, one, how))
-        try:
-            return read_completion(answer, model, one, how)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(
-                f"{url}{COMPLETE}: the answer is not vLLM's ({type(error).__name__}:"
-                f" {_short(str(error))}); give the address of a vLLM server of version 0.22 to 0.31"
-            ) from error
+        return [drawn for rows in self._run(every) for drawn in rows]
 
     async def _base_model(self, session: Any, url: str) -> str:
         """The model of a server, waiting until it is up."""
-        import aiohttp
-
         end = time.monotonic() + self.wait
         while True:
             try:
-                async with session.get(url + MODELS) as reply:
-                    text = await reply.text(errors="replace")
-                    return _name_of(parsed(text), f"{url}{MODELS}: status {reply.status}")
-            except (aiohttp.ClientError, TimeoutError) as error:
-                if time.monotonic() + _PAUSE > end:
+                return base_model(await self._models(session, url))
+            except _Passing as failure:
+                if time.monotonic() + _LOOK > end:
                     remedy = "start it, or raise vllm_server_timeout"
-                    raise _unreachable(url, error, remedy) from error
-                await asyncio.sleep(_PAUSE)
+                    raise UserError(f"{failure}; {remedy}") from failure
+            except NO_LIST as error:
+                said = f"{url}{MODELS}: no list of models"
+                raise UserError(f"{said}; {REMEDIES[MODELS]}") from error
+            await asyncio.sleep(_LOOK)
 
-    async def _post(self, session: Any, url: str, route: str, sent: dict[str, Any]) -> Any:
+    async def _models(self, session: Any, url: str) -> Any:
+        return await self._asked(session, "GET", url, MODELS, None, _SHORT)
+
+    async def _post(
+        self, session: Any, url: str, route: str, sent: dict[str, Any], again: bool = True
+    ) -> Any:
         """The JSON of a server's answer, None for other text. Raises UserError for any but a good
-        one."""
+        one, after further tries where `again`; each may take half of the time that is left."""
+        end = time.monotonic() + self.timeout
+        pauses = (*PAUSES, None) if again else (None,)
+        for tried, pause in enumerate(pauses, 1):
+            seconds = max(end - time.monotonic(), 0.1) / (2 if again else 1)
+            try:
+                return await self._asked(session, "POST", url, route, sent, seconds)
+            except _Passing as failure:
+                if pause is None or time.monotonic() + pause >= end:
+                    times = f" (tried {tried} times)" if tried > 1 else ""
+                    raise UserError(f"{failure}{times}; {failure.remedy}") from failure
+                self._warn(url, failure, pause)
+            await asyncio.sleep(pause)
+        return None
+
+    def _warn(self, url: str, failure: _Passing, pause: float) -> None:
+        """Say it once, however many calls to a server fail together."""
+        if (url, pause) not in self._warned:
+            self._warned.add((url, pause))
+            log.warning("%s; trying again in %g s", failure, pause)
+
+    async def _asked(
+        self, session: Any, method: str, url: str, route: str, sent: Any, seconds: float
+    ) -> Any:
+        """One try. Raises _Passing where another may do better, and UserError where none would."""
         import aiohttp
 
+        limit = aiohttp.ClientTimeout(total=seconds)
         try:
-            async with session.post(url + route, json=sent) as reply:
+            async with session.request(method, url + route, json=sent, timeout=limit) as reply:
                 text = await reply.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable(url + route, error, "look at its log, then give --resume") from error
-        if reply.status != 200:
-            said = f"{url}{route}: status {reply.status}: {_short(text)}"
-            raise UserError(f"{said}; {REMEDIES.get(route, 'look at the log of the server')}")
-        return parsed(text)
+            said = self._shown(str(error)) or type(error).__name__
+            raise _Passing(
+                f"{url}{route}: {said}", "look at its log, then give --resume"
+            ) from error
+        if reply.status == 200:
+            return parsed(text)
+        said = f"{url}{route}: status {reply.status}: {self._shown(text)}"
+        remedy = REMEDIES.get(route, "look at the log of the server")
+        if reply.status in (401, 403):
+            raise UserError(f"{said}; export the server's key as {KEY}")
+        if reply.status == 429 or reply.status in AGAIN or 500 <= reply.status not in NEVER:
+            raise _Passing(said, remedy)
+        raise UserError(f"{said}; {remedy}")
+
+    def _shown(self, text: str) -> str:
+        return _short(Endpoint("", "", self.key).hide(text))
 
     def _all(self, call: Callable[[Any, str], Awaitable[Any]]) -> list[Any]:
         async def every(session: Any) -> list[Any]:
@@ -147,76 +237,24 @@ class VLLMServers:
         import aiohttp
 
         async def within() -> Any:
-            limit = aiohttp.ClientTimeout(total=self.timeout)
-            async with aiohttp.ClientSession(timeout=limit) as session:
+            headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+            async with aiohttp.ClientSession(headers=headers) as session:
                 return await work(session)
 
+        self._warned.clear()
         return asyncio.run(within())
 
 
-def servers_at(address: str | Sequence[str], wait: float, timeout: float) -> VLLMServers:
-    """The servers at one address or several, with or without their /v1. Raises UserError for what
-    is no http address."""
+def servers_at(
+    address: str | Sequence[str], wait: float, timeout: float, key: str | None = None
+) -> VLLMServers:
+    """The servers at one address or several, with or without their /v1, and their key, if they want
+    one. Raises UserError for what is no http address, or cannot be a key."""
     listed = [address] if isinstance(address, str) else address
     roots = (completions_url(one).removesuffix("/v1/chat/completions") for one in listed)
-    return VLLMServers(tuple(roots), wait, timeout)
-
-
-def read_completion(answer: Any, model: str, one: Draw, how: Sampling) -> list[Drawn]:
-    """The replies in vLLM's answer. Raises ValueError, or as a wrong index does, where it is not
-    the answer to what was asked: another policy, prompt or number of replies, or log-probabilities
-    that are missing."""
-    if answer["model"] != model:
-        raise ValueError(f"it is of the model {answer['model']}")
-    choices = sorted(answer["choices"], key=lambda choice: choice["index"])
-    if len(choices) != len(one.samples):
-        raise ValueError(f"{len(choices)} replies for {len(one.samples)}")
-    return [_drawn(one, s, c, how) for s, c in zip(one.samples, choices, strict=True)]
-
-
-def _drawn(one: Draw, sample: int, choice: dict[str, Any], how: Sampling) -> Drawn:
-    tokens, known = choice["token_ids"], choice["logprobs"]["token_logprobs"]
-    if tuple(choice["prompt_token_ids"]) != one.prompt:
-        raise ValueError("the prompt was changed")
-    if not 0 < len(tokens) == len(known) <= how.max_new_tokens:
-        raise ValueError(f"{len(tokens)} tokens with {len(known)} log-probabilities")
-    logprobs = [math.nan if value is None else float(value) for value in known]
-    at_one = logprobs if how.temperature == 1 else [math.nan] * len(tokens)
-    ended = tokens[-1] in how.stop
-    return Drawn(one.key, sample, [int(token) for token in tokens], at_one, ended, logprobs)
-
-
-def _body(model: str, one: Draw, how: Sampling) -> dict[str, Any]:
-    """From the whole distribution: the model's own generation configuration must not cut it."""
-    digest = hashlib.sha256(f"{how.seed}\x1f{one.key}".encode()).digest()
-    return {
-        "model": model,
-        "prompt": list(one.prompt),
-        "n": len(one.samples),
-        "max_tokens": how.max_new_tokens,
-        "temperature": how.temperature,
-        "top_p": 1.0,
-        "top_k": -1,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "seed": int.from_bytes(digest[:8], "big") >> 2,  # vLLM adds the number of the sample
-        "stop_token_ids": sorted(how.stop),
-        "ignore_eos": True,  # the end tokens are among those that stop, and no others should
-        "logprobs": 0,
-        "return_token_ids": True,
-    }
-
-
-def _name_of(models: Any, where: str) -> str:
-    """The base model in the list that a server gives."""
-    try:
-        return next(str(one["id"]) for one in models["data"] if not one.get("parent"))
-    except (KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise UserError(f"{where}, and no list of models; give a vLLM server's address") from error
-
-
-def _unreachable(where: str, error: Exception, remedy: str) -> UserError:
-    return UserError(f"{where}: {_short(str(error)) or type(error).__name__}; {remedy}")
+    if key and not (key.isascii() and key.isprintable()):
+        raise UserError(f"{KEY}: holds what no key can; write it on one line of plain letters")
+    return VLLMServers(tuple(roots), wait, timeout, key or None)
 
 
 def _short(text: str) -> str:

@@ -8,19 +8,19 @@ replies of another policy.
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
 
 from metaconf.config.blocks import Config
-from metaconf.errors import UserError
 from metaconf.generation.sampler import Draw, Drawn, Sampling
-from metaconf.generation.vllm_servers import VLLMServers, servers_at
+from metaconf.generation.vllm_servers import KEY, VLLMServers, servers_at
 from metaconf.training.checkpoints import saving
 
 FOLDER = "policies"
@@ -29,12 +29,12 @@ FOLDER = "policies"
 
 def servers_of(config: Config, args: Any) -> VLLMServers | None:
     """The servers that the configuration names; None where the trainer draws itself. Raises
-    UserError for what is no address."""
+    UserError for what is no address, or no key in the environment."""
     if not config.trainer.get("use_vllm"):
         return None
-    address = config.trainer["vllm_server_base_url"]
+    address, key = config.trainer["vllm_server_base_url"], os.environ.get(KEY, "").strip()
     # Other processes wait no longer than that for one whose servers do not answer.
-    return servers_at(address, args.vllm_server_timeout, args.ddp_timeout)
+    return servers_at(address, args.vllm_server_timeout, args.ddp_timeout, key)
 
 
 class PolicyServers:
@@ -59,7 +59,8 @@ class PolicyServers:
     def draw(self, draws: Sequence[Draw], how: Sampling) -> list[Drawn]:
         """The replies of the policy that was pushed last, as `sampler.draw` gives them."""
         policy = self.name if self.adapter else self.base
-        return self.servers.draw(policy, draws, how, self.process)
+        # A server that was started anew has the base model's name too, and its first weights.
+        return self.servers.draw(policy, draws, how, self.process, again=self.adapter)
 
     def _give(self, model: Any) -> None:
         target = self.folder / self.name
@@ -82,6 +83,5 @@ class PolicyServers:
         try:
             yield
         finally:
-            with suppress(UserError):  # a server that is gone keeps nothing either
-                self._forget(self.name)
+            self._forget(self.name)
             shutil.rmtree(self.folder, ignore_errors=True)
