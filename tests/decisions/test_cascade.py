@@ -134,6 +134,7 @@ def test_calibrate_writes_what_serve_reads(
 ) -> None:
     out, replies = tmp_path / "cascade.json", files(tmp_path)
     words = ["--costs", "1", "10", "--alpha", "0.2", "--output", str(out)]
+    words += ["--abstention_cost", "60"]
     assert main(["calibrate", *replies, *words]) == 0
     said = capsys.readouterr().out
     found = read_cascade(out)
@@ -146,6 +147,8 @@ def test_calibrate_writes_what_serve_reads(
     sure = by >= 0
     assert len(c) == (~np.isnan(found.confidence[np.arange(2000), np.where(sure, by, 1)])).sum()
     assert len(c) == len(y) and len(found.maps) == 2
+    other, same = found.rules([0.1, 0.2])
+    assert same.thresholds == rule.thresholds != other.thresholds and same.error == rule.error
     assert main(["calibrate", *replies, *words]) == 2  # nothing is overwritten
     new = ["--calibration", str(out), "--output", str(tmp_path / "d.jsonl")]
     assert main(["decide", replies[0], *new]) == 2
@@ -193,6 +196,9 @@ def test_a_spoilt_file_is_refused(tmp_path: Path) -> None:
         {"confidences": [[2.0, 0.1]] * 50},
         {"cascade": {**kept["cascade"], "thresholds": [3, None]}},
         {"cascade": {}},
+        {"costs": [0, 9]},
+        {"costs": [1, 9, 9]},
+        {"abstention_cost": -1},
     ):
         out.write_text(json.dumps(kept | change))
         with pytest.raises(UserError, match=r"cascade\.json: is no cascade"):

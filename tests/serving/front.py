@@ -8,23 +8,28 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chat_server import Handler, ok, serving
+import yaml
+from aiohttp import web
+from chat_server import Handler, Server, ok, serving
 
 from metaconf.clients.endpoint import Endpoint
 from metaconf.config.blocks import Client
 from metaconf.serving.calibration import Calibration
+from metaconf.serving.cascade import Step, read
 from metaconf.serving.feedback import Feedback
 from metaconf.serving.guard import Limits
+from metaconf.serving.remote import RemoteBackend
 from metaconf.serving.service import Service
 
 GOOD = "Answer: Mali\nSelf-reflection: I know it well.\nConfidence: 8"
 UNSURE = "Answer: Mali\nSelf-reflection: A guess.\nConfidence: 2"
+Says = dict[str, Callable[[], web.Response]]
 
 
 @dataclass
@@ -104,8 +109,6 @@ def in_front(
     **settings: Any,
 ) -> Iterator[Running]:
     """The server in front of a model's server that replies by `handler`."""
-    from metaconf.serving.remote import RemoteBackend
-
     with serving(handler) as upstream:
         timeout = settings.get("timeout", 20.0)
         client = Client(upstream.url, model="upstream", max_retries=0, timeout=timeout)
@@ -114,3 +117,39 @@ def in_front(
         service = Service(RemoteBackend(endpoint), feedback, calibration, **settings)
         with running(service, limits) as server:
             yield server
+
+
+def said(text: str) -> Callable[[], web.Response]:
+    return lambda: ok(text)
+
+
+def listed(fitted: Path, folder: Path, *models: dict[str, Any]) -> Path:
+    """The YAML file of a cascade."""
+    path = folder / "cascade.yaml"
+    path.write_text(yaml.safe_dump({"calibration": str(fitted), "models": list(models)}))
+    return path
+
+
+@contextmanager
+def cascaded(fitted: Path, folder: Path, says: Says) -> Iterator[tuple[Running, list[Server]]]:
+    """A server in front of models' servers, each of which says what `says` holds by its name."""
+
+    def handler(name: str) -> Any:
+        async def reply(*_: Any) -> Any:
+            return says[name]()
+
+        return reply
+
+    with ExitStack() as stack:
+        upstream = [stack.enter_context(serving(handler(name))) for name in says]
+        models = [
+            {"model": name, "base_url": one.url} for name, one in zip(says, upstream, strict=True)
+        ]
+        read_models = read(listed(fitted, folder, *models))
+        steps = [
+            Step(RemoteBackend(one), rule) for one, rule in read_models if isinstance(one, Endpoint)
+        ]
+        first, later = steps[0], tuple(steps[1:])
+        feedback = Feedback(folder / "feedback.sqlite")
+        service = Service(first.backend, feedback, first.calibration, later=later)
+        yield stack.enter_context(running(service)), upstream

@@ -3,88 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import yaml
 from aiohttp import web
-from chat_server import Server, ok, serving
-from front import GOOD, UNSURE, Running, running
+from front import GOOD, UNSURE, Says, cascaded, listed, said
 
 from metaconf.cli import main
-from metaconf.clients.endpoint import Endpoint
-from metaconf.decisions.cascade_run import calibrate, read_cascade
+from metaconf.decisions.cascade_run import read_cascade
 from metaconf.errors import UserError
-from metaconf.serving.cascade import Step, read
-from metaconf.serving.feedback import Feedback
-from metaconf.serving.remote import RemoteBackend
-from metaconf.serving.service import Service
-
-Says = dict[str, Callable[[], web.Response]]
-
-
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a cheap and a dear model, the dear one surer and more often right."""
-    folder, rng = tmp_path_factory.mktemp("cascade"), np.random.default_rng(0)
-    easy = rng.random((3000, 1)) ** 0.5
-    c = np.round(np.clip(np.array([0.9, 1.0]) * easy + rng.normal(0, 0.1, (3000, 2)), 0, 1), 1)
-    y = rng.random(c.shape) < c
-    for model in range(2):
-        pairs = zip(c[:, model].tolist(), y[:, model].tolist(), strict=True)
-        rows = [
-            {"question_id": f"q{i}", "confidence": a, "correctness": float(b)}
-            for i, (a, b) in enumerate(pairs)
-        ]
-        (folder / f"{model}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    files = [folder / f"{model}.jsonl" for model in range(2)]
-    calibrate(files, [1.0, 10.0], folder / "cascade.json", 0.2, 0.1)
-    thresholds = read_cascade(folder / "cascade.json").rule.thresholds
-    assert all(0.2 < (one or 0) <= limit for one, limit in zip(thresholds, (0.9, 0.8), strict=True))
-    return folder / "cascade.json"
-
-
-def listed(fitted: Path, folder: Path, *models: dict[str, Any]) -> Path:
-    """The YAML file of a cascade."""
-    path = folder / "cascade.yaml"
-    path.write_text(yaml.safe_dump({"calibration": str(fitted), "models": list(models)}))
-    return path
-
-
-@contextmanager
-def cascaded(fitted: Path, folder: Path, says: Says) -> Iterator[tuple[Running, list[Server]]]:
-    """A server in front of models' servers, each of which says what `says` holds by its name."""
-
-    def handler(name: str) -> Any:
-        async def reply(*_: Any) -> Any:
-            return says[name]()
-
-        return reply
-
-    with ExitStack() as stack:
-        upstream = [stack.enter_context(serving(handler(name))) for name in says]
-        models = [
-            {"model": name, "base_url": one.url} for name, one in zip(says, upstream, strict=True)
-        ]
-        read_models = read(listed(fitted, folder, *models))
-        steps = [
-            Step(RemoteBackend(one), rule) for one, rule in read_models if isinstance(one, Endpoint)
-        ]
-        first, later = steps[0], tuple(steps[1:])
-        feedback = Feedback(folder / "feedback.sqlite")
-        service = Service(first.backend, feedback, first.calibration, later=later)
-        yield stack.enter_context(running(service)), upstream
-
+from metaconf.serving.cascade import read
 
 SURE = GOOD.replace("8", "9").replace("Mali", "Peru")
-
-
-def said(text: str) -> Callable[[], web.Response]:
-    return lambda: ok(text)
 
 
 def failing() -> web.Response:
@@ -139,7 +70,11 @@ def test_a_last_model_that_fails_is_an_error_and_a_stream_is_held(
     assert text.endswith("data: [DONE]\n\n") and "Mali" in text.split('"metaconf"')[0]
     assert (status, value["error"]["code"]) == (400, "refused")
     assert models == ["cheap", "dear"] and health["model"] == "cheap, then dear"
-    assert shown["alpha"] == 0.2 and shown["offers"] == [] and shown["state"] == "calibrated"
+    assert shown["alpha"] == 0.2 and shown["state"] == "calibrated"
+    assert (shown["models"], shown["asked"]) == (["cheap", "dear"], [0, 1])
+    rule, offer = read_cascade(fitted).rule, shown["offers"][19]
+    assert offer["thresholds"] == list(rule.thresholds) and offer["error"] == rule.error
+    assert offer["cost"] == pytest.approx(rule.cost / 10)
     assert sum(one["n"] for one in shown["reliability"]) == len(read_cascade(fitted).final()[0])
 
 

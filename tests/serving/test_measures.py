@@ -96,7 +96,7 @@ def test_labels_are_kept_and_calibrate_reads_them(
         assert server.service.watch.labelled == 4 and shown["feedback"] == 4
         before = sum(one["n"] for one in shown["reliability"])
         assert before == len(calibration.confidence) + 4
-        assert shown["offers"][19]["threshold"] == calibration.rule.threshold
+        assert shown["offers"][19]["thresholds"] == [calibration.rule.threshold]
 
 
 def test_wrong_labels_end_the_certificate(tmp_path: Path, calibration: Calibration) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_server import ok
-from front import GOOD, Running, in_front
+from front import GOOD, UNSURE, Running, cascaded, in_front, said
 
 from metaconf.serving.calibration import Calibration
 from metaconf.serving.guard import Limits
@@ -120,6 +121,44 @@ def test_the_slider_says_what_is_left(page: Any) -> None:
     assert "held back" in text(page, "would")
     page.evaluate(slide % 45)
     assert text(page, "alpha-shown") == "45 %" and "be given" in text(page, "would")
+
+
+DEAR = "<img src=x onerror=\"document.title='ran'\">"
+"""A model's name."""
+
+
+def slid(page: Any, alpha: int) -> str:
+    """What would become of the reply; from the keyboard alone."""
+    page.evaluate("$('alpha').focus()")
+    page.press("Home")
+    for _ in range(alpha - 1):
+        page.press("ArrowRight")
+    assert text(page, "alpha-shown") == f"{alpha} %"
+    return text(page, "would")
+
+
+def test_a_cascade_says_who_answered_and_the_slider_decides_anew(
+    browser: Any, tmp_path: Path, fitted: Path
+) -> None:
+    says = {"cheap": said(UNSURE), DEAR: said(GOOD)}
+    with cascaded(fitted, tmp_path, says) as (server, _):
+        page, offers = opened(browser, server), server.service.offers
+        cheap, dear = zip(*(one["thresholds"] for one in offers), strict=True)
+        ask(page, "unsure?")
+        assert text(page, "by") == f"Answered by {DEAR}. Asked: cheap (20 %), then {DEAR} (80 %)."
+        assert slid(page, 20) == f"The reply of {DEAR} would be given."
+        assert f"else by {DEAR} from" in text(page, "offer") and "costs" in text(page, "offer")
+        assert slid(page, 1) == "This reply would be held back."
+        says["cheap"] = said(GOOD.replace("8", "9"))
+        ask(page, "sure?")
+        assert text(page, "by") == "Answered by cheap."
+        assert slid(page, 20) == "The reply of cheap would be given."
+        strict = next(k for k, one in enumerate(dear) if one and (cheap[k] or 1) > 0.9)
+        assert slid(page, strict + 1) == f"{DEAR} would be asked."
+        says["cheap"] = says[DEAR] = said("no format")
+        ask(page, "silent?")
+        assert text(page, "by") == f"Asked: cheap (no confidence), then {DEAR} (no confidence)."
+        assert page.problems == [] and page.evaluate("document.title") != "ran"
 
 
 def test_feedback_moves_the_diagram(page: Any, server: Running) -> None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -68,6 +69,11 @@ class CascadeRule:
     def certified(self) -> bool:
         return any(threshold is not None for threshold in self.thresholds)
 
+    @property
+    def asked(self) -> list[int]:
+        """Places of the models that are asked; of the first where nothing is certified."""
+        return [place for place, one in enumerate(self.thresholds) if one is not None] or [0]
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -93,8 +99,20 @@ def fit(
     only there; a row a question, a column a model in the order in which they are asked. `costs`
     (M,) of one call each, above 0. Raises ValueError on bad rows, costs, α or δ.
     """
+    return fit_each(confidence, correctness, costs, (alpha,), delta, abstention_cost)[0]
+
+
+def fit_each(
+    confidence: ArrayLike,
+    correctness: ArrayLike,
+    costs: Sequence[float],
+    alphas: Sequence[float],
+    delta: float,
+    abstention_cost: float | None = None,
+) -> list[CascadeRule]:
+    """The rule of `fit` for each of `alphas`, from one count."""
     c, y = _checked(confidence, correctness, costs)
-    for name, value in (("alpha", alpha), ("delta", delta)):
+    for name, value in (*(("alpha", alpha) for alpha in alphas), ("delta", delta)):
         if not 0 < value < 1:
             raise ValueError(f"{name} is {value!r}; it must lie between 0 and 1")
     price = DEAREST * max(costs) if abstention_cost is None else abstention_cost
@@ -102,14 +120,26 @@ def fit(
     order = np.random.default_rng(0).permutation(len(c))
     parts = np.split(order, [max(1, int(CHOOSE * len(c)))])
     first, second = (_table(c[part], y[part], costs) for part in parts)
-    path = _path(first, len(parts[0]), price, alpha, binary)
-    passed = path[: _end(second, path, alpha, delta, binary)]
-    none = (None,) * len(costs)
-    if not len(passed):
-        return CascadeRule(alpha, delta, none, len(c), len(parts[1]))
     loss = first.cost + second.cost - price * (first.answered + second.answered)
-    best = int(passed[np.argmin(loss[passed])])
-    where = np.unravel_index(best, (NONE + 1,) * len(costs))
+    rules: list[CascadeRule] = []
+    for alpha in alphas:
+        path = _path(first, len(parts[0]), price, alpha, binary)
+        passed = path[: _end(second, path, alpha, delta, binary)]
+        if len(passed):
+            best = int(passed[np.argmin(loss[passed])])
+            rules.append(_rule(c, first, second, best, len(parts[1]), alpha, delta))
+        else:
+            none = (None,) * len(costs)
+            rules.append(CascadeRule(alpha, delta, none, len(c), len(parts[1])))
+    return rules
+
+
+def _rule(
+    c: Array, first: Table, second: Table, best: int, tested: int, alpha: float, delta: float
+) -> CascadeRule:
+    """The rule at the place `best` of the tables."""
+    models = c.shape[1]
+    where = np.unravel_index(best, (NONE + 1,) * models)
     thresholds = tuple(None if place == NONE else LEVELS[place] for place in where)
     by = answering(c, thresholds)
     answered = int(second.answered[best])
@@ -118,11 +148,11 @@ def fit(
         delta,
         thresholds,
         len(c),
-        len(parts[1]),
+        tested,
         answered,
         float(second.lost[best]) / answered,
         float(first.cost[best] + second.cost[best]) / len(c),
-        tuple(int((by == model).sum()) for model in range(len(costs))),
+        tuple(int((by == model).sum()) for model in range(models)),
     )
 
 
@@ -198,9 +228,9 @@ def _path(table: Table, questions: int, price: float, alpha: float, binary: bool
 
 def _end(table: Table, path: Index, alpha: float, delta: float, binary: bool) -> int:
     """How many rules of the path are rejected before the first that is not."""
-    failed = _p_values(table, alpha, binary)[path] > delta
+    failed = _p_values(table, alpha, binary, path) > delta
     return int(failed.argmax()) if failed.any() else len(path)
 
 
-def _p_values(table: Table, alpha: float, binary: bool) -> Array:
-    return p_values(np.rint(table.answered).astype(int), table.lost, alpha, binary)
+def _p_values(table: Table, alpha: float, binary: bool, of: Any = slice(None)) -> Array:
+    return p_values(np.rint(table.answered[of]).astype(int), table.lost[of], alpha, binary)

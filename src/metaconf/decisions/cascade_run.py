@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metaconf.decisions.cascade import MOST, CascadeRule, answering, fit
+from metaconf.decisions.cascade import MOST, CascadeRule, answering, fit, fit_each
 from metaconf.decisions.recalibrate import Map, choose
 from metaconf.decisions.replies import Row, read
 from metaconf.errors import UserError
@@ -25,23 +25,28 @@ VERSION = 1
 @dataclass(frozen=True, slots=True)
 class Cascade:
     """What `calibrate` wrote: the rule, a map of each model's confidence on the questions that
-    reach it, and the labelled replies (n, M), NaN where no confidence is stated."""
+    reach it, the labelled replies (n, M), NaN where no confidence is stated, and the costs."""
 
     rule: CascadeRule
     maps: tuple[Map, ...]
     confidence: Array
     correctness: Array
     fitted_at: str
+    costs: tuple[float, ...]
+    abstention_cost: float | None
 
     def final(self) -> tuple[Array, Array]:
         """Confidence and correctness (k,) of the reply that is served, of each labelled question
         where it states a confidence: the answering model's, or the last asked one's."""
-        thresholds = self.rule.thresholds
-        asked = [model for model, one in enumerate(thresholds) if one is not None] or [0]
-        by = answering(self.confidence, thresholds)
-        rows, model = np.arange(len(by)), np.where(by < 0, asked[-1], by)
+        by = answering(self.confidence, self.rule.thresholds)
+        rows, model = np.arange(len(by)), np.where(by < 0, self.rule.asked[-1], by)
         c, y = self.confidence[rows, model], self.correctness[rows, model]
         return c[~np.isnan(c)], y[~np.isnan(c)]
+
+    def rules(self, alphas: Sequence[float]) -> list[CascadeRule]:
+        """What would be asked at other tolerated errors."""
+        given = (self.confidence, self.correctness, self.costs, alphas)
+        return fit_each(*given, self.rule.delta, self.abstention_cost)
 
 
 def calibrate(
@@ -83,6 +88,7 @@ def calibrate(
         "version": VERSION,
         "cascade": asdict(rule),
         "costs": list(costs),
+        "abstention_cost": abstention_cost,
         "maps": [asdict(one) for one in _maps(c, y, rule, ids)],
         "confidences": _listed(c),
         "correctness": _listed(y),
@@ -105,11 +111,15 @@ def read_cascade(path: Path) -> Cascade:
         known = ~np.isnan(c)
         check_pair(c[known], y[known])
         levels = [one for one in rule.thresholds if one is not None]
-        if c.shape[1:] != (len(maps),) or len(rule.thresholds) != len(maps):
+        costs, abstention_cost = tuple(kept["costs"]), kept["abstention_cost"]
+        if c.shape[1:] != (len(maps),) or not len(rule.thresholds) == len(costs) == len(maps):
             raise ValueError(c.shape)
         if not all(0 <= one <= 1 for one in (*levels, rule.alpha, rule.delta)):
             raise ValueError(levels)
-        return Cascade(rule, maps, c, y, str(kept["fitted_at"]))
+        prices = (*costs, 0.0 if abstention_cost is None else abstention_cost)
+        if not all(0 <= one < np.inf for one in prices) or not all(costs):
+            raise ValueError(prices)
+        return Cascade(rule, maps, c, y, str(kept["fitted_at"]), costs, abstention_cost)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, LookupError, TypeError, OverflowError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from metaconf.clients.types import Outcome
@@ -29,6 +30,11 @@ class Call:
         own = [text for text in self.system if text != INSTRUCTION]  # evaluations send it, too
         system = "\n\n".join([*own, INSTRUCTION])
         return [{"role": "system", "content": system}, *worked, *self.turns]
+
+
+def name_of(model: str) -> str:
+    """What a local model is called: its folder's name."""
+    return Path(model).name or model
 
 
 class Backend(Protocol):

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metaconf.decisions.abstain import Rule, certify
+from metaconf.decisions.cascade_run import Cascade
 from metaconf.decisions.recalibrate import Map
 from metaconf.decisions.run import in_words, read_calibration
 from metaconf.metrics.arrays import Array
@@ -39,8 +40,8 @@ Action = Literal["answer", "abstain", "escalate", "unknown"]
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What `metaconf calibrate` wrote. `confidence` and `correctness` (n,) are the labelled
-    replies, `id` names the file by its content, `words` say what is certified. `cascade`: the
-    threshold is one model's, and what is certified is the error of all models together."""
+    replies, `id` names the file by its content, `words` say what is certified. Of a
+    `cascade` of `models` the threshold is one model's, and the error certified that of all."""
 
     id: str
     rule: Rule
@@ -49,7 +50,8 @@ class Calibration:
     correctness: Array
     fitted_at: str
     words: str
-    cascade: bool = False
+    cascade: Cascade | None = None
+    models: tuple[str, ...] = ()
 
     def recalibrated(self, confidence: float) -> float:
         """The confidence deserved, in [0, 1], for the one stated."""
@@ -65,18 +67,22 @@ def load(path: Path) -> Calibration:
 
 
 def offers(calibration: Calibration) -> list[dict[str, Any]]:
-    """For each of ALPHAS: what would be answered, `threshold` None where nothing is certified."""
-    c, y, delta = calibration.confidence, calibration.correctness, calibration.rule.delta
-    rules = [certify(c, y, alpha, delta) for alpha in ALPHAS]
-    return [
-        {
-            "alpha": rule.alpha,
-            "threshold": rule.threshold,
-            "coverage": rule.coverage,
-            "error": rule.error,
-        }
-        for rule in rules
-    ]
+    """For each of ALPHAS: the models' `thresholds`, None for one that is not asked, and all of them
+    where nothing is certified; the share that is answered, and its error; of a cascade what a
+    question costs, as a share of a call of the last model."""
+    cascade = calibration.cascade
+    if cascade is not None:
+        fitted, dearest = cascade.rules(ALPHAS), cascade.costs[-1]
+        found = [
+            (r.alpha, r.thresholds, r.answered / r.tested, r.error, r.cost / dearest)
+            for r in fitted
+        ]
+    else:
+        c, y, delta = calibration.confidence, calibration.correctness, calibration.rule.delta
+        rules = [certify(c, y, alpha, delta) for alpha in ALPHAS]
+        found = [(r.alpha, (r.threshold,), r.coverage, r.error, None) for r in rules]
+    names = ("alpha", "thresholds", "coverage", "error", "cost")
+    return [dict(zip(names, one, strict=True)) for one in found]
 
 
 def decision(

@@ -22,7 +22,7 @@ from metaconf.config.values import convert, read_yaml
 from metaconf.decisions.abstain import Rule
 from metaconf.decisions.cascade_run import Cascade, in_words, read_cascade
 from metaconf.errors import UserError
-from metaconf.serving.backend import Backend
+from metaconf.serving.backend import Backend, name_of
 from metaconf.serving.calibration import Calibration
 
 KEYS = ("model", "base_url", "api_key_env", "extra_body", "input_price", "output_price")
@@ -49,9 +49,9 @@ def read(path: Path) -> list[tuple[str | Endpoint, Calibration]]:
     if not isinstance(listed, list) or len(listed) != count:
         raise UserError(f"{path}: models: {file} is of {count} models; list each, in that order")
     models = [_model(one, f"{path}: models[{place}]") for place, one in enumerate(listed)]
-    asked = [place for place, one in enumerate(found.rule.thresholds) if one is not None] or [0]
-    name = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    return [(models[place], _calibration(found, place, name)) for place in asked]
+    names = tuple(name_of(one) if isinstance(one, str) else one.model for one in models)
+    mark = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    return [(models[place], _calibration(found, place, mark, names)) for place in found.rule.asked]
 
 
 def _model(given: Any, where: str) -> str | Endpoint:
@@ -69,10 +69,9 @@ def _model(given: Any, where: str) -> str | Endpoint:
     return os.path.expanduser(values["model"])
 
 
-def _calibration(cascade: Cascade, model: int, name: str) -> Calibration:
+def _calibration(cascade: Cascade, model: int, mark: str, names: tuple[str, ...]) -> Calibration:
     rule = cascade.rule
     numbers = (rule.labelled, sum(rule.answered_by), rule.error, None)
     own = Rule(rule.alpha, rule.delta, rule.thresholds[model], *numbers)
-    labelled = cascade.final()
-    words = in_words(rule)
-    return Calibration(name, own, cascade.maps[model], *labelled, cascade.fitted_at, words, True)
+    about = (*cascade.final(), cascade.fitted_at, in_words(rule))
+    return Calibration(mark, own, cascade.maps[model], *about, cascade, names)

@@ -21,7 +21,7 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import EXAMPLES, Message, render
 from metaconf.records import FACTS
 from metaconf.reply import format_reply
-from metaconf.serving.backend import Call
+from metaconf.serving.backend import Call, name_of
 
 if TYPE_CHECKING:
     from metaconf.generation.local import LocalModel
@@ -246,7 +246,7 @@ def load(model: str) -> LocalBackend:
     from metaconf.generation.local import load_local
 
     local: Any = load_local(model)
-    backend = LocalBackend(Path(model).name or model, local, worked_turns(model))
+    backend = LocalBackend(name_of(model), local, worked_turns(model))
     # The first draw of a process takes a second more, which nobody should wait for.
     asyncio.run(backend.complete(Call(({"role": "user", "content": "?"},), max_tokens=2)))
     return backend

@@ -49,6 +49,7 @@ function show() {
   $("action").className = `action ${decision.action}`;
   say("answer", reply.content || "(no text)");
   say("reason", decision.reason);
+  say("by", by());
   $("more").hidden = !kept;
   $("more").open = false;
   say("kept", kept ? reply.answer : "");
@@ -63,6 +64,14 @@ function show() {
   for (const id of ["right", "wrong"]) $(id).setAttribute("aria-pressed", "false");
   $("check").hidden = reply.answer === null;
   say("judged", "");
+}
+
+// Which models were asked, and which one answered.
+function by() {
+  const { attempts, decision, calibration } = reply, held = calibration.id !== null && decision.action !== "answer";
+  const stated = ({ model, confidence }) => `${model} (${confidence === null ? "no confidence" : percent(confidence)})`;
+  return (held ? "" : `Answered by ${attempts.at(-1).model}. `)
+    + (attempts.length > 1 ? `Asked: ${attempts.map(stated).join(", then ")}.` : "");
 }
 
 function bin() {
@@ -89,14 +98,24 @@ function slide() {
   const offer = known.offers[$("alpha").value - 1];
   say("alpha-shown", percent(offer.alpha));
   $("alpha").setAttribute("aria-valuetext", percent(offer.alpha));
-  const none = offer.threshold === null;
-  say("offer", none ? "So little error cannot be certified with these labels: nothing would be answered."
-    : `${percent(offer.coverage)} of questions would be answered, those with a confidence of ${percent(offer.threshold)} or more; `
-      + `at most ${percent(offer.alpha)} of them wrong, with probability ${percent(1 - known.delta)}.`);
-  const stated = reply && reply.confidence.stated;
-  const would = !reply ? "" : stated === null ? "This reply states no confidence."
-    : !none && stated >= offer.threshold ? "This reply would be given." : "This reply would be held back.";
-  say("would", would);
+  const answering = offer.thresholds.flatMap((least, place) =>
+    least === null ? [] : [`by ${known.models[place]} from a confidence of ${percent(least)}`]);
+  const cost = offer.cost === null ? "" : ` On average a question costs ${percent(offer.cost)} of asking ${known.models.at(-1)} alone.`;
+  say("offer", !answering.length ? "So little error cannot be certified with these labels: nothing would be answered."
+    : `${percent(offer.coverage)} of questions would be answered, ${answering.join(", else ")}; `
+      + `at most ${percent(offer.alpha)} of them wrong, with probability ${percent(1 - known.delta)}.${cost}`);
+  say("would", reply ? would(offer) : "");
+}
+
+// What another tolerated error would make of the reply that is shown.
+function would(offer) {
+  for (const [place, least] of offer.thresholds.entries()) {
+    if (least === null) continue;
+    const made = reply.attempts[known.asked.indexOf(place)];
+    if (!made) return `${known.models[place]} would be asked.`;
+    if (made.confidence !== null && made.confidence >= least) return `The reply of ${made.model} would be given.`;
+  }
+  return "This reply would be held back.";
 }
 
 function add(parent, name, attributes, text) {

@@ -288,15 +288,18 @@ class Bin(BaseModel):
 
 class Offer(BaseModel):
     alpha: Share
-    threshold: Share | None
+    thresholds: list[Share | None] = Field(description="of each model, null: it is not asked")
     coverage: Share
     error: Share | None
+    cost: float | None = Field(description="cascade: of a question, in calls of the last model")
 
 
 class CalibrationShown(CalibrationState):
     """What the page draws: the reliability of labelled replies and of feedback, and what each
     tolerated error would leave."""
 
+    models: list[str]
+    asked: list[int] = Field(description="places in `models` of those that this server asks")
     alpha: Share | None
     delta: Share | None
     feedback: int

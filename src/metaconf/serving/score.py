@@ -88,8 +88,11 @@ def shown(service: Service) -> dict[str, Any]:
             np.concatenate([calibration.correctness, y]),
         )
     rule = calibration.rule if calibration else None
+    cascade = calibration.cascade if calibration else None
     return {
         **state,
+        "models": calibration.models if cascade and calibration else [service.name],
+        "asked": cascade.rule.asked if cascade else [0],
         "alpha": getattr(rule, "alpha", None),
         "delta": getattr(rule, "delta", None),
         "feedback": len(came),

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from opentelemetry import trace
@@ -68,13 +69,15 @@ class Service:
     later: tuple[Step, ...] = ()
     meters: Meters = field(default_factory=Meters)
     watch: Watch = field(init=False)
-    offers: list[dict[str, Any]] = field(default_factory=list)
-    """See `calibration.offers`."""
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.calibration)
-        self.offers = offers(self.calibration) if self.calibration and not self.later else []
         self.relabel()
+
+    @cached_property
+    def offers(self) -> list[dict[str, Any]]:
+        """See `calibration.offers`; of a cascade of four models they take seconds."""
+        return offers(self.calibration) if self.calibration else []
 
     @property
     def backends(self) -> list[Backend]:
