@@ -103,10 +103,10 @@ def greatest_difference() -> float:
         clipped = np.clip(c, NLL_CLIP, 1 - NLL_CLIP)
         pairs = [
             (metrics.auroc(c, y), roc_auc_score(y, c)),
-            (metrics.auprc_right(c, y), average_precision_score(y, c)),
-            (metrics.auprc_wrong(c, y), average_precision_score(1 - y, 1 - c)),
+            (metrics.compute("auprc_right", c, y), average_precision_score(y, c)),
+            (metrics.compute("auprc_wrong", c, y), average_precision_score(1 - y, 1 - c)),
             (metrics.brier(c, y), brier_score_loss(y, c)),
-            (metrics.nll(c, y), log_loss(y, clipped)),
+            (metrics.compute("nll", c, y), log_loss(y, clipped)),
         ]
         gaps += [abs(a - b) for a, b in pairs]
     c, y = untied(SOME)  # the libraries put a confidence on an edge in different bins

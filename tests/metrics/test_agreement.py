@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -12,10 +14,7 @@ from metaconf.metrics import (
     agreement_figures,
     auroc,
     auroc_within,
-    cmfg,
-    cmfg_star,
     contradicts,
-    mfg,
     rank_correlation,
     reading_aurocs,
 )
@@ -26,31 +25,39 @@ R = np.round(np.clip(0.2 + 0.6 * C + RNG.normal(0, 0.2, 400), 0, 1), 2)
 IDS = [f"q{i}" for i in range(400)]
 
 
+def value(name: str, c: Any, r: Any) -> float:
+    """One figure of words and number, without its interval."""
+    run = ReadReplies(c, r, range(len(c)))
+    found = agreement_figures(run, replicates=0)[name].value
+    assert found is not None
+    return found
+
+
 def test_values_by_hand() -> None:
     c, r = [0.0, 0.05, 0.5, 1.0], [0.2, 0.25, 0.5, 0.6]
     # Faithfulness .8, .8, 1, .6; bins of equal width [0, .1), [.5, .6), [.9, 1].
-    assert mfg(c, r) == pytest.approx(0.8)
-    assert cmfg(c, r) == pytest.approx((0.8 + 1.0 + 0.6) / 3)
+    assert value("mfg", c, r) == pytest.approx(0.8)
+    assert value("cmfg", c, r) == pytest.approx((0.8 + 1.0 + 0.6) / 3)
     # Four bins of mass: edges .025, .275 and .75 between the confidences, 0 and 1 at the ends.
     widths = [0.025, 0.25, 0.475, 0.25]
-    assert cmfg_star(c, r) == pytest.approx(np.dot(widths, [0.8, 0.8, 1.0, 0.6]))
+    assert value("cmfg_star", c, r) == pytest.approx(np.dot(widths, [0.8, 0.8, 1.0, 0.6]))
 
 
 def test_ties_stay_in_one_bin_and_order_does_not_matter() -> None:
     c, r = [0.2] * 30 + [0.8] * 10, [0.2] * 30 + [0.4] * 10
-    assert cmfg_star(c, r) == pytest.approx(0.5 * 1.0 + 0.5 * 0.6)
+    assert value("cmfg_star", c, r) == pytest.approx(0.5 * 1.0 + 0.5 * 0.6)
     order = RNG.permutation(400)
-    for figure in (mfg, cmfg, cmfg_star, rank_correlation):
-        assert figure(C[order], R[order]) == pytest.approx(figure(C, R))
+    for name in ("mfg", "cmfg", "cmfg_star", "reading_rank_correlation"):
+        assert value(name, C[order], R[order]) == pytest.approx(value(name, C, R))
 
 
 def test_a_text_of_one_tone_gets_about_half() -> None:
     c = np.linspace(0, 1, 1001)
     mostly_low = np.concatenate([c, np.full(20_000, 0.1)])
     for tone in (0.1, 0.9):
-        assert cmfg_star(c, np.full(c.shape, tone)) == pytest.approx(0.59, abs=0.01)
-    assert mfg(mostly_low, np.full(mostly_low.shape, 0.1)) > 0.97
-    assert cmfg(mostly_low, np.full(mostly_low.shape, 0.1)) < 0.62
+        assert value("cmfg_star", c, np.full(c.shape, tone)) == pytest.approx(0.59, abs=0.01)
+    assert value("mfg", mostly_low, np.full(mostly_low.shape, 0.1)) > 0.97
+    assert value("cmfg", mostly_low, np.full(mostly_low.shape, 0.1)) < 0.62
 
 
 def test_rank_correlation_is_spearmans() -> None:
@@ -62,7 +69,7 @@ def test_unknown_values_are_left_out_and_counted() -> None:
     r = np.where(np.arange(400) < 50, np.nan, R)
     found = agreement_figures(ReadReplies(C, r, IDS), replicates=50)
     assert found["mfg"].n == 350
-    assert found["mfg"].value == pytest.approx(mfg(C[50:], R[50:]))
+    assert found["mfg"].value == pytest.approx(value("mfg", C[50:], R[50:]))
     assert found["cmfg_bins"].value == len(np.unique(np.minimum(C[50:] * 10 + 1e-9, 9).astype(int)))
     nothing = agreement_figures(ReadReplies([None, 0.5], [0.3, None], ["a", "b"]), replicates=10)
     assert all(figure.value is None and figure.reason for figure in nothing.values())
@@ -101,7 +108,7 @@ def test_differences_are_paired() -> None:
     assert all(figure.value == 0.0 for figure in same.values())
     found = agreement_differences(a, b, replicates=300)
     star = found["cmfg_star"]
-    assert star.value == pytest.approx(cmfg_star(C, R) - 1.0) and star.n == 400
+    assert star.value == pytest.approx(value("cmfg_star", C, R) - 1.0) and star.n == 400
     assert star.high is not None and star.high < 0
 
 
@@ -115,6 +122,6 @@ def test_how_well_the_reading_alone_ranks() -> None:
 
 def test_wrong_values_are_refused() -> None:
     with pytest.raises(ValueError, match="outside"):
-        mfg([0.5], [1.5])
+        value("mfg", [0.5], [1.5])
     with pytest.raises(ValueError, match="rows"):
         agreement_figures(ReadReplies([0.5], [0.5, 0.5], ["a"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,23 +13,17 @@ from metaconf import metrics as m
 
 PAIRS = {
     "ece": m.ece,
-    "ece_mass": lambda c, y: m.ece(c, y, scheme="mass"),
-    "ace": m.ace,
-    "mce": lambda c, y: m.mce(c, y, least=1),
-    "smooth_ece": m.smooth_ece,
-    "brier": m.brier,
-    "nll": m.nll,
-    "murphy": m.murphy,
-    "corp": m.corp,
-    "auroc": m.auroc,
-    "auprc_right": m.auprc_right,
-    "auprc_wrong": m.auprc_wrong,
-    "augrc": m.augrc,
-    "coverage_at_risk": lambda c, y: m.coverage_at_risk(c, y, 0.3),
-    "risk_at_coverage": lambda c, y: m.risk_at_coverage(c, y, 0.5),
     "effective_levels": lambda c, y: m.effective_levels(c),
+    **{
+        name: partial(m.compute, name)
+        for name in (
+            *("ece_equal_mass", "ace", "smooth_ece", "brier", "nll", "auroc"),
+            *("auprc_right", "auprc_wrong", "augrc", "murphy_reliability", "murphy_resolution"),
+            *("corp_reliability", "corp_resolution", "coverage_at_risk_10", "risk_at_coverage_80"),
+        )
+    },
 }
-SUMS = {"aurc": m.aurc, "eaurc": m.eaurc, "prr": m.prr}
+SUMS = {name: partial(m.compute, name) for name in ("aurc", "eaurc", "prr")}
 REPLIES = st.lists(
     st.tuples(st.integers(0, 10), st.integers(0, 5)), min_size=2, max_size=40
 ).filter(lambda rows: len({y for _, y in rows}) > 1)
@@ -83,7 +79,7 @@ def test_bad_rows_are_named(metric):
         metric([], [])
 
 
-@pytest.mark.parametrize("metric", [m.ece, m.auroc, m.aurc, m.corp, m.reliability_bins])
+@pytest.mark.parametrize("metric", [m.ece, m.auroc, m.brier, m.reliability_bins])
 def test_bad_correctness_is_named_too(metric):
     with pytest.raises(ValueError, match=r"correctness is missing.*row 0"):
         metric([0.1, 0.2], np.array([None, 1], dtype=object))
@@ -109,17 +105,15 @@ def test_many_bad_rows_are_counted():
         m.brier([2.0] * 100, [0] * 100)
 
 
-@pytest.mark.parametrize("metric", [m.auroc, m.auprc_right, m.auprc_wrong, m.prr])
+@pytest.mark.parametrize("name", ["auroc", "auprc_right", "auprc_wrong", "prr"])
 @pytest.mark.parametrize("truth", [0, 1])
-def test_one_class_is_an_error_with_a_reason(metric, truth):
+def test_one_class_is_an_error_with_a_reason(name, truth):
     with pytest.raises(ValueError, match=r"nothing is (right|wrong)|equally right"):
-        metric([0.2, 0.5], [truth, truth])
+        m.compute(name, [0.2, 0.5], [truth, truth])
 
 
 def test_bad_parameters_are_refused():
     with pytest.raises(ValueError, match="bins is 0"):
         m.ece([0.5], [1], bins=0)
-    with pytest.raises(ValueError, match=r"risk is 1\.5"):
-        m.coverage_at_risk([0.5], [1], 1.5)
     with pytest.raises(ValueError, match="question ids"):
         m.reliability_bins([0.5, 0.6], [1, 0], ["a"])

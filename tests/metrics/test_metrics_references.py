@@ -35,4 +35,4 @@ def test_relplot_smooth_ece():
     """
     relplot = pytest.importorskip("relplot")
     for c in (C, np.clip(np.round(C, 1), 0.1, 0.9)):
-        assert m.smooth_ece(c, Y) == pytest.approx(relplot.smECE(c, Y), abs=2e-3)
+        assert m.compute("smooth_ece", c, Y) == pytest.approx(relplot.smECE(c, Y), abs=2e-3)

@@ -14,7 +14,7 @@ import numpy as np
 
 from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
 from metaconf.metrics.bins import edges, mass_bins, scatter, width_bins, wilson
-from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.bootstrap import interval, replicate
 from metaconf.metrics.figures import Figure
 from metaconf.metrics.summary import Ids, ScoredReplies, summarise
 from metaconf.metrics.table import Cells, coarsen, group, ratio, segment_sums, starts_of
@@ -48,40 +48,10 @@ class _Statistic(NamedTuple):
     needs: str
 
 
-def mfg(confidence: Partial, reading: Partial) -> float:
-    """Mean faithfulness 1 − |reading − confidence|, in [0, 1]; NaN without a complete reply."""
-    return _value("mfg", confidence, reading)
-
-
-def cmfg(confidence: Partial, reading: Partial) -> float:
-    """Mean over BINS equal-width bins of confidence of their mean faithfulness, in [0, 1].
-
-    Each bin counts alike, so that a text of one tone gets about .5 whatever the confidences (Liu et
-    al. 2025). Bins without a reply are left out; `confidence_bins` says how many are left.
-    """
-    return _value("cmfg", confidence, reading)
-
-
-def cmfg_star(confidence: Partial, reading: Partial) -> float:
-    """cMFG*: mean faithfulness of bins of equal mass, weighted by their width, in [0, 1].
-
-    BINS bins; equal confidences stay in one. A bin reaches to the middle between its confidences
-    and the next bin's, the first to 0 and the last to 1 (Liu et al. 2026 end them at the least and
-    the greatest confidence). Bins that ties leave empty are left out.
-    """
-    return _value("cmfg_star", confidence, reading)
-
-
 def rank_correlation(confidence: Partial, reading: Partial) -> float:
     """Spearman's correlation of reading and confidence, ties at their mean rank, in [−1, 1]; NaN
     where one of them does not vary."""
     return _value("reading_rank_correlation", confidence, reading)
-
-
-def confidence_bins(confidence: Partial) -> int:
-    """How many of the BINS equal-width bins hold a confidence."""
-    known = check_partial(confidence, confidence)[0]
-    return len(np.unique(width_bins(known[~np.isnan(known)], BINS)))
 
 
 def contradicts(confidence: Partial, reading: Partial) -> Array:
@@ -108,7 +78,7 @@ def agreement_figures(
     read = ~(np.isnan(c) | np.isnan(r))
     drawn = _replicate([run], replicates, seed)[0]
     figures = {name: _figure(name, c, r, drawn.get(name), run.question_ids) for name in STATISTICS}
-    bins = confidence_bins(c[read]) if read.any() else None
+    bins = len(np.unique(width_bins(c[read], BINS))) or None
     reason = f"bins of {BINS} that hold a reply; a count has no interval"
     return {**figures, "cmfg_bins": Figure(bins, n=int(read.sum()), reason=reason)}
 
@@ -125,8 +95,11 @@ def agreement_differences(
         value = _value(name, *a[:2]) - _value(name, *b[:2])
         drawn = first[name] - second[name] if first else None
         span = statistic.high - statistic.low
-        ends = _ends(value, drawn, -span, span)
-        found[name] = _shown(value, ends, n, statistic.needs)
+        found[name] = (
+            Figure(n=n, reason=statistic.needs)
+            if np.isnan(value)
+            else Figure.with_ends(value, interval(value, drawn, -span, span), n)
+        )
     return found
 
 
@@ -153,10 +126,14 @@ def reading_aurocs(
 
 
 def _mfg(c: Array, r: Array, w: Array) -> Array:
+    """Mean faithfulness 1 − |reading − confidence|."""
     return ratio(w @ (1 - np.abs(r - c)), w.sum(axis=-1))
 
 
 def _cmfg(c: Array, r: Array, w: Array) -> Array:
+    """Mean over BINS equal-width bins of confidence of their mean faithfulness: each bin counts
+    alike, so that a text of one tone gets about .5 whatever the confidences (Liu et al. 2025).
+    Bins without a reply are left out; `cmfg_bins` says how many are left."""
     starts = starts_of(width_bins(c, BINS))
     count = segment_sums(w, starts)
     faithful = segment_sums(w * (1 - np.abs(r - c)), starts)
@@ -165,6 +142,10 @@ def _cmfg(c: Array, r: Array, w: Array) -> Array:
 
 
 def _cmfg_star(c: Array, r: Array, w: Array) -> Array:
+    """Mean faithfulness of BINS bins of equal mass, weighted by their width; equal confidences stay
+    in one. A bin reaches to the middle between its confidences and the next bin's, the first to 0
+    and the last to 1 (Liu et al. 2026 end them at the least and the greatest confidence). Bins
+    that ties leave empty are left out."""
     starts = starts_of(c)
     levels, count = c[starts], segment_sums(w, starts)
     place = mass_bins(count, BINS)
@@ -195,6 +176,7 @@ def _widths(levels: Array, count: Array, place: Index) -> Array:
 
 
 def _rank_correlation(c: Array, r: Array, w: Array) -> Array:
+    """Spearman's correlation of reading and confidence, ties at their mean rank."""
     half = w.sum(axis=-1, keepdims=True) / 2
     a, b = _ranks(c, w) - half, _ranks(r, w) - half
     spread = np.sqrt((w * a * a).sum(axis=-1) * (w * b * b).sum(axis=-1))
@@ -229,7 +211,6 @@ def _contradicting(c: Array, r: Array) -> np.ndarray:
     return ((c >= SURE) & (r <= SOUNDS_UNSURE)) | ((c <= UNSURE) & (r >= SOUNDS_SURE))
 
 
-_ALONE = "one question, or no resamples"
 _READ = "no reply has both a confidence and a reading"
 STATISTICS: dict[str, _Statistic] = {
     "mfg": _Statistic(_mfg, 0.0, 1.0, _READ),
@@ -266,18 +247,16 @@ def _value(name: str, confidence: Partial, reading: Partial) -> float:
 
 
 def _replicate(runs: Sequence[ReadReplies], replicates: int, seed: int) -> list[dict[str, Array]]:
-    """Each run's statistics over the same resamples of questions; empty where there are none."""
+    """Each run's statistics over the same resamples of questions, as `bootstrap.replicate`."""
     questions, _ = number_questions([i for run in runs for i in run.question_ids])
-    if len(questions) < 2 or replicates < 1:
-        return [{} for _ in runs]
     number = {question: i for i, question in enumerate(questions)}
+
+    def of(cells: Cells, weights: Array) -> dict[str, Array]:
+        pair = cells.confidence, cells.correctness
+        return {name: one.of(*pair, weights) for name, one in STATISTICS.items()}
+
     cells = [_cells(run, number) for run in runs]
-    drawn: list[dict[str, list[Array]]] = [{name: [] for name in STATISTICS} for _ in runs]
-    for block in resamples(cells, len(questions), replicates, seed):
-        for (cell, _), weights, found in zip(cells, block, drawn, strict=True):
-            for name, statistic in STATISTICS.items():
-                found[name].append(statistic.of(cell.confidence, cell.correctness, weights))
-    return [{name: np.concatenate(parts) for name, parts in one.items()} for one in drawn]
+    return replicate(cells, len(questions), of, replicates, seed)
 
 
 def _cells(run: ReadReplies, number: dict[Hashable, int]) -> tuple[Cells, Index]:
@@ -288,26 +267,16 @@ def _cells(run: ReadReplies, number: dict[Hashable, int]) -> tuple[Cells, Index]
     return group(c, np.round(r, 2)), place[rows]
 
 
-def _ends(value: float, drawn: Array | None, low: float, high: float) -> tuple[float, float] | str:
-    return _ALONE if drawn is None else interval(value, drawn, low, high)
-
-
 def _figure(name: str, c: Array, r: Array, drawn: Array | None, ids: Ids) -> Figure:
     statistic = STATISTICS[name]
     counted = ~(np.isnan(c) | np.isnan(r))
     if name == "contradiction_rate":
         counted &= _can_contradict(c)
     value, n = _value(name, c, r), int(counted.sum())
-    ends = _ends(value, drawn, statistic.low, statistic.high)
-    if isinstance(ends, str) and name == "contradiction_rate" and n:
+    if np.isnan(value):
+        return Figure(n=n, reason=statistic.needs)
+    ends = interval(value, drawn, statistic.low, statistic.high)
+    if isinstance(ends, str) and name == "contradiction_rate":
         # None or all contradict: n questions bound the share all the same.
         ends = wilson(value, len(np.unique(number_questions(ids)[1][counted])))
-    return _shown(value, ends, n, statistic.needs)
-
-
-def _shown(value: float, ends: tuple[float, float] | str, n: int, needs: str) -> Figure:
-    if np.isnan(value):
-        return Figure(n=n, reason=needs)
-    if isinstance(ends, str):
-        return Figure(value, n=n, reason=f"no interval: {ends}")
-    return Figure(value, *ends, n)
+    return Figure.with_ends(value, ends, n)

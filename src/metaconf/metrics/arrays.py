@@ -45,35 +45,11 @@ def check_partial(confidence: Partial, correctness: Partial) -> tuple[Array, Arr
     return c, y
 
 
-def check_share(name: str, value: float) -> float:
-    """`value` where it lies in [0, 1]; ValueError otherwise."""
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} is {value!r}; it must lie in [0, 1]")
-    return float(value)
-
-
 def check_bins(bins: int) -> int:
     """`bins` where it is a whole number of at least 1; ValueError otherwise."""
     if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or bins < 1:
         raise ValueError(f"bins is {bins!r}; give a whole number of at least 1")
     return int(bins)
-
-
-def check_scheme(scheme: str) -> str:
-    """`scheme` where it is "width" or "mass"; ValueError otherwise."""
-    if scheme not in ("width", "mass"):
-        raise ValueError(f"scheme is {scheme!r}; choose width or mass")
-    return scheme
-
-
-def as_classes(labels: Array) -> tuple[Index, NDArray[np.int64], Array]:
-    """Graded labels (n,) in [0, 1] as what a classifier takes: (row, class 1 or 0, weight), each
-    label as that share of a right answer and the rest of a wrong one; weights of 0 left out."""
-    rows = np.tile(np.arange(len(labels)), 2)
-    classes = np.repeat([1, 0], len(labels))
-    weights = np.concatenate([labels, 1 - labels])
-    kept = weights > 0
-    return rows[kept], classes[kept], weights[kept]
 
 
 def number_questions(question_ids: Sequence[Hashable] | NDArray[Any]) -> tuple[list[Any], Index]:

@@ -28,6 +28,13 @@ class Figure:
     reason: str | None = None
     null: tuple[float, float] | None = None
 
+    @classmethod
+    def with_ends(cls, value: float, ends: tuple[float, float] | str, n: float) -> Self:
+        """A known value with its interval, or the reason why it has none."""
+        if isinstance(ends, str):
+            return cls(value, n=n, reason=f"no interval: {ends}")
+        return cls(value, *ends, n)
+
     def to_json(self) -> dict[str, Any]:
         names = ("value", "low", "high", "n", "reason")
         plain = {name: getattr(self, name) for name in names}

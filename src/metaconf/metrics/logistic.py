@@ -16,9 +16,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from metaconf.metrics.arrays import as_classes
-
-Array = NDArray[np.float64]
+from metaconf.metrics.arrays import Array
 
 
 class GradedLogistic(RegressorMixin, BaseEstimator):
@@ -35,7 +33,7 @@ class GradedLogistic(RegressorMixin, BaseEstimator):
         self.C, self.standardize, self.max_iter = C, standardize, max_iter
 
     def fit(self, x: Any, y: Array) -> GradedLogistic:
-        rows, classes, weights = as_classes(y)
+        rows, classes, weights = _as_classes(y)
         self.constant_ = None if len(set(classes)) == 2 else float(np.nanmean(y))
         if self.constant_ is None:
             scaler = StandardScaler() if self.standardize else "passthrough"
@@ -61,3 +59,13 @@ def cross_fitted(
     """
     split = GroupKFold(folds, shuffle=True, random_state=0)
     return cross_val_predict(estimator, x, y, groups=list(groups), cv=split)  # pyright: ignore
+
+
+def _as_classes(labels: Array) -> tuple[NDArray[np.intp], NDArray[np.int64], Array]:
+    """Graded labels (n,) in [0, 1] as what a classifier takes: (row, class 1 or 0, weight), each
+    label as that share of a right answer and the rest of a wrong one; weights of 0 left out."""
+    rows = np.tile(np.arange(len(labels)), 2)
+    classes = np.repeat([1, 0], len(labels))
+    weights = np.concatenate([labels, 1 - labels])
+    kept = weights > 0
+    return rows[kept], classes[kept], weights[kept]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metaconf.metrics import bins, ranking, scores, selective
 from metaconf.metrics.arrays import Array
-from metaconf.metrics.table import Table, ratio
+from metaconf.metrics.table import Table, ratio, tabulate
 
 Rows = Literal["replies", "parsed", "graded", "complete"]
 """All replies; those with a confidence; those with a correctness; those with both."""
@@ -34,7 +35,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(lambda t: ratio(t.graded_right, t.graded), rows="graded", share=True),
     "mean_confidence": Metric(lambda t: ratio(t.parsed_confidence, t.parsed), rows="parsed"),
     "ece": Metric(bins.ece_of),
-    "ece_equal_mass": Metric(partial(bins.ece_of, scheme="mass")),
+    "ece_equal_mass": Metric(bins.ece_equal_mass_of),
     "ace": Metric(bins.ace_of),
     "mce": Metric(bins.mce_of, needs=f"no bin holds {bins.MCE_LEAST} replies"),
     "smooth_ece": Metric(scores.smooth_ece_of),
@@ -78,3 +79,39 @@ def value_of(name: str, table: Table) -> float | str:
         return _EMPTY[METRICS[name].rows]
     value = float(METRICS[name].of(table))
     return METRICS[name].needs if np.isnan(value) else value
+
+
+def known(names: Iterable[str]) -> list[str]:
+    """The names, all of METRICS; ValueError for another one."""
+    names = list(names)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise ValueError(f"there is no metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
+    return names
+
+
+def compute(name: str, confidence: ArrayLike, correctness: ArrayLike) -> float:
+    """One of METRICS, over replies that have both values, (n,) each, in [0, 1].
+
+    Raises ValueError on bad rows, for an unknown name, and with the reason where it is undefined.
+    """
+    (name,) = known([name])
+    value = value_of(name, tabulate(confidence, correctness))
+    if isinstance(value, str):
+        raise ValueError(value)
+    return value
+
+
+def brier(confidence: ArrayLike, correctness: ArrayLike) -> float:
+    """Mean (c − y)², in [0, 1], 0 is best; see `compute`."""
+    return compute("brier", confidence, correctness)
+
+
+def auroc(confidence: ArrayLike, correctness: ArrayLike) -> float:
+    """P(c of a right reply > c of a wrong one), ties ½, in [0, 1]; see `compute`."""
+    return compute("auroc", confidence, correctness)
+
+
+def effective_levels(confidence: ArrayLike) -> float:
+    """Effective number of distinct confidences, in [1, n]; see `compute`."""
+    return compute("effective_levels", confidence, np.zeros(np.size(confidence)))

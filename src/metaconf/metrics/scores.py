@@ -1,101 +1,51 @@
 """Proper scores and what they are made of, and calibration error without bins.
 
-Confidence c and correctness y lie in [0, 1]; y may be graded.
+Confidence c and correctness y lie in [0, 1]; y may be graded. Each function takes tables with
+leading axes (...,) and returns (...,), NaN where a table is empty.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import ArrayLike
 
 from metaconf.metrics.arrays import Array
 from metaconf.metrics.isotonic import isotonic_means
-from metaconf.metrics.table import Table, ratio, segment_sums, starts_of, tabulate
+from metaconf.metrics.table import Table, ratio, segment_sums, starts_of
 
 NLL_CLIP = 1e-6
 _GRID = 1000  # of smooth ECE: stated confidences with up to three decimals fall on it exactly
 _HALVINGS = 14
 
 
-class Parts(NamedTuple):
-    """Brier = reliability − resolution + uncertainty, each ≥ 0."""
-
-    reliability: float
-    resolution: float
-    uncertainty: float
-
-
-def brier(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """Mean (c − y)², in [0, 1], 0 is best (Brier 1950). ValueError on bad rows."""
-    return float(brier_of(tabulate(confidence, correctness)))
-
-
-def nll(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """Mean −y ln c − (1 − y) ln(1 − c), in nats, c clipped to [1e-6, 1 − 1e-6]; range [0, 13.82].
-
-    The clip keeps one certain error from being infinite; graded y acts as a soft label.
-    ValueError on bad rows.
-    """
-    return float(nll_of(tabulate(confidence, correctness)))
-
-
-def murphy(confidence: ArrayLike, correctness: ArrayLike) -> Parts:
-    """Brier by distinct confidence (Murphy 1973), exact for graded y as well.
-
-    Uncertainty is the variance of y, ȳ(1 − ȳ) for 0/1. For nearly untied confidences every level
-    is its own group and reliability approaches Brier itself: use `corp` there. ValueError on bad
-    rows.
-    """
-    table = tabulate(confidence, correctness)
-    reliability, resolution = (float(part) for part in murphy_of(table))
-    return Parts(reliability, resolution, float(uncertainty_of(table)))
-
-
-def corp(confidence: ArrayLike, correctness: ArrayLike) -> Parts:
-    """Brier with the isotonic fit as the recalibrated forecast (Dimitriadis et al. 2021).
-
-    Reliability (their miscalibration) = Brier(c) − Brier(isotonic c); resolution (discrimination)
-    = Brier(ȳ) − Brier(isotonic c). ValueError on bad rows.
-    """
-    table = tabulate(confidence, correctness)
-    reliability, resolution = (float(part) for part in corp_of(table))
-    return Parts(reliability, resolution, float(uncertainty_of(table)))
-
-
-def smooth_ece(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """Calibration error by a reflected Gaussian kernel, in [0, 1], 0 is best.
-
-    ∫ |E[(c − y) K_σ(c, t)]| dt over [0, 1], at the one σ that equals the result (Błasiok & Nakkiran
-    2023): no bins and no bandwidth to choose. Found to 1e-4 on a grid of 1001 points; confidences
-    between grid points are shared linearly by their neighbours. ValueError on bad rows.
-    """
-    return float(smooth_ece_of(tabulate(confidence, correctness)))
-
-
 def brier_of(table: Table) -> Array:
-    """`brier` of tables, (...,); NaN where a table is empty."""
+    """Mean (c − y)², in [0, 1], 0 is best (Brier 1950)."""
     c = table.levels
     total = (c * c * table.count - 2.0 * c * table.right + table.square).sum(axis=-1)
     return ratio(total, table.complete)
 
 
 def nll_of(table: Table) -> Array:
-    """`nll` of tables, (...,); NaN where a table is empty."""
+    """Mean −y ln c − (1 − y) ln(1 − c), in nats, c clipped to [1e-6, 1 − 1e-6]; range [0, 13.82].
+
+    The clip keeps one certain error from being infinite; graded y acts as a soft label.
+    """
     c = np.clip(table.levels, NLL_CLIP, 1.0 - NLL_CLIP)
     gain = table.right @ np.log(c) + (table.count - table.right) @ np.log1p(-c)
     return ratio(-gain, table.complete)
 
 
 def uncertainty_of(table: Table) -> Array:
-    """Variance of the correctness, (...,); NaN where a table is empty."""
+    """Variance of the correctness, ȳ(1 − ȳ) for 0/1."""
     mean = ratio(table.right.sum(axis=-1), table.complete)
     return ratio(table.square.sum(axis=-1), table.complete) - mean**2
 
 
 def murphy_of(table: Table) -> tuple[Array, Array]:
-    """Reliability and resolution of `murphy`, each (...,); NaN where a table is empty."""
+    """Reliability and resolution by distinct confidence (Murphy 1973), exact for graded y as well.
+
+    For nearly untied confidences every level is its own group and reliability approaches Brier
+    itself: read `corp_of` there.
+    """
     mean = np.divide(
         table.right, table.count, out=np.zeros_like(table.right), where=table.count > 0
     )
@@ -106,7 +56,9 @@ def murphy_of(table: Table) -> tuple[Array, Array]:
 
 
 def corp_of(table: Table) -> tuple[Array, Array]:
-    """Reliability and resolution of `corp`, each (...,); NaN where a table is empty."""
+    """Reliability and resolution with the isotonic fit as the recalibrated forecast (Dimitriadis et
+    al. 2021): Brier(c) − Brier(isotonic c), their miscalibration, and Brier(ȳ) − Brier(isotonic c),
+    their discrimination."""
     gains = np.zeros(table.complete.shape)
     for at in np.ndindex(gains.shape):
         gains[at] = _corp_gain(table.levels, table.count[at], table.right[at])
@@ -125,7 +77,12 @@ def _corp_gain(levels: Array, count: Array, right: Array) -> float:
 
 
 def smooth_ece_of(table: Table) -> Array:
-    """`smooth_ece` of tables, (...,); NaN where a table is empty."""
+    """Calibration error by a reflected Gaussian kernel, in [0, 1], 0 is best.
+
+    ∫ |E[(c − y) K_σ(c, t)]| dt over [0, 1], at the one σ that equals the result (Błasiok & Nakkiran
+    2023): no bins and no bandwidth to choose. Found to 1e-4 on a grid of 1001 points; confidences
+    between grid points are shared linearly by their neighbours.
+    """
     waves = np.fft.rfft(_mirrored(table), axis=-1).real
     # On [0, 1] the reflected Gaussian is the heat kernel: it damps wave k by exp(−(kπσ)²/2).
     damping = -0.5 * (np.pi * np.arange(_GRID + 1)) ** 2

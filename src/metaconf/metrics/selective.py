@@ -3,7 +3,8 @@
 Loss is 1 − y. Equal confidences cannot be told apart, so each carries its group's mean loss and
 thresholds lie only between groups: no figure here depends on the order of rows. With n replies,
 AURC and what is built on it sum over n discrete coverages as in the literature, so repeating all
-replies changes them by O(log n / n); the others do not change at all.
+replies changes them by O(log n / n); the others do not change at all. Each function `…_of` takes
+tables with leading axes (...,) and returns (...,), NaN where it is undefined.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaconf.metrics.arrays import Array, check_share
-from metaconf.metrics.ranking import defined
+from metaconf.metrics.arrays import Array
 from metaconf.metrics.table import Table, ratio, tabulate
 
 ALIKE = "all replies are equally right; no order of them is better than another"
@@ -36,67 +36,31 @@ def risk_coverage(confidence: ArrayLike, correctness: ArrayLike) -> RiskCoverage
     return RiskCoverage(table.levels[::-1].copy(), coverage, risk)
 
 
-def aurc(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """Mean risk over coverages 1/n … 1, in [0, 1], 0 is best (Geifman & El-Yaniv 2017)."""
-    return float(aurc_of(tabulate(confidence, correctness)))
-
-
-def eaurc(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """AURC above that of the best order of the same replies, ≥ 0 (Geifman et al. 2019)."""
-    return float(eaurc_of(tabulate(confidence, correctness)))
-
-
-def augrc(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """Area under P(answered and wrong) over coverage, in [0, ½], 0 is best (Traub et al. 2024).
-
-    For 0/1 it equals (1 − AUROC)·a·(1 − a) + (1 − a)²/2 with accuracy a.
-    """
-    return float(augrc_of(tabulate(confidence, correctness)))
-
-
-def prr(confidence: ArrayLike, correctness: ArrayLike) -> float:
-    """Prediction–rejection ratio, 1 for the best order, 0 for chance (Malinin et al. 2021).
-
-    (A − A_random)/(A_oracle − A_random) for A = 1 − AURC; A_random is the accuracy, exactly.
-    ValueError on bad rows, and when all replies are equally right.
-    """
-    return defined(prr_of(tabulate(confidence, correctness)), ALIKE)
-
-
-def coverage_at_risk(confidence: ArrayLike, correctness: ArrayLike, risk: float) -> float:
-    """Greatest coverage whose risk is ≤ `risk`; 0 when none is. ValueError on bad rows or risk.
-
-    Chosen on these very replies: an optimistic figure, no guarantee for new ones.
-    """
-    check_share("risk", risk)
-    return float(coverage_at_risk_of(tabulate(confidence, correctness), risk))
-
-
-def risk_at_coverage(confidence: ArrayLike, correctness: ArrayLike, coverage: float) -> float:
-    """Risk at the least coverage ≥ `coverage` that a threshold reaches. ValueError on bad input."""
-    check_share("coverage", coverage)
-    return float(risk_at_coverage_of(tabulate(confidence, correctness), coverage))
-
-
 def aurc_of(table: Table) -> Array:
-    """`aurc` of tables, (...,); NaN where a table is empty."""
+    """Mean risk over coverages 1/n … 1, in [0, 1], 0 is best (Geifman & El-Yaniv 2017)."""
     return _mean_risk(table.count[..., ::-1], (table.count - table.right)[..., ::-1])
 
 
 def eaurc_of(table: Table) -> Array:
-    """`eaurc` of tables, (...,); NaN where a table is empty."""
+    """AURC above that of the best order of the same replies, ≥ 0 (Geifman et al. 2019)."""
     return np.maximum(aurc_of(table) - _oracle(table), 0.0)
 
 
 def augrc_of(table: Table) -> Array:
-    """`augrc` of tables, (...,); NaN where a table is empty."""
+    """Area under P(answered and wrong) over coverage, in [0, ½], 0 is best (Traub et al. 2024).
+
+    For 0/1 it equals (1 − AUROC)·a·(1 − a) + (1 − a)²/2 with accuracy a.
+    """
     count, loss = table.count[..., ::-1], (table.count - table.right)[..., ::-1]
     area = (count * (np.cumsum(loss, axis=-1) - 0.5 * loss)).sum(axis=-1)
     return ratio(area, table.complete**2)
 
 
 def prr_of(table: Table) -> Array:
-    """`prr` of tables, (...,); NaN where all replies are equally right."""
+    """Prediction–rejection ratio, 1 for the best order, 0 for chance (Malinin et al. 2021).
+
+    (A − A_random)/(A_oracle − A_random) for A = 1 − AURC; A_random is the accuracy, exactly.
+    """
     chance = 1.0 - ratio(table.right.sum(axis=-1), table.complete)
     alike = (table.grade_count > 0).sum(axis=-1) < 2
     gained, possible = chance - aurc_of(table), chance - _oracle(table)
@@ -104,7 +68,10 @@ def prr_of(table: Table) -> Array:
 
 
 def coverage_at_risk_of(table: Table, risk: float) -> Array:
-    """`coverage_at_risk` of tables, (...,); NaN where a table is empty."""
+    """Greatest coverage whose risk is ≤ `risk`, in [0, 1]; 0 when none is.
+
+    Chosen on these very replies: an optimistic figure, no guarantee for new ones.
+    """
     coverage, risks = _curve(table)
     # A hair of slack: 0.1 as a mean of ten losses need not be the float 0.1.
     reached = np.where(risks <= risk + 1e-12, coverage, 0.0)
@@ -112,7 +79,7 @@ def coverage_at_risk_of(table: Table, risk: float) -> Array:
 
 
 def risk_at_coverage_of(table: Table, coverage: float) -> Array:
-    """`risk_at_coverage` of tables, (...,); NaN where a table is empty."""
+    """Risk at the least coverage ≥ `coverage`, in [0, 1], that a threshold reaches."""
     coverages, risks = _curve(table)
     if not table.levels.size:
         return np.full(table.complete.shape, np.nan)

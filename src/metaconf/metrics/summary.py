@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
 from metaconf.metrics.bins import BINS, edges, null_band_of, wilson
-from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.bootstrap import interval, replicate
 from metaconf.metrics.figures import Figure
-from metaconf.metrics.registry import METRICS, Rows, rows_of, value_of
+from metaconf.metrics.registry import METRICS, Rows, known, rows_of, value_of
 from metaconf.metrics.table import Cells, Table, coarsen, group
 
 Ids = Sequence[Hashable] | NDArray[Any]
@@ -62,7 +62,7 @@ def summarise(
     null band's value is the mean ECE of calibrated replies. `smooth_ece` takes most of the time.
     ValueError names wrong rows and unknown names.
     """
-    names = _known(METRICS if names is None else names)
+    names = known(METRICS if names is None else names)
     run = _count(ScoredReplies(confidence, correctness, question_ids))
     drawn = _replicate([run], names, replicates, seed)[0]
     n = int(run.table.replies)
@@ -95,7 +95,7 @@ def paired_differences(
     replicates: int = 1000,
 ) -> dict[str, Figure]:
     """`paired_difference` for several metrics, from one set of resamples."""
-    names = _known(names)
+    names = known(names)
     runs = [_count(a), _count(b)]
     _same_questions(runs[0].questions, runs[1].questions)
     first, second = _replicate(runs, names, replicates, seed)
@@ -105,14 +105,6 @@ def paired_differences(
         name: _with_interval(name, _minus(name, runs), n, drawn, runs, signed=True)
         for name in names
     }
-
-
-def _known(names: Iterable[str]) -> list[str]:
-    names = list(names)
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise ValueError(f"there is no metric {unknown[0]!r}; choose from {', '.join(METRICS)}")
-    return names
 
 
 def _count(run: ScoredReplies) -> _Counted:
@@ -133,18 +125,14 @@ def _count(run: ScoredReplies) -> _Counted:
 def _replicate(
     runs: list[_Counted], names: list[str], replicates: int, seed: int
 ) -> list[dict[str, Array]]:
-    """Each run's metrics over the same resamples of questions: name → (replicates,)."""
-    questions = len(runs[0].questions)
-    if questions < 2 or replicates < 1:
-        return [{} for _ in runs]
-    blocks: list[dict[str, list[Array]]] = [{name: [] for name in names} for _ in runs]
+    """Each run's metrics over the same resamples of questions, as `bootstrap.replicate`."""
+
+    def of(cells: Cells, weights: Array) -> dict[str, Array]:
+        table = cells.table(weights)
+        return {name: METRICS[name].of(table) for name in names}
+
     pairs = [(run.cells, run.question) for run in runs]
-    for drawn in resamples(pairs, questions, replicates, seed):
-        for run, weights, block in zip(runs, drawn, blocks, strict=True):
-            table = run.cells.table(weights)
-            for name in names:
-                block[name].append(METRICS[name].of(table))
-    return [{name: np.concatenate(parts) for name, parts in b.items()} for b in blocks]
+    return replicate(pairs, len(runs[0].questions), of, replicates, seed)
 
 
 def _with_interval(
@@ -156,21 +144,17 @@ def _with_interval(
     signed: bool = False,
 ) -> Figure:
     if isinstance(value, str):
-        return Figure(None, None, None, n, value)
-    if name not in drawn:
-        few = len(runs[0].questions) < 2
-        reason = "no interval: one question" if few else "no interval: no resamples"
-        return Figure(value, None, None, n, reason)
+        return Figure(n=n, reason=value)
+    metric = METRICS[name]
+    low, high = metric.low, metric.high
+    low, high = (low - high, high - low) if signed else (low, high)
+    ends = interval(value, drawn.get(name), low, high)
     if name == "effective_levels" and any(run.coarse for run in runs):
-        return Figure(value, None, None, n, "no interval: nearly every reply is its own level")
-    low, high = METRICS[name].low, METRICS[name].high
-    ends = interval(value, drawn[name], *((low - high, high - low) if signed else (low, high)))
-    if isinstance(ends, str) and METRICS[name].share and not signed:
+        ends = "nearly every reply is its own level"
+    elif isinstance(ends, str) and drawn and metric.share and not signed:
         # All alike: the bootstrap sees no spread, but the questions bound the share all the same.
-        ends = wilson(value, _questions(runs[0], METRICS[name].rows))
-    if isinstance(ends, str):
-        return Figure(value, None, None, n, f"no interval: {ends}")
-    return Figure(value, *ends, n, None)
+        ends = wilson(value, _questions(runs[0], metric.rows))
+    return Figure.with_ends(value, ends, n)
 
 
 def _questions(run: _Counted, rows: Rows) -> int:
@@ -191,8 +175,8 @@ def _null_figure(table: Table, replicates: int, seed: int) -> Figure:
     n = int(table.complete)
     if not n or replicates < 1:
         reason = "no resamples" if n else "no reply has both a confidence and a grade"
-        return Figure(None, None, None, n, reason)
-    return Figure(*null_band_of(table, BINS, seed, replicates), n, None)
+        return Figure(n=n, reason=reason)
+    return Figure(*null_band_of(table, seed, replicates), n, None)
 
 
 def _minus(name: str, runs: list[_Counted]) -> float | str:

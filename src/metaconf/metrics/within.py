@@ -7,13 +7,12 @@ easier, and not at all within them: it knows the kind, and nothing of the questi
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from metaconf.metrics.arrays import Array, Index, Partial, check_partial, number_questions
 from metaconf.metrics.bins import BINS, edges
-from metaconf.metrics.bootstrap import interval, resamples
+from metaconf.metrics.bootstrap import interval, replicate
 from metaconf.metrics.figures import Figure
 from metaconf.metrics.summary import ScoredReplies
 from metaconf.metrics.table import Cells, coarsen, group, ratio, segment_sums, starts_of
@@ -27,14 +26,6 @@ _LEVELS = 200
 """With more distinct scores the resamples use so many neighbourhoods."""
 
 
-class _Stratified(NamedTuple):
-    """Cells whose `confidence` is kind · `levels` + the score's rank; the question of each row."""
-
-    cells: Cells
-    question: Index
-    levels: int
-
-
 def auroc_within(
     scores: Partial, correctness: Partial, kinds: Sequence[Hashable]
 ) -> tuple[float, int]:
@@ -45,8 +36,8 @@ def auroc_within(
     `concordance` in R's survival). NaN and 0 where no kind has both. Graded correctness y counts as
     y right and 1 − y wrong. All inputs (n,); raises ValueError as `check_partial`.
     """
-    run = _stratified(ScoredReplies(scores, correctness, range(len(kinds))), kinds)
-    won, pairs = _pairs_won(run, run.cells.count)
+    cells, _ = _stratified(ScoredReplies(scores, correctness, range(len(kinds))), kinds)
+    won, pairs = _pairs_won(cells, cells.count)
     return float(ratio(won, pairs)), round(float(pairs))
 
 
@@ -83,7 +74,8 @@ def auroc_within_difference(
         return Figure(n=len(questions), reason=ONE_KIND)
     value = auroc_within(a[0], a[1], kinds)[0] - auroc_within(b[0], b[1], kinds)[0]
     first, second = _replicated([a, b], kinds, replicates, seed)
-    return _figure(value, first - second, len(questions), -1.0)
+    apart = None if first is None or second is None else first - second
+    return _figure(value, apart, len(questions), -1.0)
 
 
 def ranking_warning(figures: Mapping[str, Figure], what: str = "the confidence") -> str | None:
@@ -136,21 +128,23 @@ def _numbered(kinds: Sequence[Hashable]) -> Index:
 
 def _stratified(
     run: ScoredReplies, kinds: Sequence[Hashable], most: int | None = None
-) -> _Stratified:
-    """With more than `most` distinct scores, as many neighbourhoods of equal mass."""
+) -> tuple[Cells, Index]:
+    """Cells whose `confidence` is the number of the kind and, as its fraction, the score's rank;
+    the question of each row. With more than `most` distinct scores, as many neighbourhoods of equal
+    mass."""
     scores, correctness = check_partial(run.confidence, run.correctness)
     levels, level = np.unique(scores, return_inverse=True)
     if most is not None and len(levels) > most:
         levels, level = np.unique(coarsen(scores, most, edges(BINS)), return_inverse=True)
-    code = np.where(np.isnan(scores), np.nan, _numbered(kinds) * len(levels) + level)
-    return _Stratified(group(code, correctness), number_questions(run.question_ids)[1], len(levels))
+    code = np.where(np.isnan(scores), np.nan, _numbered(kinds) + level / len(levels))
+    return group(code, correctness), number_questions(run.question_ids)[1]
 
 
-def _pairs_won(run: _Stratified, weights: Array) -> tuple[Array, Array]:
+def _pairs_won(cells: Cells, weights: Array) -> tuple[Array, Array]:
     """Pairs of one kind in which the right reply scores higher (ties ½), and all such pairs, for
     weights (..., C) of the cells; each (...,)."""
-    table = run.cells.table(weights)
-    starts = starts_of(np.floor_divide(table.levels, run.levels))
+    table = cells.table(weights)
+    starts = starts_of(np.floor(table.levels))
     right, wrong = table.right, table.count - table.right
     lower = np.cumsum(wrong, axis=-1) - wrong
     lengths = np.diff(np.append(starts, len(table.levels)))
@@ -161,25 +155,19 @@ def _pairs_won(run: _Stratified, weights: Array) -> tuple[Array, Array]:
 
 def _replicated(
     runs: Sequence[ScoredReplies], kinds: Sequence[Hashable], replicates: int, seed: int
-) -> list[Array]:
-    """Each run's `auroc_within` over the same resamples of questions, (replicates,); empty where
-    there are none."""
+) -> list[Array | None]:
+    """Each run's `auroc_within` over the same resamples of questions, (replicates,)."""
+
+    def of(cells: Cells, weights: Array) -> dict[str, Array]:
+        return {"auroc_within": ratio(*_pairs_won(cells, weights))}
+
     questions = len(number_questions(runs[0].question_ids)[0])
-    if questions < 2 or replicates < 1:
-        return [np.zeros(0) for _ in runs]
     parts = [_stratified(run, kinds, _LEVELS) for run in runs]
-    pairs = [(part.cells, part.question) for part in parts]
-    found: list[list[Array]] = [[] for _ in runs]
-    for block in resamples(pairs, questions, replicates, seed):
-        for part, weights, drawn in zip(parts, block, found, strict=True):
-            drawn.append(ratio(*_pairs_won(part, weights)))
-    return [np.concatenate(drawn) for drawn in found]
+    drawn = replicate(parts, questions, of, replicates, seed)
+    return [one.get("auroc_within") for one in drawn]
 
 
-def _figure(value: float, drawn: Array, n: int, low: float) -> Figure:
+def _figure(value: float, drawn: Array | None, n: int, low: float) -> Figure:
     if np.isnan(value):
         return Figure(n=n, reason=NO_PAIR)
-    ends = interval(value, drawn, low, 1.0) if drawn.size else "one question, or no resamples"
-    if isinstance(ends, str):
-        return Figure(value, n=n, reason=f"no interval: {ends}")
-    return Figure(value, *ends, n)
+    return Figure.with_ends(value, interval(value, drawn, low, 1.0), n)

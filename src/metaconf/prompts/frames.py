@@ -15,108 +15,40 @@ STANCES = (0.03, 0.12, 0.29, 0.5, 0.68, 0.83, 0.95)
 """The confidence that each wording of a frame stands for."""
 
 Frame = tuple[str, tuple[str, ...]]
+
+
+def _frame(lead: str, guess: str, unsure: str, sure: str, rather: str = "") -> Frame:
+    """A lead-in with its wordings; `rather` stands in the place of `unsure` behind "rather"."""
+    steps = [("only", guess), ("very", unsure), ("rather", rather or unsure)]
+    steps += [(degree, sure) for degree in ("half", "fairly", "quite", "perfectly")]
+    return lead, tuple(f"{degree} {words}" for degree, words in steps)
+
+
 FRAMES: dict[str, tuple[Frame, ...]] = {
     KNOWLEDGE: (
-        (
-            "My memory of {s} is ",
-            (
-                "only a guess",
-                "very vague",
-                "rather vague",
-                "half clear",
-                "fairly clear",
-                "quite clear",
-                "perfectly clear",
-            ),
-        ),
-        (
-            "My recall of {s} is ",
-            (
-                "only a guess",
-                "very uncertain",
-                "rather uncertain",
-                "half certain",
-                "fairly certain",
-                "quite certain",
-                "perfectly certain",
-            ),
-        ),
-        (
+        _frame("My memory of {s} is ", "a guess", "vague", "clear"),
+        _frame("My recall of {s} is ", "a guess", "uncertain", "certain"),
+        _frame(
             "About {s} I am ",
-            (
-                "only guessing, for I know nothing",
-                "very doubtful of my knowledge",
-                "rather unsure of my knowledge",
-                "half sure of my knowledge",
-                "fairly sure of my knowledge",
-                "quite sure of my knowledge",
-                "perfectly sure of my knowledge",
-            ),
+            "guessing, for I know nothing",
+            "doubtful of my knowledge",
+            "sure of my knowledge",
+            rather="unsure of my knowledge",
         ),
-        (
-            "My knowledge of {s} is ",
-            (
-                "only a guess",
-                "very thin",
-                "rather thin",
-                "half solid",
-                "fairly solid",
-                "quite solid",
-                "perfectly solid",
-            ),
-        ),
+        _frame("My knowledge of {s} is ", "a guess", "thin", "solid"),
     ),
     COMPLEXITY: (
-        (
+        _frame(
             "As {s} can mean several things, I am ",
-            (
-                "only guessing which",
-                "very doubtful of mine",
-                "rather doubtful of mine",
-                "half sure of mine",
-                "fairly sure of mine",
-                "quite sure of mine",
-                "perfectly sure of mine",
-            ),
+            "guessing which",
+            "doubtful of mine",
+            "sure of mine",
         ),
-        (
-            "As {s} is ambiguous, my reading of it is ",
-            (
-                "only a guess",
-                "very doubtful",
-                "rather doubtful",
-                "half certain",
-                "fairly certain",
-                "quite certain",
-                "perfectly certain",
-            ),
-        ),
+        _frame("As {s} is ambiguous, my reading of it is ", "a guess", "doubtful", "certain"),
     ),
     REASONING: (
-        (
-            "My calculation of {s} is ",
-            (
-                "only a guess",
-                "very shaky",
-                "rather shaky",
-                "half sound",
-                "fairly sound",
-                "quite sound",
-                "perfectly sound",
-            ),
-        ),
-        (
-            "For {s} my steps are ",
-            (
-                "only guesses",
-                "very doubtful",
-                "rather doubtful",
-                "half reliable",
-                "fairly reliable",
-                "quite reliable",
-                "perfectly reliable",
-            ),
-        ),
+        _frame("My calculation of {s} is ", "a guess", "shaky", "sound"),
+        _frame("For {s} my steps are ", "guesses", "doubtful", "reliable"),
     ),
 }
 
