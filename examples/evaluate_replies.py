@@ -34,5 +34,4 @@ def main(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name:
-        main(Path(name))
+    main(Path(tempfile.mkdtemp()))  # stays, so that the report can be opened

@@ -1,6 +1,6 @@
 """Use the reward in plain TRL: one step of GRPOTrainer, without our trainer.
 
-    python examples/reward_in_trl.py --model embedded
+python examples/reward_in_trl.py --model embedded
 
 TRL credits every token of a reply with the reward. Our stage 2 credits the confidence with a
 proper score of its whole distribution instead: see docs/other-engines.md.
