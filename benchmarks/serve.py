@@ -4,6 +4,7 @@
 
 Writes benchmarks/results/serve.json. The server runs on one core, the model's server and the
 clients on the other ones. `batching` draws with the embedded model; the other parts ask a stub.
+`seed_command` trains two steps of stage 2 in a fresh clone, on all cores.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any
 
 import record
 
+from metaconf.reply import parse_reply
 from metaconf.serving.feedback import Feedback
 
 HERE = Path(__file__).parent
@@ -47,6 +49,8 @@ TARGETS = {
     "feedback_lost": ("", "<= 0"),
     "soak_lost": ("", "<= 0"),
     "soak_memory_growth": ("", "<= 0.05"),
+    "seed_command_seconds": ("s", "<= 120"),
+    "seed_command_format_rate": ("", ">= 0.95"),
 }
 PLAIN = """
 import sys, uvicorn
@@ -311,6 +315,29 @@ def _kind(status: int, text: str) -> str:
     return str(status) if good and whole else "bad"
 
 
+SEED_COMMAND = "train/grpo_train.py --config configs/grpo_train_config.yaml --max_steps 2"
+
+
+def seed_command(folder: Path) -> dict[str, float]:
+    """Seconds of SEED_COMMAND in a fresh clone, and the share of its replies in the format."""
+    clone, cores = folder / "clone", range(os.cpu_count() or 1)
+    subprocess.run(["git", "clone", "-q", str(HERE.parent), str(clone)], check=True)
+    os.sched_setaffinity(0, cores)  # the command inherits them
+    spent, start = os.times(), time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(clone / "src")}
+    subprocess.run([sys.executable, *SEED_COMMAND.split()], cwd=clone, env=environment, check=True)
+    seconds, now = time.perf_counter() - start, os.times()
+    os.sched_setaffinity(0, OTHER_CORES)
+    lines = (clone / "runs/grpo/replies.jsonl").read_text().splitlines()
+    well = [parse_reply(json.loads(line)["text"]).well_formed for line in lines]
+    return {
+        "seed_command_seconds": seconds,
+        "seed_command_format_rate": statistics.mean(well),
+        "cpu": sum(now[2:4]) - sum(spent[2:4]),
+        "replies": len(well),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--soak_seconds", type=float, default=600)
@@ -325,6 +352,7 @@ def main() -> None:
         "contract": lambda folder: contract(folder, args.cases),
         "kills": kills,
         "soak": lambda folder: soak(folder, args.soak_seconds),
+        "seed_command": seed_command,
     }
     for name, part in parts.items():
         if not args.only or name in args.only:
@@ -347,6 +375,7 @@ _NOTES = {
     "contract": "{args.cases} cases an operation at most",
     "kills": "20 kills, {feedback_acknowledged:.0f} labels acknowledged before them",
     "soak": "{args.soak_seconds:.0f} s, 100 clients, {soak_requests:.0f} requests",
+    "seed_command": "max_steps 2, {replies:.0f} replies, {cpu:.0f} seconds of one core",
 }
 
 
