@@ -39,7 +39,7 @@ def check_files(folder: Path) -> None:
     Tensors are not read, only where they should lie. Raises UserError that names the file.
     """
     adapts = (folder / ADAPTER).is_file()
-    _json(folder / (ADAPTER if adapts else "config.json"))
+    read_object(folder / (ADAPTER if adapts else "config.json"))
     for path in weight_files(folder):
         tensors(path)
     _check_index(folder)
@@ -70,7 +70,9 @@ def _check_closed(path: Path) -> None:
 
 def base_of(adapter: Path) -> str:
     """The folder or hub id of the model that an adapter's folder belongs to."""
-    return os.path.expanduser(str(_json(adapter / ADAPTER).get("base_model_name_or_path") or ""))
+    return os.path.expanduser(
+        str(read_object(adapter / ADAPTER).get("base_model_name_or_path") or "")
+    )
 
 
 def _is_path(name: str) -> bool:
@@ -98,7 +100,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
-    names = _json(folder / INDEX).get("weight_map")
+    names = read_object(folder / INDEX).get("weight_map")
     if not isinstance(names, dict) or not all(Path(str(n)).name == n for n in names.values()):
         raise UserError(f"{folder / INDEX}: has no weight_map of file names; fetch it again")
     return names
@@ -185,7 +187,8 @@ def _pieces(path: Path) -> Iterator[bytes]:
                 yield os.pread(source.fileno(), SAMPLE_BYTES, data + at)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a model's folder. Raises UserError that names the file."""
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:

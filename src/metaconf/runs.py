@@ -25,7 +25,7 @@ import metaconf
 from metaconf.config.blocks import EMBEDDED, Config, Judge, Teacher
 from metaconf.config.load import resolved
 from metaconf.config.values import read_yaml
-from metaconf.embedded.model import folder_of
+from metaconf.embedded.model import HUB_ID, folder_of
 from metaconf.errors import UserError
 from metaconf.files import write_json, write_text
 from metaconf.model_files import fingerprint
@@ -362,8 +362,6 @@ def _check_inputs(run: Path, before: Mapping[str, str], now: Mapping[str, str]) 
         print(f"metaconf: {run}: other versions than it was begun with: {told}", file=sys.stderr)
 
 
-EMBEDDED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The hub's name of the embedded model."""
 _PATHS = ("output_dir", "train_file", "resume_from_checkpoint", "deepspeed", "dataset_dir")
 
 
@@ -410,7 +408,7 @@ def note_stage(
     }
     facts = {
         "metaconf": metaconf.__version__,
-        "base_model": EMBEDDED_ID if base == EMBEDDED else base,
+        "base_model": HUB_ID if base == EMBEDDED else base,
         "stages": [*known.get("stages", []), done],
     }
     text = json.dumps(facts, ensure_ascii=False, indent=1, default=str)

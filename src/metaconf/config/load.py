@@ -117,6 +117,11 @@ def refuse_of_other(command: Literal["prepare", "sft"], overrides: Sequence[str]
             )
 
 
+def trl_default(stage: Stage, name: str) -> Any:
+    """TRL's own default of one of its keys."""
+    return _train_table()[stage][name][2]
+
+
 def help_lines() -> list[str]:
     """Our own keys, one a line: name, default and description, from `config.blocks`."""
     return [f"{n} (default {item.default!r}): {item.description}" for n, item in _own().items()]
@@ -278,7 +283,7 @@ def _checked(name: str, given: Given, stage: Stage, known: dict[str, Any]) -> An
             raise
         value = convert(given.text, known[name], where)  # `--run_name 2024` means the text
     if name not in _own():
-        refuse(stage, name, value, _train_table()[stage][name][2], where)
+        refuse(stage, name, value, trl_default(stage, name), where)
     return value
 
 

@@ -25,7 +25,6 @@ from metaconf.generation.sampler import Draw, Drawn, Sampling, draw
 from metaconf.model_files import ADAPTER, VOCABULARIES, base_of
 from metaconf.prompts.chat import (
     ANSWER_ONLY,
-    INSTRUCTION,
     answer_turns,
     messages,
     render,
@@ -80,9 +79,9 @@ class LocalModel:
         start = self.tokenizer.encode(ANSWER_START, add_special_tokens=False)
         return (*self.reply_prompt(question), *start)
 
-    def reply_prompt(self, question: str, turns: Sequence[tuple[str, str]] = ()) -> tuple[int, ...]:
+    def reply_prompt(self, question: str) -> tuple[int, ...]:
         """Tokens that ask for answer, reflection and confidence."""
-        return tuple(render(self.tokenizer, messages(question, INSTRUCTION, turns)))
+        return tuple(render(self.tokenizer, messages(question)))
 
     def decode(self, tokens: Sequence[int]) -> str:
         return reply_text(self.tokenizer, tokens)

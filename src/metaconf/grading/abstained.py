@@ -31,5 +31,5 @@ def abstains(answer: str | None) -> bool:
     if answer is None or len(answer) > _LONGEST:
         return False
     said = " ".join(visible(answer).split()).strip(" .!*\"'“”。！।")
-    elsewhere = matcher("carriers", "declines", re.I)  # in other languages
+    elsewhere = matcher("declines", re.I)  # in other languages
     return bool(_DECLINES.fullmatch(said) or elsewhere.fullmatch(said))

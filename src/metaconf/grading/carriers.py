@@ -79,7 +79,7 @@ def _carried(text: str, rows: tuple[int, ...], verb_last: bool) -> tuple[str, ..
     for pattern in _verb_last() if verb_last else ():
         if match := pattern.fullmatch(text):
             it = match["it"].strip(' :：。．！「『“"」』”।')
-            return () if matcher("carriers", "denies last").search(text) else (it,)
+            return () if matcher("denies last").search(text) else (it,)
     matches = [(row, match) for row in rows if (match := _pattern(row).fullmatch(text))]
     if not matches or any(_denied(row, match) for row, match in matches):
         return ()

@@ -114,7 +114,7 @@ def _denies(clause: str) -> bool:
     words = _LETTERS.findall(fold(_COMMAND.sub(" ", clause)))
     if not words:
         return False
-    return denies(words) or bool(matcher("carriers", "denies clause", re.I).search(clause))
+    return denies(words) or bool(matcher("denies clause", re.I).search(clause))
 
 
 def offers_two(between: list[str]) -> bool:

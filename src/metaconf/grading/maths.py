@@ -125,26 +125,16 @@ def _compare(gold: str, answer: str) -> bool | None:
     said = () if answer.isascii() else carried(answer)
     answer = said[-1] if said and re.search(r"\d", said[-1]) else answer
     gold, answer = _clean(_kelvin(gold, answer)), _clean(_kelvin(answer, gold))
-    if len(answer) > _MAX_CHARS:
-        answer = answer[-_MAX_CHARS:]
+    answer = answer[-_MAX_CHARS:]
     (gold_name, gold), (name, answer) = _unname(gold), _unname(answer)
     if gold_name and name and gold_name != name:
         return False
     if _list_form(gold) == _list_form(answer):
         return True
-    money = paid = False
-    if may_name_currency(gold) or may_name_currency(answer):
-        gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
-        if other_currency(gold, answer):
-            return False
-        (gold, money), (answer, paid) = bare_amount(gold), bare_amount(answer)
+    if (amounts := _bare_amounts(gold, answer)) is None:
+        return False
+    gold, answer = amounts
     number, unit = with_unit(gold)
-    if (
-        number is not None
-        and {money, paid} == {True, False}
-        and unit_name(unit if paid else with_unit(answer)[1])
-    ):
-        return False  # an amount of money is no quantity
     if number is None and _SPELLED.fullmatch(gold):
         number = read_value(answer_key(gold))
     if number is not None:
@@ -157,6 +147,22 @@ def _compare(gold: str, answer: str) -> bool | None:
         if not answer.strip():
             return False
     return _compare_lists(gold, answer)
+
+
+def _bare_amounts(gold: str, answer: str) -> tuple[str, str] | None:
+    """Both without their currencies; None where these differ, or where one is an amount of money
+    and the other a quantity."""
+    if not (may_name_currency(gold) or may_name_currency(answer)):
+        return gold, answer
+    gold, answer = in_one_currency(gold, answer), in_one_currency(answer, gold)
+    if other_currency(gold, answer):
+        return None
+    (gold, money), (answer, paid) = bare_amount(gold), bare_amount(answer)
+    if {money, paid} == {True, False}:
+        number, unit = with_unit(gold)
+        if number is not None and unit_name(unit if paid else with_unit(answer)[1]):
+            return None
+    return gold, answer
 
 
 def _compare_number(number: Value, unit: str, answer: str) -> bool | None:

@@ -32,6 +32,6 @@ def heads(name: str) -> dict[str, str]:
 
 
 @cache
-def matcher(name: str, head: str, flags: int = 0) -> re.Pattern[str]:
-    """The patterns behind this head in NAME.txt, as one."""
-    return re.compile("|".join(rest for one, rest in lines(name) if one == head), flags)
+def matcher(head: str, flags: int = 0) -> re.Pattern[str]:
+    """The patterns behind this head in carriers.txt, as one."""
+    return re.compile("|".join(rest for one, rest in lines("carriers") if one == head), flags)

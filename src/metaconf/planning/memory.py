@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 from metaconf.planning.sizes import Sizes
 
 Sharding = Literal["ddp", "zero2", "zero3", "fsdp2"]
-SHARDINGS: tuple[Sharding, ...] = ("ddp", "zero2", "zero3", "fsdp2")
 SPREAD = ("zero3", "fsdp2")
 """Ways that spread the weights as well; rows then share no prefix."""
 CHUNK = 1024

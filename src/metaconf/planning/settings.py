@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaconf.config.blocks import Config, Stage
 from metaconf.config.llama_factory import is_llama_factory
-from metaconf.config.load import check_model, known_keys, load_config
+from metaconf.config.load import check_model, known_keys, load_config, trl_default
 from metaconf.config.values import read_yaml
 from metaconf.embedded.model import folder_of
 from metaconf.errors import UserError
@@ -137,12 +135,7 @@ def _folder(name: str) -> Path:
 def _value(config: Config, name: str) -> Any:
     """A key of TRL's: as given, or our default, or TRL's."""
     given = config.trainer.get(name, DEFAULTS[config.stage].get(name))
-    return _trl()[config.stage][name][2] if given is None else given
-
-
-@cache
-def _trl() -> dict[str, Any]:
-    return json.loads(files("metaconf.config").joinpath("trl_keys.json").read_text("utf-8"))
+    return trl_default(config.stage, name) if given is None else given
 
 
 def _drawn(config: Config, rows: int, accumulation: int, processes: int) -> tuple[int, int]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from metaconf.errors import UserError
-from metaconf.model_files import ADAPTER, base_of, tensors, weight_files
+from metaconf.model_files import ADAPTER, base_of, read_object, tensors, weight_files
 
 
 class Family(NamedTuple):
@@ -88,7 +87,12 @@ def read_sizes(folder: Path) -> Sizes:
     if (folder / ADAPTER).is_file():
         folder = Path(base_of(folder))
     path = folder / "config.json"
-    config = _config(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; give the folder of a model: of one on the hub config.json is"
+            " enough (hf download ID config.json --local-dir FOLDER)"
+        )
+    config = read_object(path)
     family = FAMILIES.get(str(config.get("model_type")))
     if family is None:
         raise UserError(
@@ -110,21 +114,6 @@ def read_sizes(folder: Path) -> Sizes:
         parameters=0,
     )
     return replace(sizes, parameters=_held(folder) or _counted(sizes, family, config))
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give the folder of a model: of one on the"
-            " hub config.json is enough (hf download ID config.json --local-dir FOLDER)"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON; fetch it again") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: not a JSON object; fetch it again")
-    return found
 
 
 def _number(config: dict[str, Any], name: str, path: Path) -> int:

@@ -6,7 +6,7 @@ file says what was chosen.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict
 
 from metaconf.config.blocks import Config, Reward
 from metaconf.errors import UserError
@@ -44,13 +44,10 @@ def recipe_of(config: Config) -> Recipe:
 
 def _refuse_unused(config: Config) -> None:
     """A published recipe has its own weights: settings that would change nothing are refused."""
-    given = [f"reward.{f.name}" for f in fields(Reward) if _other(config.reward, f.name)]
+    defaults = asdict(Reward())
+    given = [f"reward.{name}" for name, w in asdict(config.reward).items() if w != defaults[name]]
     if given:
         raise UserError(
             f"{', '.join(given)}: the recipe {config.recipe} has its own; leave the key out, or"
             f" choose recipe: {OURS}"
         )
-
-
-def _other(block: Reward, name: str) -> bool:
-    return getattr(block, name) != getattr(type(block)(), name)
