@@ -99,7 +99,7 @@ def plain(model: str, out: Path) -> Log:
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
         reward_funcs=rlcr,  # pyright: ignore[reportArgumentType]
-        peft_config=lora(config),
+        peft_config=lora(config, local.model),
     )
     for loud in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(loud)

@@ -41,6 +41,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma3_text": {
         "sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"],
     },
+    "llama": {},
+    "qwen3": {},
+    "cohere2": {"sliding_window": WINDOW, "logit_scale": 0.25},
     "granite": {"logits_scaling": 8.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
     "cohere": {"logit_scale": 0.25},
     "phi": {"partial_rotary_factor": 0.5},  # a bias on the head
@@ -69,7 +72,8 @@ PLAIN = {"lfm2", "qwen3_next", "falcon_h1", "mamba2"}
 """Those whose layers cannot share a prefix."""
 
 
-def tiny(family: str) -> LocalModel:
+def tiny(family: str, spread: float = 0.2) -> LocalModel:
+    """A random model; a larger `spread` of its weights makes a wrong position or mask show."""
     tokenizer = tiny_tokenizer()
     sizes: dict[str, Any] = {
         "vocab_size": len(tokenizer),
@@ -89,7 +93,7 @@ def tiny(family: str) -> LocalModel:
     config: Any = transformers.AutoConfig.for_model(family, **{**sizes, **FAMILIES[family]})
     model: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     for weight in model.parameters():  # also what starts as zeros: biases
-        torch.nn.init.normal_(weight, weight.mean().item(), 0.2)
+        torch.nn.init.normal_(weight, weight.mean().item(), spread)
     return LocalModel(model.eval(), tokenizer)
 
 
@@ -228,3 +232,15 @@ def test_a_model_whose_parts_do_not_make_the_whole_is_refused(
     model.forward = forward
     with pytest.raises(UserError, match="tiny: llama models cannot be trained here"):
         check_forward("tiny", model)
+
+
+def test_a_model_whose_tokens_read_those_that_follow_is_refused() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    config = transformers.BertConfig(
+        vocab_size=400, num_attention_heads=4, initializer_range=0.3, **sizes
+    )
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(UserError, match=r"bert models cannot be trained here .*that follow"):
+        check_forward("tiny", model)
+    config.is_decoder = True
+    check_forward("tiny", transformers.AutoModelForCausalLM.from_config(config).eval())

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from torch.nn import Linear
 
 from metaconf.config.blocks import Config
 from metaconf.files import filling
@@ -26,8 +27,8 @@ KEPT = 0.9
 falls both ways; far below it, it takes most of the update back."""
 
 
-def lora(config: Config) -> LoraConfig | None:
-    """The adapter that the configuration asks for; None trains all weights."""
+def lora(config: Config, model: Any) -> LoraConfig | None:
+    """The adapter of `model` that the configuration asks for; None trains all weights."""
     if not config.use_peft:
         return None
     chosen = config.lora_target_modules
@@ -37,8 +38,21 @@ def lora(config: Config) -> LoraConfig | None:
         lora_alpha=config.lora_alpha,  # pyright: ignore[reportArgumentType]
         lora_dropout=config.lora_dropout,
         target_modules=modules,
+        exclude_modules=(_routers(model) or None) if chosen == "all-linear" else None,
         task_type="CAUSAL_LM",
     )
+
+
+@torch.no_grad()
+def _routers(model: Any) -> list[str]:
+    """The linear layers that return more than one tensor (Llama 4's), which PEFT cannot adapt."""
+    linear = [(name, part) for name, part in model.named_modules() if isinstance(part, Linear)]
+    return [
+        name
+        for name, part in linear
+        if type(part).forward is not Linear.forward
+        and isinstance(part(part.weight.new_zeros(1, part.in_features)), tuple)
+    ]
 
 
 def weights_dtype(config: Config) -> torch.dtype | None:

@@ -26,7 +26,7 @@ from metaconf.generation.loaded import is_finite
 from metaconf.prompts.chat import messages, render
 from metaconf.runs import MANIFEST, checkpoints, file_digest
 from metaconf.signals import Stopped, noted
-from metaconf.training.processes import any_rank, hollow, whole
+from metaconf.training.processes import any_rank, hollow, together, whole
 from metaconf.training.progress import Bar
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class ResumableTrainer(_Trainer):
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             self.hollow = hollow(self.model).to(self.args.device)
         bars = [one for one in self.callback_handler.callbacks if isinstance(one, Bar)]
-        with noted() as signals, ExitStack() as stack:
+        with noted() as signals, together(), ExitStack() as stack:
             for bar in bars:
                 stack.callback(bar.close)
             self.add_callback(StopOnSignal(signals))
@@ -125,7 +125,7 @@ class ResumableTrainer(_Trainer):
         name = f"checkpoint-{self.state.global_step}"
         check_room(run, self._bytes)
         self._check_usable()
-        with saving(run):
+        with saving(run), together():
             self._aside = run / ASIDE
             try:
                 super()._save_checkpoint(model, trial)

@@ -17,6 +17,10 @@ from metaconf.prompts.chat import messages, render
 from metaconf.training.forward import decoder_of
 from metaconf.training.levels import level_tokens
 
+AHEAD = 0.2
+"""Share by which tokens that follow may change a model's logits: rounding, and what it decides
+between experts that are nearly equal, stays far below."""
+
 
 def check_tokenizer(name_or_path: str) -> None:
     """Raise UserError for a tokenizer without an end token (no reply could end), without a chat
@@ -44,7 +48,8 @@ def check_tokenizer(name_or_path: str) -> None:
 @torch.no_grad()
 def check_forward(name: str, model: Any) -> None:
     """Raise UserError for a model whose parts do not make up the whole: training reads its hidden
-    states, and makes logits of them as the model does. Compared on a few tokens."""
+    states, and makes logits of them as the model does. And for one whose tokens read those that
+    follow, which predicts nothing. Compared on a few tokens."""
     size = model.get_input_embeddings().weight.shape[0]
     ids = torch.arange(3, 11, device=model.device)[None] * 7 % size
     try:
@@ -53,6 +58,9 @@ def check_forward(name: str, model: Any) -> None:
         got = head(decoder(input_ids=ids, use_cache=False).last_hidden_state[0])
         apart = ((got - wanted).norm() / wanted.norm()).item()
         reason = f"its logits come out otherwise from its hidden states, by {apart:.1%}"
+        alone = model(input_ids=ids[:, :4], use_cache=False).logits[0].float()
+        if (ahead := ((alone - wanted[:4]).norm() / alone.norm()).item()) > AHEAD:
+            apart, reason = ahead, "its tokens read those that follow"
     except UNABLE as error:
         apart, reason = math.inf, f"{type(error).__name__}: {' '.join(str(error).split())}"
     if not apart < math.sqrt(torch.finfo(model.dtype).eps):

@@ -141,6 +141,21 @@ def _gathered(weight: torch.nn.Parameter) -> torch.Tensor:
     return weight.data
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """Turn the loss of another process, or of the network to it, into one line: a UserError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise UserError(
+            f"another process is gone or silent ({' '.join(str(error).split())[:300]}); look at the"
+            " logs of all, then give --resume to each (ddp_timeout: seconds until a silent one is"
+            " given up)"
+        ) from error
+
+
 def processes() -> int:
     """How many processes train, as the launcher says."""
     return int(os.environ.get("WORLD_SIZE", "1"))

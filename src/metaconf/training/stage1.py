@@ -66,7 +66,7 @@ def train(
     tokens = within(encoded, config.trainer.get("max_length"))
     if not tokens:
         raise UserError("no row is left to train on; raise max_length or confidence.*_fraction")
-    adapter = lora(config)
+    adapter = lora(config, local.model)
     settings = _settings(config, out)
     checkpoint = settings.pop("resume_from_checkpoint", None)
     attention = local.model.config._attn_implementation

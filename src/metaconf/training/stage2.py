@@ -202,7 +202,7 @@ def train(
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=local.tokenizer,
-        peft_config=lora(config),
+        peft_config=lora(config, local.model),
         callbacks=[Watch(config.watch, rewards), StopOnRequest(rewards)],
         recipe=recipe,
         compute_rewards=rewards,
