@@ -17,7 +17,9 @@ from metaconf.report import write_report
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     (run / "metrics.json").write_text(json.dumps(metrics()), encoding="utf-8")
-    (run / "curves.json").write_text(json.dumps({"stage 2": [{"step": 1, "reward": 0.1}]}))
+    (run / "curves.json").write_text(
+        json.dumps({"stage 2": [{"step": 1, "epoch": 0.5, "reward": 0.1}]})
+    )
     write_jsonl(run / "replies.jsonl", rows())
     return write_report(run)
 

@@ -16,7 +16,7 @@ from pages import HOSTILE_NAME, figure, reply
 
 from metaconf.errors import UserError
 from metaconf.metrics import Figure, MethodResult
-from metaconf.report import view, write_report
+from metaconf.report import charts, view, write_report
 from metaconf.report.load import Run, load_run
 from metaconf.report.pack import pack
 
@@ -142,6 +142,39 @@ def test_verdict_claims_no_more_than_the_intervals(
         for key, numbers in (("before", old), ("after", new))
     )
     assert words in view.verdict(Run("", methods, [], {}, ())).headline
+
+
+@pytest.mark.parametrize(
+    ("auroc", "lines"),
+    [
+        ((0.4, 0.86, 0.8), ["The highest AUROC is that of samples: 0.860 (0.700–0.900)."]),
+        ((0.4, 0.8, 0.8), []),
+        ((0.4, None, 0.8), []),
+        ((0.4, 0.86, None), []),
+    ],
+)
+def test_verdict_names_a_method_that_ranks_better_than_the_last(
+    auroc: tuple[float | None, ...], lines: list[str]
+) -> None:
+    methods = tuple(
+        MethodResult(key, key, figures={"auroc": Figure(value, 0.7, 0.9)})
+        for key, value in zip(("asked", "samples", "stage2"), auroc, strict=True)
+    )
+    assert view.verdict(Run("", methods, [], {}, ())).lines == lines
+
+
+def test_verdict_states_mean_confidence_and_accuracy() -> None:
+    figures = {"mean_confidence": Figure(0.65), "accuracy": Figure(0.365)}
+    lines = view.verdict(Run("", (MethodResult("a", "base", figures=figures),), [], {}, ())).lines
+    nbsp = "\N{NO-BREAK SPACE}"
+    assert lines == [f"Base: mean confidence 65.0{nbsp}%, accuracy 36.5{nbsp}%."]
+
+
+def test_charts_name_a_domain_as_one_and_leave_the_epoch_out(report: Path) -> None:
+    names = [charts.group_name(name) for name in ("family=city", "domain=ood", "domain=", "x")]
+    assert names == ["city", "domain: ood", "domain=", "x"]
+    drawn = {path.stem for path in (report.parent / "figures").glob("curve-*.svg")}
+    assert drawn == {"curve-stage-2-reward"}
 
 
 def _unpacked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

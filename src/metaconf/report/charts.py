@@ -83,10 +83,16 @@ def gaps(rows: Sequence[tuple[str, Figure, Figure]]) -> Canvas:
         _gap(axes, place, accuracy, confidence)
     axes.scatter([], [], s=26, color=AFTER, marker="o", label="share right, 95 %")
     axes.scatter([], [], s=26, facecolor="none", edgecolor=INK, marker="D", label="mean confidence")
-    axes.set_yticks(places, [label(name.partition("=")[2] or name) for name, _, _ in rows])
+    axes.set_yticks(places, [label(group_name(name)) for name, _, _ in rows])
     axes.set(xlim=(-0.01, 1.01), ylim=(places[-1] + 0.5, -0.5))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=_SMALL)
     return _finish(canvas)
+
+
+def group_name(name: str) -> str:
+    """What a group "kind=value" is called in a chart; of a domain, "in" alone would say nothing."""
+    kind, _, value = name.partition("=")
+    return f"{kind}: {value}" if kind == "domain" and value else value or name
 
 
 def label(text: str, width: int = 34) -> str:

@@ -214,7 +214,7 @@
       button.addEventListener("click", () => jump(j));
       return make("li", "", button);
     });
-    return [make("div", "part", make("h4", "", "The same question elsewhere"),
+    return [make("div", "part", make("h4", "", "Other replies to this question"),
       make("ul", "siblings", ...items))];
   }
 

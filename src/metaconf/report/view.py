@@ -31,10 +31,11 @@ class Measure:
 MEASURES = (
     Measure(
         "ece",
-        "Calibration error",
+        "ECE",
         False,
         "lower",
-        "mean gap between confidence and share right (ECE)",
+        "mean gap between confidence and share right, in 15 bins; by chance alone: what as many"
+        " replies of a calibrated model would show",
     ),
     Measure(
         "auroc",
@@ -50,13 +51,9 @@ MEASURES = (
         "higher",
         "the same over pairs of one kind of question: 0.5 where confidence tells kinds apart alone",
     ),
-    Measure(
-        "brier", "Brier score", False, "lower", "mean squared distance between confidence and truth"
-    ),
+    Measure("brier", "Brier score", False, "lower", "mean of (correctness − confidence)²"),
     Measure("accuracy", "Accuracy", True, "higher", "share of answers that are right"),
-    Measure(
-        "mean_confidence", "Mean confidence", True, "", "what it claims to be right on average"
-    ),
+    Measure("mean_confidence", "Mean confidence", True, "", "mean of the stated confidences"),
     Measure(
         "parse_rate",
         "Parse rate",
@@ -243,7 +240,9 @@ def verdict(run: Run) -> Verdict:
     pair = [after] if alone else [before, after]
     return Verdict(
         _headline(None if alone else before, after),
-        [line for method in pair if (line := _claims(method))] + _doubts(after),
+        [line for method in pair if (line := _claims(method))]
+        + _ahead(run.methods)
+        + _doubts(after),
         [part for method in pair if (part := _sure(run.replies, method))],
         changes,
         _contradictions(run.replies, after),
@@ -287,7 +286,19 @@ def _claims(method: MethodResult) -> str:
     if claim is None or right is None:
         return ""
     claim, right = (_number(value, True) + "\N{NO-BREAK SPACE}%" for value in (claim, right))
-    return f"{_start(method.name)}: claims {claim}, is right {right}."
+    return f"{_start(method.name)}: mean confidence {claim}, accuracy {right}."
+
+
+def _ahead(methods: Sequence[MethodResult]) -> list[str]:
+    """Which method has the highest AUROC, where that is not the last: the first screen shows only
+    the first and the last, and the first is often the weakest."""
+    known = [m for m in methods if m.figures.get("auroc", Figure()).value is not None]
+    best = max(reversed(known), key=lambda m: m.figures["auroc"].value or 0.0, default=methods[-1])
+    if best is methods[-1] or methods[-1] not in known:
+        return []
+    shown = _cell(best, "auroc")
+    interval = f" ({shown.interval})" if shown.interval else ""
+    return [f"The highest AUROC is that of {best.name}: {shown.text}{interval}."]
 
 
 def _doubts(method: MethodResult) -> list[str]:

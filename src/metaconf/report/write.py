@@ -73,7 +73,7 @@ def _names(run: Run) -> Iterator[str]:
         yield from (name for row in rows for name in row)
     if run.methods:
         for name, _, _ in view.gap_rows(run.methods[-1]):
-            yield name.partition("=")[2] or name
+            yield charts.group_name(name)
 
 
 def _draw(run: Run, folder: Path) -> Charts:
@@ -120,7 +120,8 @@ def _risk(methods: Sequence[MethodResult], palette: dict[str, str], folder: Path
 
 
 def _curves(stage: str, rows: Sequence[dict[str, float]], folder: Path) -> Iterator[Chart]:
-    names = [name for name in dict.fromkeys(key for row in rows for key in row) if name != "step"]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    names = [name for name in keys if name not in ("step", "epoch")]  # an epoch is a step as well
     for name, stem in zip(names, _stems(names), strict=True):
         points = [
             (row.get("step", float(i)), row[name]) for i, row in enumerate(rows, 1) if name in row
