@@ -260,3 +260,28 @@ def test_metrics_count(tmp_path: Path, calibration: Calibration) -> None:
     assert 'metaconf_decisions_total{action="answer"} 1.0' in text
     assert "metaconf_confidence_count 1.0" in text and "metaconf_unparsed_total 0.0" in text
     assert "Timbuktu" not in text and "Mali" not in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "m", "messages": [{"role": "user", "content": "Answer: Mali"}], "n": 1.0}',
+        b'{"model": "m", "messages": [{"role": "user", "content": "Answer: \\ud800"}]}',
+        b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+        b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "n": "1"}',
+        b'{"model": "m", "messages": ' + b"[" * 400 + b"]" * 400 + b"}",
+        b'{"model": "m"',
+        b"\xff",
+        b"",
+    ],
+)
+def test_a_request_is_read_alike_whatever_its_type_of_json(free: Running, body: bytes) -> None:
+    """The first type takes the short way through `ChatRoute`, the other one FastAPI's own."""
+    short, long = (
+        free.ask("/v1/chat/completions", body, Content_Type=kind)
+        for kind in ("application/json", "application/json; charset=utf-8")
+    )
+    assert short[0] == long[0] and short[2].get("error") == long[2].get("error")
+    if short[0] == 200:
+        assert short[2]["choices"] == long[2]["choices"]
+    assert short[0] == (200 if b"Answer" in body else 400)

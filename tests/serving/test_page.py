@@ -25,6 +25,14 @@ REPLIES = {
     "hostile?": HOSTILE,
 }
 
+OUTSIDE = """(() => {
+  const { x, y, width, height } = document.getElementById("diagram").viewBox.baseVal;
+  const cut = (b) => b.x < x || b.y < y || b.x + b.width > x + width || b.y + b.height > y + height;
+  return [...document.querySelectorAll("#diagram text")]
+    .filter((text) => cut(text.getBBox())).map((text) => text.textContent);
+})()"""
+"""Labels of the diagram that stand out of it, and are cut."""
+
 
 async def by_question(_: Any, sent: Any, __: int) -> Any:
     return ok(REPLIES[sent["messages"][1]["content"]])
@@ -84,6 +92,7 @@ def test_an_answer_with_its_confidence_and_why(page: Any) -> None:
     assert page.evaluate("document.querySelectorAll('#bar .on').length") in (4, 5)
     assert text(page, "often").startswith("Of 100 replies this sure, about ")
     assert page.evaluate("document.querySelectorAll('#diagram .here').length") == 1
+    assert page.evaluate(OUTSIDE) == []
 
 
 def test_an_answer_that_is_held_back_is_there_for_who_asks(page: Any) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from metaconf import __version__
@@ -108,8 +110,26 @@ def _error(status: int, message: str, code: str | None = None, headers: Any = No
     return Response(error_body(status, message, code), status, more, "application/json")
 
 
+class ChatRoute(APIRoute):
+    """Reads a good request straight into its model. FastAPI's own way takes several times as long;
+    it is left to what is no good request, which it describes."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        usual = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            if request.headers.get("content-type") != "application/json":
+                return await usual(request)
+            try:
+                body = schema.ChatRequest.model_validate_json(await request.body())
+            except ValidationError:
+                return await usual(request)
+            return await self.endpoint(body)
+
+        return handler
+
+
 def _add_chat(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/chat/completions", responses=CHAT)
     async def chat_completions(body: schema.ChatRequest) -> Response:
         ask = body.metaconf or schema.Ask()  # pyright: ignore[reportCallIssue]
         call, ignored = _call(body, service), body.ignored(service.takes)
@@ -121,6 +141,14 @@ def _add_chat(app: FastAPI, service: Service) -> None:
             return _events(_held(reply, body, ask, ignored), _headers(reply.served))
         whole = ask.content == "reply"
         return _json(_completion(reply, whole, ignored), _headers(reply.served))
+
+    app.router.add_api_route(
+        "/v1/chat/completions",
+        chat_completions,
+        methods=["POST"],
+        responses=CHAT,
+        route_class_override=ChatRoute,
+    )
 
     @app.get("/v1/models", responses=ERRORS)
     async def models() -> schema.Models:

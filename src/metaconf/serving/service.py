@@ -88,7 +88,7 @@ class Service:
         """The models in the order in which they are asked."""
         return ", then ".join(backend.name for backend in self.backends)
 
-    @property
+    @cached_property
     def takes(self) -> frozenset[str]:
         """Keys of requests that all models heed."""
         return frozenset.intersection(*(backend.takes for backend in self.backends))
