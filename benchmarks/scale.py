@@ -1,5 +1,5 @@
-"""What processes, a model spread over them, bfloat16 and a resumed run change of what is learnt:
-nothing, or next to nothing.
+"""What processes, a model spread over them, bfloat16, a resumed run and a model's family change of
+what is learnt: nothing, or next to nothing.
 
     python benchmarks/scale.py
 
@@ -26,6 +26,7 @@ TESTS = (
     "test_stage2.py::test_a_run_goes_on_alike_in_its_second_round_of_questions",
     "test_sharded.py::test_a_model_that_is_spread_takes_the_steps_of_one_process",
     "test_sharded.py::test_a_run_that_is_spread_goes_on_alike",
+    "test_families_commands.py::test_both_stages_train_by_the_commands",
 )
 ENGINES = ("ddp", "zero2", "zero3", "fsdp2")
 TARGETS = {
@@ -39,6 +40,8 @@ TARGETS = {
     "sampler_trainer_kl": ("nats a token", "<= 1e-3"),
     "bf16_update_cosine": ("", ">= 0.99"),
     "bf16_update_cosine_merged": ("", None),
+    "families_difference_sft": ("share of the loss", "<= 1e-4"),
+    "families_difference_grpo": ("nats", "<= 1e-4"),
 }
 LEAST = ("bf16_update_cosine", "bf16_update_cosine_merged")
 """Figures of which the least is kept."""
@@ -48,7 +51,9 @@ NOTES = (
     " micro-batches, or both, from one process. bf16: 40 steps of Adam at 1e-6 with an adapter, the"
     " update that is saved against that in float32; `merged` is what merging in bfloat16 left."
     " resume_difference: in the second round of questions, with and without accumulation; of an"
-    " engine: two processes, resumed in the middle, with Adam."
+    " engine: two processes, resumed in the middle, with Adam. families: the loss of stage 1 and"
+    " the log-probabilities of stage 2 at both steps of a run of each family by the commands,"
+    " against a plain forward pass of each row; windows are shorter than the rows."
 )
 
 
