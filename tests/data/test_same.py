@@ -59,7 +59,7 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "train.jsonl: 4 questions (short 3, math 1); map: questions.columns" in out
     assert out.count("── example") == 3 and out.count("[system] Reply in three lines.") == 3
     assert "── target (math): 4 = four" in out and "\x1b" not in out
-    assert "asked before in this set: 1 of 4; first: train:2 and train:3" in out
+    assert "repeated in this set: 1 of 4; first: train:2 and train:3" in out
     assert "also in held.jsonl: 1 of 4; first: train:4 and held:1" in out
 
 

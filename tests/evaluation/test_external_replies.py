@@ -33,7 +33,11 @@ def write(path: Path, lines: list[dict[str, object]]) -> Path:
 def test_replies_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = write(tmp_path / "r.jsonl", LINES), tmp_path / "out"
     assert main(["evaluate", "--replies", str(path), "--output_dir", str(out)]) == 0
-    assert capsys.readouterr().out.strip() == str(out / "report.html")
+    table, _, place = capsys.readouterr().out.strip().rpartition("\n\n")
+    assert place == str(out / "report.html")
+    assert (
+        "Brier" in table.splitlines()[0] and "0.037" in table
+    )  # Brier score: (.01 + .01 + .09) / 3
     (method,) = json.loads((out / "metrics.json").read_text())["methods"]
     figures = method["figures"]
     assert figures["brier"]["value"] == pytest.approx(brier([0.9, 0.4, 0.7], [1, 0.5, 1]))

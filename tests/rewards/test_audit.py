@@ -143,8 +143,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     assert "recipe metaconf" in shown and "2.750" in shown and "no defect found" in shown
     assert main(["audit", "--config", str(config), "--recipe", "dcpo"]) == 1
-    assert "DEFECT: of an answer that is right with chance 0.2, 1 is paid best" in (
+    assert "DEFECT: of an answer that is right with chance 0.2, 1 earns most" in (
         capsys.readouterr().out
     )
+    assert main(["audit", "--recipe", "dcpo"]) == 1  # our defaults
     assert main(["audit", "--config", str(config), "--reward.calibraton", "2"]) == 2
     assert "calibration" in capsys.readouterr().err

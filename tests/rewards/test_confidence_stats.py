@@ -24,8 +24,8 @@ def test_share_and_number_of_levels() -> None:
     assert found == {}  # four are too few
     assert len(confidence_stats(batch([0.3, 0.3, 0.3, 0.8, 0.8], [1.0] * 5))) == 2  # five are not
     found = confidence_stats(batch([0.3] * 6 + [0.8] * 2 + [NAN] * 4, [1.0] * 12))
-    assert found["confidence/commonest"] == pytest.approx(0.75)
-    assert found["confidence/levels"] == pytest.approx(1 / (0.75**2 + 0.25**2))
+    assert found["confidence/mode_fraction"] == pytest.approx(0.75)
+    assert found["confidence/effective_levels"] == pytest.approx(1 / (0.75**2 + 0.25**2))
     assert "confidence/right_at_0" not in found
 
 

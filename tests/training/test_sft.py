@@ -28,7 +28,7 @@ from metaconf.training.sft import (
     text_loss,
 )
 
-NAMES = ("loss_text", "loss_confidence", "loss_direct")
+NAMES = ("loss_text", "loss_confidence", "loss_confidence_only")
 HOW = Confidence(confidence_loss_weight=0.5, confidence_only_loss_weight=0.25)
 ASKED = (("What is 1 + 2?", "3", 0.95), ("In which country is Quito?", "Ecuador", 0.3))
 
@@ -236,8 +236,13 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
     with torch.no_grad():
         loss = made.compute_loss(local.model.train(), batch)
     seen = {name: values[-1] for name, values in made._metrics["train"].items()}
-    assert {name for name in seen if name.startswith("loss")} == {"loss_text", "loss_direct"}
-    assert loss.item() == pytest.approx(seen["loss_text"] + 0.25 * seen["loss_direct"], rel=1e-3)
+    assert {name for name in seen if name.startswith("loss")} == {
+        "loss_text",
+        "loss_confidence_only",
+    }
+    assert loss.item() == pytest.approx(
+        seen["loss_text"] + 0.25 * seen["loss_confidence_only"], rel=1e-3
+    )
 
 
 def test_the_wording_taught_is_the_one_for_the_models_own_confidence(

@@ -14,6 +14,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaconf.cli import arguments as cli_arguments
@@ -124,7 +125,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
         from metaconf.evaluation import external_replies
 
-        print(external_replies.measure(args.replies, args.output_dir, args.seed))
+        report = external_replies.measure(args.replies, args.output_dir, args.seed)
+        _show_figures(args.output_dir, report)
         return
     from metaconf.cli.preflight import check_engine, check_run, judge_config
     from metaconf.cli.questions import reading
@@ -170,9 +172,14 @@ def _evaluate(args: argparse.Namespace) -> None:
         engine=args.engine or "transformers",
         max_new_tokens=args.max_new_tokens or REPLY_TOKENS,
     )
+    _show_figures(args.output_dir, report)
+
+
+def _show_figures(run: Path, report: Path) -> None:
+    """The main figures of an evaluation, and where the rest is."""
     from metaconf.cli.demo import table
 
-    print(table(args.output_dir), report, sep="\n\n")
+    print(table(run), report, sep="\n\n")
 
 
 def _endpoint(args: argparse.Namespace) -> Endpoint | None:

@@ -75,13 +75,14 @@ def command_line() -> argparse.ArgumentParser:
     _add_questions(commands)
     prepare = _add_stage(commands, "prepare", "sample answers, write rows for stage 1")
     _add_output_dir(prepare, "runs/prepare")
-    sft = _add_stage(commands, "sft", "stage 1: learn answer, reflection and confidence")
+    sft = _add_stage(commands, "sft", "stage 1: supervised fine-tuning on the rows of prepare")
     engines = ("trl", "llama-factory")
     sft.add_argument("--engine", choices=engines, default="trl", help="what trains (default: trl)")
     sft.add_argument("--llama_factory", type=_path, metavar="CLI", help="its llamafactory-cli")
-    _add_stage(commands, "grpo", "stage 2: learn from rewards for one's own replies")
-    audit = _add(commands, "audit", "what stage 2 would pay for, and how that could be exploited")
-    audit.add_argument("--config", type=_path, metavar="FILE", required=True, help="YAML of grpo")
+    _add_stage(commands, "grpo", "stage 2: GRPO on the model's own replies")
+    audit = _add(commands, "audit", "what a recipe rewards, and how that could be exploited")
+    grpo = "YAML of grpo (default: our defaults)"
+    audit.add_argument("--config", type=_path, metavar="FILE", help=grpo)
     _add_plan(commands)
     _add_evaluate(commands)
     report = _add(commands, "report", "write report.html of a run")
@@ -210,7 +211,7 @@ def _add_evaluate(commands: Any) -> None:
     one.add_argument(
         "--engine",
         choices=("transformers", "vllm"),
-        help="what draws the replies (default: transformers); vllm needs the extra `vllm`",
+        help="what generates the replies (default: transformers); vllm needs the extra `vllm`",
     )
     one.add_argument(
         "--judge",
@@ -293,8 +294,10 @@ def _add_decisions(commands: Any) -> None:
         help="also write JSON, Markdown and a report here",
     )
     _add_seed(compare)
-    calibrate = _add(commands, "calibrate", "from labelled replies: when to answer, which model")
-    decide = _add(commands, "decide", "answer or abstain, by a rule of calibrate")
+    calibrate = _add(
+        commands, "calibrate", "from labelled replies: the confidence from which to answer"
+    )
+    decide = _add(commands, "decide", "answer or abstain, by what calibrate wrote")
     jsonl = "JSONL, as evaluate writes"
     several = f"{jsonl}; several files: a cascade of their models, asked in this order"
     calibrate.add_argument("replies", type=_path, nargs="+", metavar="REPLIES", help=several)

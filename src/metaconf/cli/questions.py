@@ -45,7 +45,7 @@ def show(source: str, how: Questions, against: str | None = None) -> str:
     by = map_name(source, how) or "none"
     parts = [f"{source}: {len(questions)} questions ({told}); map: {by}"]
     parts += [_example(i, question) for i, question in enumerate(questions[:EXAMPLES], 1)]
-    parts.append(_told("asked before in this set", duplicates(questions), len(questions)))
+    parts.append(_told("repeated in this set", duplicates(questions), len(questions)))
     if against is not None:
         others = _other(against, how)
         parts.append(_told(f"also in {against}", overlap(questions, others), len(questions)))

@@ -18,7 +18,7 @@ NOTHING_YET = (
 DEMO_DONE = (
     ('metaconf ask "In which country is the city of Timbuktu?"', "ask the trained model"),
     (f"metaconf report {DEMO}", "write the report again, and print its path"),
-    (f"metaconf calibrate {DEMO}/replies.jsonl --method stage2", "when to answer"),
+    (f"metaconf calibrate {DEMO}/replies.jsonl --method stage2 --alpha 0.3", "when to answer"),
     ("metaconf prepare --model MODEL --questions FILE", "begin with your own model and questions"),
 )
 

@@ -112,7 +112,7 @@ def audit(args: argparse.Namespace) -> int:
     from metaconf.rewards.audit import table
     from metaconf.rewards.recipes import recipe_of
 
-    config = load_config(args.config, "grpo", args.rest)
+    config = load_config(args.config or Path(os.devnull), "grpo", args.rest)
     recipe = recipe_of(config)
     found = audited(recipe, config.trainer.get("scale_rewards"))
     print(table(recipe, found))

@@ -71,7 +71,10 @@ def endpoint_of(client: Client, environ: Mapping[str, str]) -> Endpoint:
     """
     base = client.base_url or environ.get(BASE_URL, "").strip()
     if not base:
-        raise UserError(f"{BASE_URL}: not set; set it to the server's address, or give base_url")
+        raise UserError(
+            f"{BASE_URL}: not set; export the server's address, such as https://api.deepseek.com,"
+            " or write it as base_url into the block client"
+        )
     key = environ.get(client.api_key_env, "").strip() or None
     if client.budget is not None and None in (client.input_price, client.output_price):
         raise UserError(

@@ -63,7 +63,7 @@ AS_IS = Questions()
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Reward:
-    """What a reply is paid: the weights of the four named parts."""
+    """The reward of a reply: the weights of its four parts."""
 
     calibration: float = option(1.0, "weight of 1 − (a − c)²", ge=0)
     reflection: float = option(0.5, "weight of the reflection's quality", ge=0)
@@ -128,7 +128,7 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Engine:
-    """What draws the replies of `prepare`."""
+    """What generates the replies of `prepare`."""
 
     kind: Literal["transformers", "vllm"] = option(
         "transformers", "transformers, or vLLM in this process (extra `vllm`)"
@@ -138,7 +138,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Confidence:
-    """How the confidence is taught."""
+    """How the confidence is trained."""
 
     target: Literal["probe", "self_consistency"] = option(
         "probe",
@@ -188,7 +188,7 @@ class Config:
     recipe: Literal[
         "metaconf", "rlvr", "sayself", "rlcr", "rewarding-doubt", "dcpo", "coca", "credo",
         "conftuner", "metaconf-seed",
-    ] = option("metaconf", "stage 2: what is paid, and to which segment of a reply")  # fmt: skip
+    ] = option("metaconf", "stage 2: what is rewarded, in which segment of a reply")  # fmt: skip
     train_file: PathText = option(
         "runs/prepare/sft.jsonl", "stage 1: the rows that `prepare` wrote"
     )

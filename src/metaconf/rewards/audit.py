@@ -130,13 +130,13 @@ def _honest_confidence_is_best(recipe: Recipe) -> Iterator[Finding]:
         pay = _stated(recipe, chance)
         best = LEVELS[pay > pay.max() - EQUAL]
         if len(best) == len(LEVELS):
-            yield Finding("honest", "the confidence is paid alike whatever it says: it will drift")
+            yield Finding("honest", "the confidence earns the same whatever it says: it will drift")
             return
         if not np.isclose(best, chance).any():
             told = ", ".join(f"{10 * level:.0f}" for level in best)
             yield Finding(
                 "honest",
-                f"of an answer that is right with chance {chance:.1f}, {told} is paid best, not"
+                f"of an answer that is right with chance {chance:.1f}, {told} earns most, not"
                 f" {10 * chance:.0f}: honest confidence is not the best reply",
             )
             return
@@ -154,7 +154,7 @@ def _wrong_and_unsure_pays_less_than_right_and_sure(recipe: Recipe) -> Iterator[
     elif wrong > right - EQUAL:
         yield Finding(
             "answer",
-            f"a wrong answer with confidence 0 is paid {wrong:.2f}, a right one with 10"
+            f"a wrong answer with confidence 0 earns {wrong:.2f}, a right one with 10"
             f" {right:.2f}: the policy may as well be wrong",
         )
 
@@ -168,7 +168,7 @@ def _malformed_replies_do_not_pay(recipe: Recipe) -> Iterator[Finding]:
             if broken > best - EQUAL:
                 yield Finding(
                     "malformed",
-                    f"a reply {name} is paid {broken:.2f} where the best well-formed one gets"
+                    f"a reply {name} earns {broken:.2f} where the best well-formed one gets"
                     f" {best:.2f} (right with chance {chance:.1f}): the format will decay",
                 )
                 break
@@ -180,7 +180,7 @@ def _silence_is_no_refuge(recipe: Recipe) -> Iterator[Finding]:
     if silent > sure + EQUAL:
         yield Finding(
             "silence",
-            f"a wrong answer without a confidence is paid {silent:.2f}, with confidence 10"
+            f"a wrong answer without a confidence earns {silent:.2f}, with confidence 10"
             f" {sure:.2f}: a confidence that is missing must not count as a low one",
         )
 
@@ -190,14 +190,12 @@ def _unknown_is_left_out(recipe: Recipe) -> Iterator[Finding]:
     parts = recipe.parts(replies([1.0, NAN], 0.5))
     ungraded = sum(weight * parts[name][1] for name, weight in recipe.weights.items() if weight)
     if not np.isnan(ungraded):
-        yield Finding(
-            "unknown", f"a reply that was not graded is paid {ungraded:.2f}: leave it out"
-        )
+        yield Finding("unknown", f"a reply that was not graded earns {ungraded:.2f}: leave it out")
     poor, good, judged = _with_quality(recipe, 0.0), _with_quality(recipe, 1.0), _unjudged(recipe)
     if good > poor + EQUAL and abs(judged - poor) < EQUAL:
         yield Finding(
             "unjudged",
-            f"a reflection whose judgement failed is paid {judged:.2f}, as the worst one: leave it"
+            f"a reflection whose judgement failed earns {judged:.2f}, as the worst one: leave it"
             " out of that part",
         )
 
@@ -236,7 +234,7 @@ def _pay_is_bounded(recipe: Recipe) -> Iterator[Finding]:
             if np.isinf(_pay(recipe, replies([a], c))[0]):
                 yield Finding(
                     "bounded", f"confidence {10 * c:.0f} on a {'right' if a else 'wrong'} answer"
-                    " is paid without bound: clip it",
+                    " earns without bound: clip it",
                 )  # fmt: skip
 
 
@@ -245,15 +243,15 @@ def _no_hard_gate(recipe: Recipe) -> Iterator[Finding]:
     answers = any("answer" in where for where in recipe.credit)
     if answers and abs(right - wrong) < EQUAL:
         sentence = (
-            f"out of the format right and wrong answers are both paid {right:.2f}: a hard gate"
-            " slows learning where replies are often malformed; pay format as a part of its own"
+            f"out of the format right and wrong answers both earn {right:.2f}: a hard gate"
+            " slows learning where replies are often malformed; reward format as a part of its own"
         )
         yield Finding("gate", sentence, fatal=False)
 
 
 def _reflections_are_paid(recipe: Recipe) -> Iterator[Finding]:
     if abs(_with_quality(recipe, 1.0) - _with_quality(recipe, 0.0)) < EQUAL:
-        yield Finding("reflection", "reflections are paid nothing: they may decay", fatal=False)
+        yield Finding("reflection", "reflections earn nothing: they may decay", fatal=False)
 
 
 CHECKS: tuple[Callable[[Recipe], Iterator[Finding]], ...] = (
@@ -274,7 +272,7 @@ def table(recipe: Recipe, found: Sequence[Finding]) -> str:
     """Payoffs, and what `audit` found, for people."""
     names = {1.0: "right", 0.5: "partly", 0.0: "wrong"}
     heads = ("0", "5", "10", "none stated", "out of format")
-    lines = [f"recipe {recipe.name}: what a reply is paid", ""]
+    lines = [f"recipe {recipe.name}: the reward of each kind of reply", ""]
     lines.append(f"{'':8}" + "".join(f"{head:>15}" for head in heads))
     rows = payoffs(recipe)
     for start in range(0, len(rows), len(heads)):

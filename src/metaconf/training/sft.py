@@ -53,7 +53,7 @@ from metaconf.training.score import taught_loss
 
 PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
 """The tensors of a batch that are its `Tree`, in its order."""
-PARTS = ("loss_text", "loss_confidence", "loss_direct")
+PARTS = ("loss_text", "loss_confidence", "loss_confidence_only")
 """The losses: of the text, after the reflection, and straight after the answer."""
 
 FINAL_TARGET_MIX = 0.2
@@ -178,7 +178,7 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         self, levels: torch.Tensor, inputs: dict[str, Any]
     ) -> dict[str, torch.Tensor]:
         """The losses of level log-probabilities `levels` (M, 11) that the batch has: after the
-        reflection "loss_confidence", after the answer "loss_direct"."""
+        reflection "loss_confidence", after the answer "loss_confidence_only"."""
         self.check_loss(levels)
         after_answer = inputs["without_reflection"]  # (M,)
         targets = inputs["targets"].to(levels)  # (M,)
@@ -187,9 +187,9 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         row = inputs["level_positions"][:, 0]
         goals = {
             "loss_confidence": self_distillation_target(expected, row, targets, after_answer),
-            "loss_direct": expected + mix * (targets - expected),
+            "loss_confidence_only": expected + mix * (targets - expected),
         }
-        places = {"loss_confidence": ~after_answer, "loss_direct": after_answer}
+        places = {"loss_confidence": ~after_answer, "loss_confidence_only": after_answer}
         return {
             name: taught_loss(levels[at], goals[name][at])
             for name, at in places.items()
@@ -201,7 +201,7 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
             return 1.0
         return (
             self.how.confidence_only_loss_weight
-            if answers_alone and name == "loss_direct"
+            if answers_alone and name == "loss_confidence_only"
             else self.how.confidence_loss_weight
         )
 
@@ -234,7 +234,7 @@ def _mean_confidences(levels: torch.Tensor, inputs: dict[str, Any]) -> dict[str,
     levels = levels.detach()  # (M, 11)
     expected = expectation(torch.softmax(levels, -1))
     likeliest = levels.argmax(-1).to(expected) / (LEVELS - 1)
-    means = {"expected": expected, "spoken": likeliest, "taught": inputs["targets"].to(expected)}
+    means = {"expected": expected, "stated": likeliest, "target": inputs["targets"].to(expected)}
     at = inputs["without_reflection"]
     return {f"mean_{name}": values[at].mean() for name, values in means.items()}
 

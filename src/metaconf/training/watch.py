@@ -73,11 +73,11 @@ def teaches_nothing(logs: Mapping[str, float]) -> Iterator[str]:
 
 def signs(logs: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     """(sign, sentence) for each limit that the confidences of a logged step are beyond."""
-    common = logs.get("confidence/commonest", 0.0)
+    common = logs.get("confidence/mode_fraction", 0.0)
     if common > MAX_MODE_FRACTION:
-        levels = logs.get("confidence/levels", 1.0)
+        levels = logs.get("confidence/effective_levels", 1.0)
         yield (
-            "commonest",
+            "mode_fraction",
             f"{common:.0%} of the replies state the same confidence ({levels:.1f} levels in use):"
             " it has collapsed, or never was learnt",
         )
