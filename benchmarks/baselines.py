@@ -17,7 +17,7 @@ from typing import Any
 import record
 
 from metaconf.evaluation.methods import BASELINES
-from metaconf.evaluation.run import run
+from metaconf.evaluation.run import Evaluation, run
 from metaconf.runs import RUN_MARKER
 
 SHOWN = ("accuracy", "auroc", "brier", "ece", "brier_recalibrated", "ece_recalibrated", "tokens")
@@ -27,7 +27,8 @@ def measured(model: str, folder: Path, questions: int, baselines: tuple[str, ...
     """metrics.json of one model with these baselines."""
     if not (folder / "report.html").exists():
         begun = (folder / RUN_MARKER).is_file()
-        run(model, "embedded", folder, limit=questions, seed=0, resume=begun, baselines=baselines)
+        told = Evaluation(model, "embedded", questions, baselines=baselines)
+        run(told, folder, begun)
     return json.loads((folder / "metrics.json").read_text())
 
 

@@ -22,7 +22,7 @@ import record
 from certificate_rules import mapie_itself, mapie_threshold
 
 from metaconf.decisions.abstain import LEVELS, certify
-from metaconf.decisions.vote import settled_after, vote
+from metaconf.decisions.vote import vote, vote_until_settled
 
 ALPHA, DELTA, LABELLED, REPEATS = 0.15, 0.1, 500, 1000
 VOTES = (3, 5, 9)
@@ -76,15 +76,15 @@ METHODS = ("bonferroni_holm", "bonferroni", "fixed_sequence")
 def on_real_replies(model: str, folder: Path) -> dict[str, record.Figure]:
     """Certified on half of the model's own replies, realised on the other half."""
     from metaconf.data import embedded_questions, pick
-    from metaconf.evaluation.baselines import arrays
     from metaconf.evaluation.generate import evaluate
     from metaconf.evaluation.rows import complete
+    from metaconf.evaluation.tables import pair
     from metaconf.generation.local import load_local
 
     halves = [pick(embedded_questions(split), 500, 0) for split in ("calibration", "heldout")]
     asked = [question for half in halves for question in half]
     rows = evaluate(load_local(model), asked, "reply", folder / "replies.jsonl")
-    c, y = arrays(complete(rows))
+    c, y = pair(complete(rows))
     found: dict[str, record.Figure] = {}
     for alpha in REAL_ALPHAS:
         broken, covered = halved(c, y, alpha)
@@ -141,7 +141,8 @@ def votes(model: str, count: int, folder: Path) -> dict[str, record.Figure]:
         # weighted one.
         said = [float(answer is not None) for answer in answers]
         sure = [one * (p.confidence or 0.0) for one, p in zip(said, parsed, strict=True)]
-        used.append(settled_after(keys[:5], sure[:5]))
+        drawn = list(zip(keys, sure, strict=True))
+        used.append(vote_until_settled(drawn.__getitem__, 5)[2])
         for k in VOTES:
             for kind, weights in (("m", said[:k]), ("w", sure[:k])):
                 winner = keys.index(str(vote(keys[:k], weights)[0]))

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import forced
 import numpy as np
 import record
 import shipped
@@ -45,15 +46,14 @@ def seed_run(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]
 
 
 def _measure(folder: Path, seed: int, unknowable: Path | None) -> dict[str, Any]:
-    from metaconf.evaluation.forced_decoding import with_other_reflection, without_reflection
     from metaconf.evaluation.generate import evaluate
     from metaconf.generation.local import load_local
 
     rows = measured(folder, seed)
     model = load_local(str(folder / "stage2"))
     own = in_domain(rows["stage2"])
-    rows["without_reflection"] = without_reflection(model, own)
-    rows["swapped_reflection"] = with_other_reflection(model, own)
+    rows["without_reflection"] = forced.without_reflection(model, own)
+    rows["swapped_reflection"] = forced.with_other_reflection(model, own)
     others = {"invented": embedded_questions("unknowable")}
     if unknowable is not None:
         others["unknowable"] = pick(load_questions(str(unknowable)), 200, 0)

@@ -230,7 +230,7 @@ def test_a14_keys_that_the_other_command_reads(
 WITHOUT_EFFECT = [
     (["questions", "q.jsonl", "--name", "main"], "name: 'main' has no effect: a file is read"),
     (["evaluate", "--map", "gsm8k"], "map: 'gsm8k' has no effect: the embedded questions are"),
-    (["evaluate", "--api_key_env", "KEY"], "--api_key_env: only a server asks for a key"),
+    (["evaluate", "--api_key_env", "KEY"], "--api_key_env: only a server has a use for it"),
     (["card", ".", "--method", "reply"], "--method: only a run has methods"),
 ]
 

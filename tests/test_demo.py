@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 import metaconf
-from metaconf import api
 from metaconf.cli import demo, main
 from metaconf.config import values
 from metaconf.config.blocks import Config
@@ -113,7 +112,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Config]]:
     monkeypatch.setattr(prepare, "run", lambda config, *_: run("prepare", config))
     monkeypatch.setattr(stage1, "run", lambda config, *_: run("sft", config))
     monkeypatch.setattr(stage2, "run", lambda config, *_: run("grpo", config))
-    monkeypatch.setattr(api, "_with_card", lambda run: run)
+    monkeypatch.setattr("metaconf.report.card.write_card", lambda run: run)
     for name in ("base_methods", "stage_method"):
         monkeypatch.setattr(demo, name, lambda *_: {})
     monkeypatch.setattr(demo, "write", lambda out, *_: out)

@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from metaconf import api
+from metaconf import PUBLIC, api
 from metaconf.config import blocks
 from metaconf.config.blocks import Config
 from metaconf.config.load import help_lines, known_keys
@@ -104,7 +104,7 @@ def _row(name: str, takes: str, default: str, description: str) -> str:
 
 def with_api(text: str) -> str:
     """The page of the Python API with its functions and records made anew."""
-    parts = [_public(name) for name in api.__all__]
+    parts = [_public(name) for name in PUBLIC]
     return API_BLOCK.sub(lambda match: match[1] + "\n".join(parts) + match[2], text)
 
 

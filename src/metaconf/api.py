@@ -14,28 +14,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from metaconf.config.blocks import Stage
 from metaconf.errors import UserError
-from metaconf.grading import grade_answer
-from metaconf.records import Parsed, Question, Target
-from metaconf.reply import format_reply, parse_reply
-from metaconf.rewards.adapters import compute_score, reward_function
-
-__all__ = [  # noqa: RUF022 (in the order of use)
-    "prepare",
-    "train_sft",
-    "train_grpo",
-    "evaluate",
-    "calibrate",
-    "reward_function",
-    "compute_score",
-    "format_reply",
-    "parse_reply",
-    "grade_answer",
-    "Parsed",
-    "Question",
-    "Target",
-    "UserError",
-]
+from metaconf.grading import grade_answer as grade_answer
+from metaconf.records import Parsed as Parsed
+from metaconf.records import Question as Question
+from metaconf.records import Target as Target
+from metaconf.reply import format_reply as format_reply
+from metaconf.reply import parse_reply as parse_reply
+from metaconf.rewards.adapters import compute_score as compute_score
+from metaconf.rewards.adapters import reward_function as reward_function
 
 
 def prepare(config: str | Path | None = None, resume: bool = False, **keys: Any) -> Path:
@@ -59,16 +47,7 @@ def train_sft(config: str | Path, resume: bool = False, **keys: Any) -> Path:
 
     `config` is a YAML file, and `keys` override it. Raises UserError.
     """
-    from metaconf.cli.preflight import stage_config
-    from metaconf.cli.train import already_finished
-
-    read = stage_config(Path(config), "sft", _words(keys), resume)
-    if resume and already_finished(read):
-        return Path(read.output_dir)
-
-    from metaconf.training import stage1
-
-    return _with_card(stage1.run(read))
+    return _train("sft", config, resume, keys)
 
 
 def train_grpo(config: str | Path, resume: bool = False, **keys: Any) -> Path:
@@ -76,16 +55,7 @@ def train_grpo(config: str | Path, resume: bool = False, **keys: Any) -> Path:
 
     `config` is a YAML file, and `keys` override it. Raises UserError.
     """
-    from metaconf.cli.preflight import stage_config
-    from metaconf.cli.train import already_finished
-
-    read = stage_config(Path(config), "grpo", _words(keys), resume)
-    if resume and already_finished(read):
-        return Path(read.output_dir)
-
-    from metaconf.training import stage2
-
-    return _with_card(stage2.run(read))
+    return _train("grpo", config, resume, keys)
 
 
 def evaluate(
@@ -116,16 +86,23 @@ def evaluate(
 
         external_replies.measure(Path(replies), out, seed)
     elif model is not None:
-        from metaconf.cli.preflight import check_engine, check_run
-        from metaconf.evaluation import run as evaluation
-        from metaconf.evaluation.methods import chosen
+        from metaconf.cli.preflight import check_engine
+        from metaconf.evaluation.methods import REPLY_TOKENS, chosen
+        from metaconf.evaluation.run import Evaluation, run
 
         check_engine(engine)
-        check_run(model, questions, out, resume)
         others = chosen(baselines, vllm=engine == "vllm")
-        more = {"baselines": others, "calibration": calibration, "engine": engine}
-        more |= {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
-        evaluation.run(model, questions, out, limit=limit, seed=seed, resume=resume, **more)
+        told = Evaluation(
+            model,
+            questions,
+            limit,
+            seed,
+            others,
+            calibration,
+            engine=engine,
+            max_new_tokens=max_new_tokens or REPLY_TOKENS,
+        )
+        run(told, out, resume)
     return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 
 
@@ -150,14 +127,13 @@ def calibrate(
     return json.loads(Path(output).read_text(encoding="utf-8"))
 
 
-def _with_card(run: Path) -> Path:
-    """Write the model's card; returns its folder."""
-    from metaconf.report.card import write_card
-    from metaconf.runs import is_main_process
+def _train(stage: Stage, config: str | Path, resume: bool, keys: Mapping[str, Any]) -> Path:
+    from metaconf.cli.preflight import stage_config
+    from metaconf.cli.train import train
 
-    if is_main_process():
-        write_card(run)
-    return run
+    read = stage_config(Path(config), stage, _words(keys), resume)
+    train(read, resume)
+    return Path(read.output_dir)
 
 
 def _words(keys: Mapping[str, Any]) -> list[str]:

@@ -16,13 +16,13 @@ from metaconf.cli import main
 from metaconf.errors import UserError
 from metaconf.evaluation import run as evaluation
 from metaconf.evaluation.baselines import (
+    as_expected,
     certainty,
     measure,
     recalibrated,
     token_mean,
     two_in_words,
 )
-from metaconf.evaluation.forced_decoding import as_expected
 from metaconf.evaluation.generate import Settings, worked_turns
 from metaconf.evaluation.methods import BASELINES, METHODS, chosen
 from metaconf.evaluation.rows import EvaluatedReply
@@ -178,7 +178,8 @@ def test_every_baseline_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     asked = write(tmp_path / "asked.jsonl", 0, 3)
     apart = write(tmp_path / "apart.jsonl", 50, 21)
     out = tmp_path / "run"
-    evaluation.run(model, asked, out, baselines=BASELINES, calibration=apart)
+    told = evaluation.Evaluation(model, asked, baselines=BASELINES, calibration=apart)
+    evaluation.run(told, out)
     run = load_run(out)
     assert [method.key for method in run.methods] == list(METHODS)
     assert [method.name for method in run.methods] == [one.name for one in METHODS.values()]

@@ -12,8 +12,8 @@ import pytest
 from tiny import tiny_model
 
 from metaconf.errors import UserError
-from metaconf.evaluation import run as evaluation
 from metaconf.evaluation.generate import Settings
+from metaconf.evaluation.run import Evaluation, _sets, run
 from metaconf.report.load import load_run
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -52,16 +52,15 @@ def metrics(out: Path) -> Any:
 
 def test_a_whole_run_with_baselines(model: str, questions: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    report = evaluation.run(
-        model, questions, out, limit=4, seed=1, baselines=("samples8", "asked", "probability")
-    )
+    baselines = ("samples8", "asked", "probability")
+    report = run(Evaluation(model, questions, 4, seed=1, baselines=baselines), out)
     assert report == out / "report.html"
     assert report.is_file()
-    run = load_run(out)
-    assert [s.key for s in run.methods] == ["asked", "samples8", "probability", "reply"]
-    assert len(run.replies) == 4 * 4
-    assert run.missing == ("curves.json",)
-    assert "cause_named" in run.methods[-1].figures
+    found = load_run(out)
+    assert [s.key for s in found.methods] == ["asked", "samples8", "probability", "reply"]
+    assert len(found.replies) == 4 * 4
+    assert found.missing == ("curves.json",)
+    assert "cause_named" in found.methods[-1].figures
     assert json.loads((out / "run.json").read_text())["command"] == "evaluate"
 
 
@@ -70,27 +69,27 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     model: str, questions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, torn = tmp_path / "whole", tmp_path / "torn"
-    evaluation.run(model, questions, whole)
-    evaluation.run(model, questions, torn)
+    run(Evaluation(model, questions), whole)
+    run(Evaluation(model, questions), torn)
     raw = torn / "raw" / "reply.jsonl"
     lines = raw.read_bytes().splitlines(keepends=True)
     raw.write_bytes(b"".join(lines[:2]) + lines[2][:9])
     (torn / "metrics.json").unlink()
-    evaluation.run(model, questions, torn, resume=True)
+    run(Evaluation(model, questions), torn, resume=True)
     assert sorted(raw.read_bytes().splitlines()) == sorted(b"".join(lines).splitlines())
     assert metrics(torn)["methods"] == metrics(whole)["methods"]
 
 
 @pytest.mark.usefixtures("no_page")
 def test_another_question_is_no_resumption(model: str, questions: str, tmp_path: Path) -> None:
-    evaluation.run(model, questions, tmp_path / "run", limit=2)
+    run(Evaluation(model, questions, 2), tmp_path / "run")
     before = (tmp_path / "run" / "metrics.json").read_bytes()
     with pytest.raises(UserError, match="another questions"):
-        evaluation.run(model, questions, tmp_path / "run", limit=3, resume=True)
+        run(Evaluation(model, questions, 3), tmp_path / "run", resume=True)
     with pytest.raises(UserError, match=r"another .*seed"):
-        evaluation.run(model, questions, tmp_path / "run", limit=2, seed=9, resume=True)
+        run(Evaluation(model, questions, 2, seed=9), tmp_path / "run", resume=True)
     with pytest.raises(UserError, match="holds another run"):
-        evaluation.run(model, questions, tmp_path / "run", limit=2)
+        run(Evaluation(model, questions, 2), tmp_path / "run")
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
 
 
@@ -104,13 +103,13 @@ def test_bad_input_is_refused_before_torch_and_writes_nothing(
 import sys
 from pathlib import Path
 from metaconf.errors import UserError
-from metaconf.evaluation.run import run
+from metaconf.evaluation.run import Evaluation, run
 for model, source in [
     ({str(tmp_path)!r}, {questions!r}), ({model!r}, "none.jsonl"), ({model!r}, {str(broken)!r}),
     ({model!r}, {str(poem)!r}), ({model!r}, "embedded:nosplit"),
 ]:
     try:
-        run(model, source, Path({str(out)!r}))
+        run(Evaluation(model, source), Path({str(out)!r}))
     except UserError as error:
         print(error)
 assert "torch" not in sys.modules
@@ -126,6 +125,6 @@ assert "torch" not in sys.modules
 
 
 def test_plain_embedded_means_questions_that_no_stage_trains_on() -> None:
-    every = evaluation._questions("embedded", None, 0)
+    every, _ = _sets(Evaluation("embedded", "embedded"))
     assert {q.split for q in every} == {"heldout", "ood"}
-    assert evaluation._questions("embedded", 5, 0) == every[:5]
+    assert _sets(Evaluation("embedded", "embedded", 5)) == (every[:5], [])

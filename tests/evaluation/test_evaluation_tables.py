@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from metaconf.evaluation.baselines import arrays
 from metaconf.evaluation.methods import Method
 from metaconf.evaluation.rows import EvaluatedReply
-from metaconf.evaluation.tables import POINTS, share, tables
+from metaconf.evaluation.tables import POINTS, pair, share, tables
 from metaconf.metrics import auroc_within, ece, wilson
 from metaconf.records import write_jsonl
 from metaconf.report.load import load_run
@@ -52,7 +51,7 @@ def test_the_headline_is_in_domain_and_over_all_replies() -> None:
     assert figures["accuracy"].n == 60
     assert figures["accuracy"].value == pytest.approx(sum(r.correctness or 0 for r in rows) / 60)
     stated = [r for r in rows if r.confidence is not None]
-    expected = ece(*arrays(stated))
+    expected = ece(*pair(stated))
     assert figures["ece"].value == pytest.approx(expected)
     assert figures["ece"].n == 50
     assert figures["ece"].null[0] < figures["ece"].null[1]
@@ -63,7 +62,7 @@ def test_the_headline_is_in_domain_and_over_all_replies() -> None:
 def test_auroc_within_kinds_stands_beside_the_overall_one() -> None:
     """A kind is the family, else the cause, else the task."""
     families = [row(i, family=f"f{i % 2}") for i in range(60)]
-    confidence, correctness = arrays(families)
+    confidence, correctness = pair(families)
     expected = auroc_within(confidence, correctness, [i % 2 for i in range(60)])[0]
     assert only(families).figures["auroc_within"].value == pytest.approx(expected)
     causes = [row(i, family="", cause=f"c{i % 2}") for i in range(60)]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from metaconf.evaluation.forced_decoding import (
-    reply_start,
-    with_other_reflection,
-    without_reflection,
-)
+from metaconf.evaluation.baselines import reply_start
 from metaconf.evaluation.rows import EvaluatedReply
 from metaconf.training.forced_decoding import _spoken_and_expected, confidence_given
 
@@ -70,27 +68,26 @@ def row(name: str, **fields: Any) -> EvaluatedReply:
 
 
 def test_the_ablations_keep_answers_and_replace_what_comes_before_the_number(
-    local_of: Any,
+    local_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    forced = importlib.import_module("forced")
     local, rows = local_of(), [row("Quito"), row("Kenya"), row("Lima", answer=None)]
-    alone = without_reflection(local, rows)
+    alone = forced.without_reflection(local, rows)
     assert [r.text for r in alone] == [
         "Answer: Quito\nConfidence:",
         "Answer: Kenya\nConfidence:",
         "",
     ]
-    swapped = with_other_reflection(local, rows[:2])
+    swapped = forced.with_other_reflection(local, rows[:2])
     assert [r.reflection for r in swapped] == ["I know Kenya well.", "I know Quito well."]
     assert swapped[0].text.startswith("Answer: Quito\nSelf-reflection: I know Kenya well.\n")
     expected = confidence_given(
         local, [local.reply_prompt(r.prompt) for r in rows[:2]], [r.text for r in swapped]
     )
-    for changed, (spoken, mean) in zip(swapped, expected, strict=True):
-        assert (changed.confidence, changed.expected) == (spoken, mean)
-    assert alone[2].confidence is alone[2].expected is None
+    assert [r.confidence for r in swapped] == expected[:, 0].tolist()
+    assert alone[2].confidence is None
     assert not any(r.formatted for r in [*alone, *swapped])  # their form is ours, not the model's
-    assert {r.method for r in alone} == {"stage2_without_reflection"}
-    assert {r.method for r in swapped} == {"stage2_swapped_reflection"}
     assert [r.correctness for r in alone] == [1.0, 1.0, 1.0]
 
 

@@ -263,7 +263,7 @@ def test_e5_only_the_default_temperature(asked: Path, capsys: pytest.CaptureFixt
         assert main([*words, "--extra_body", "{top_k: 4}", "--resume"]) == 2
         assert "another extra.top_k" in capsys.readouterr().err
     assert main(["evaluate", "--extra_body", "{top_k: 4}", "--output_dir", "out3"]) == 2
-    assert "--extra_body: only a server takes more keys" in capsys.readouterr().err
+    assert "--extra_body: only a server has a use for it" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*words, "--extra_body", "top_k"])
 

@@ -128,13 +128,12 @@ def _evaluate(args: argparse.Namespace) -> None:
         report = external_replies.measure(args.replies, args.output_dir, args.seed)
         _show_figures(args.output_dir, report)
         return
-    from metaconf.cli.preflight import check_engine, check_run, judge_config
+    from metaconf.cli.preflight import check_engine, judge_config
     from metaconf.cli.questions import reading
     from metaconf.config.blocks import EMBEDDED
     from metaconf.evaluation.methods import REPLY_TOKENS, chosen
 
     judge = judge_config(args.judge) if args.judge else None
-    model, questions = args.model or EMBEDDED, args.questions or EMBEDDED
     how = reading(args.map, args.columns, args.name)
     endpoint = _endpoint(args)
     vllm = args.engine == "vllm"
@@ -144,34 +143,27 @@ def _evaluate(args: argparse.Namespace) -> None:
     baselines = chosen(args.baselines, endpoint is not None, vllm)
     if args.calibration is not None and not baselines:
         raise UserError("--calibration: only baselines are recalibrated; give --baselines too")
-    if args.dry_run:
-        from metaconf.evaluation import run as evaluation
 
-        more = (args.limit, args.seed, baselines, args.calibration, endpoint)
-        print(evaluation.dry_run(model, questions, *more, how))
-        return
-    if endpoint is None:
-        check_run(model, questions, args.output_dir, args.resume, how)
-    args.run_dir = args.output_dir
+    from metaconf.evaluation.run import Evaluation, dry_run, run
 
-    from metaconf.evaluation import run as evaluation
-
-    report = evaluation.run(
-        model,
-        questions,
-        args.output_dir,
-        limit=args.limit,
-        seed=args.seed,
-        resume=args.resume,
-        baselines=baselines,
-        calibration=args.calibration,
-        show=not args.quiet,
-        endpoint=endpoint,
-        how=how,
-        judge=judge,
-        engine=args.engine or "transformers",
-        max_new_tokens=args.max_new_tokens or REPLY_TOKENS,
+    told = Evaluation(
+        args.model or EMBEDDED,
+        args.questions or EMBEDDED,
+        args.limit,
+        args.seed,
+        baselines,
+        args.calibration,
+        endpoint,
+        how,
+        judge,
+        args.engine or "transformers",
+        args.max_new_tokens or REPLY_TOKENS,
     )
+    if args.dry_run:
+        print(dry_run(told))
+        return
+    args.run_dir = args.output_dir
+    report = run(told, args.output_dir, args.resume, show=not args.quiet)
     _show_figures(args.output_dir, report)
 
 
@@ -185,14 +177,9 @@ def _show_figures(run: Path, report: Path) -> None:
 def _endpoint(args: argparse.Namespace) -> Endpoint | None:
     """The server that --base_url names, if any."""
     if args.base_url is None:
-        if args.input_price is not None or args.output_price is not None:
-            raise UserError(
-                "--input_price, --output_price: only a server has prices; give --base_url"
-            )
-        if args.extra_body is not None:
-            raise UserError("--extra_body: only a server takes more keys; give --base_url too")
-        if args.api_key_env is not None:
-            raise UserError("--api_key_env: only a server asks for a key; give --base_url too")
+        for name in ("input_price", "output_price", "extra_body", "api_key_env"):
+            if getattr(args, name) is not None:
+                raise UserError(f"--{name}: only a server has a use for it; give --base_url too")
         return None
     from metaconf.clients.endpoint import endpoint_of
     from metaconf.config.blocks import Client

@@ -25,7 +25,7 @@ from pydantic import Field
 
 from metaconf import api
 from metaconf.cli.preflight import check_learnable, check_run
-from metaconf.config.blocks import EMBEDDED, Config, Stage
+from metaconf.config.blocks import Config, Stage
 from metaconf.config.load import OF_DEMO, SECTIONS, load_config, resolved
 from metaconf.config.refused import refuse_together
 from metaconf.config.values import convert, read_yaml, shipped
@@ -155,7 +155,7 @@ def run(output_dir: Path, demo: Demo) -> Path:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     settings = {stage: demo.config(stage) for stage in SECTIONS}
     begun = (output_dir / RUN_MARKER).is_file()  # a demo goes on where it was
-    check_run(settings["sft"].model_name_or_path, EMBEDDED, output_dir, begun)
+    check_run(settings["sft"].model_name_or_path, output_dir, begun)
     counts = {"heldout": demo.heldout, "out_of_domain": demo.out_of_domain}
     sections = {stage: resolved(config) for stage, config in settings.items()}
     with held(output_dir):

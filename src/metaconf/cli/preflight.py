@@ -17,7 +17,6 @@ from typing import Any
 from metaconf.clients.endpoint import endpoint_of
 from metaconf.config import llama_factory as config_llama_factory
 from metaconf.config.blocks import (
-    AS_IS,
     EMBEDDED,
     Config,
     Judge,
@@ -121,21 +120,10 @@ def llama_factory_keys(path: Path, overrides: Sequence[str] = ()) -> dict[str, A
     return keys
 
 
-def check_run(
-    model: str,
-    questions: str,
-    output_dir: Path,
-    resume: bool,
-    how: Questions = AS_IS,
-) -> None:
-    """Refuse a model, questions or a run directory that cannot be used; all questions are read.
-
-    Raises UserError.
-    """
+def check_run(model: str, output_dir: Path, resume: bool) -> None:
+    """Refuse a model or a run directory that cannot be used. Raises UserError."""
     check_model(model)
     check_output_dir(output_dir, resume)
-    if questions != EMBEDDED:
-        load_questions(questions, how)
     check_loadable(model)
 
 

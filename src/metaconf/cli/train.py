@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from metaconf.errors import UserError
 
 if TYPE_CHECKING:
-    from metaconf.config.blocks import Config
+    from metaconf.config.blocks import Config, Stage
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -31,7 +31,6 @@ def prepare(args: argparse.Namespace) -> None:
 
 def sft(args: argparse.Namespace) -> None:
     """`metaconf sft`."""
-    from metaconf.cli.preflight import stage_config
     from metaconf.config.load import refuse_of_other
 
     if args.questions is not None:
@@ -43,18 +42,17 @@ def sft(args: argparse.Namespace) -> None:
         _llama_factory(args)
         return
     refuse_of_other("sft", args.rest)
-    config = stage_config(args.config or Path(os.devnull), "sft", _overrides(args), args.resume)
-    if args.resume and already_finished(config):
-        return
-    args.run_dir = Path(config.output_dir)
+    _stage(args, "sft")
 
-    from metaconf.training import stage1
 
-    _finish(stage1.run(config))
+def grpo(args: argparse.Namespace) -> None:
+    """`metaconf grpo`."""
+    _stage(args, "grpo")
 
 
 def _llama_factory(args: argparse.Namespace) -> None:
     from metaconf.cli.preflight import llama_factory_keys
+    from metaconf.report.card import write_card
     from metaconf.training import llama_factory
 
     if args.resume:
@@ -63,24 +61,38 @@ def _llama_factory(args: argparse.Namespace) -> None:
         raise UserError("--engine llama-factory: give LLaMA-Factory's YAML: --config FILE")
     program = llama_factory.find_program(args.llama_factory)
     keys = llama_factory_keys(args.config, _overrides(args))
-    _finish(llama_factory.run(keys, program))
+    print(write_card(llama_factory.run(keys, program)).parent)
 
 
-def grpo(args: argparse.Namespace) -> None:
-    """`metaconf grpo`."""
+def _stage(args: argparse.Namespace, stage: Stage) -> None:
     from metaconf.cli.preflight import stage_config
+    from metaconf.runs import is_main_process
 
-    config = stage_config(args.config or Path(os.devnull), "grpo", _overrides(args), args.resume)
-    if args.resume and already_finished(config):
-        return
+    config = stage_config(args.config or Path(os.devnull), stage, _overrides(args), args.resume)
     args.run_dir = Path(config.output_dir)
-
-    from metaconf.training import stage2
-
-    _finish(stage2.run(config))
+    if train(config, args.resume) and is_main_process():
+        print(args.run_dir)
 
 
-def already_finished(config: Config) -> bool:
+def train(config: Config, resume: bool) -> bool:
+    """Train the stage of a checked configuration, and write its model's card; False where a resumed
+    run had saved its model, which is said."""
+    from metaconf.report.card import write_card
+    from metaconf.runs import is_main_process
+
+    if resume and _already_finished(config):
+        return False
+    if config.stage == "sft":
+        from metaconf.training import stage1 as stage
+    else:
+        from metaconf.training import stage2 as stage
+    run = stage.run(config)
+    if is_main_process():
+        write_card(run)
+    return True
+
+
+def _already_finished(config: Config) -> bool:
     """Whether the run that is to be resumed has saved its model; if so, say it. Its card, which is
     written last, is written where TRL's stands in its place."""
     from metaconf.report.card import write_card
@@ -94,15 +106,6 @@ def already_finished(config: Config) -> bool:
         write_card(run)
     print(f"metaconf: {run}: already finished; nothing was changed", file=sys.stderr)
     return True
-
-
-def _finish(run: Path) -> None:
-    """The card of the model that was trained, and where it is."""
-    from metaconf.report.card import write_card
-    from metaconf.runs import is_main_process
-
-    if is_main_process():
-        print(write_card(run).parent)
 
 
 def audit(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from metaconf.decisions.abstain import Rule, certify
 from metaconf.decisions.recalibrate import Map, choose, fit
-from metaconf.decisions.vote import settled_after, vote, vote_until_settled
+from metaconf.decisions.vote import vote, vote_until_settled
 
 __all__ = [
     "Map",
@@ -10,7 +10,6 @@ __all__ = [
     "certify",
     "choose",
     "fit",
-    "settled_after",
     "vote",
     "vote_until_settled",
 ]

@@ -108,13 +108,11 @@ def certify(confidence: ArrayLike, correctness: ArrayLike, alpha: float, delta: 
     `confidence` and `correctness` (n,) in [0, 1], one reply a question; the loss of a reply is
     1 − correctness. Raises ValueError on bad rows, α or δ.
     """
-    for name, value in (("alpha", alpha), ("delta", delta)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} is {value!r}; it must lie between 0 and 1")
+    check_goal(alpha, delta)
     c, y = check_pair(confidence, correctness)
     counts = np.array([np.count_nonzero(c >= level) for level in LEVELS])
     totals = np.array([(1 - y[c >= level]).sum() for level in LEVELS])
-    binary = _is_binary(y)
+    binary = is_binary(y)
     last = walk(counts, totals, alpha, delta, binary)
     if last is None:
         more = _more(counts, totals, alpha, delta, binary)
@@ -189,7 +187,15 @@ def tail(n: Index, losses: Array, alpha: float) -> Array:
     return np.where(n > 0, bdtr(np.minimum(losses, n), n, alpha), 1.0)
 
 
-def _is_binary(values: Array) -> bool:
+def check_goal(alpha: float, delta: float) -> None:
+    """Raises ValueError for an error or a risk that does not lie between 0 and 1."""
+    for name, value in (("alpha", alpha), ("delta", delta)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} is {value!r}; it must lie between 0 and 1")
+
+
+def is_binary(values: Array) -> bool:
+    """Whether all are 0 or 1."""
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 

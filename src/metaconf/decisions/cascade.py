@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaconf.decisions.abstain import LEVELS, p_values
+from metaconf.decisions.abstain import LEVELS, check_goal, is_binary, p_values
 from metaconf.metrics.arrays import Array, Index, check_partial
 
 CHOOSE = 0.3
@@ -112,11 +112,10 @@ def fit_each(
 ) -> list[CascadeRule]:
     """The rule of `fit` for each of `alphas`, from one count."""
     c, y = _checked(confidence, correctness, costs)
-    for name, value in (*(("alpha", alpha) for alpha in alphas), ("delta", delta)):
-        if not 0 < value < 1:
-            raise ValueError(f"{name} is {value!r}; it must lie between 0 and 1")
+    for alpha in alphas:
+        check_goal(alpha, delta)
     price = DEAREST * max(costs) if abstention_cost is None else abstention_cost
-    binary = bool(np.isin(y[~np.isnan(c)], (0.0, 1.0)).all())
+    binary = is_binary(y[~np.isnan(c)])
     order = np.random.default_rng(0).permutation(len(c))
     parts = np.split(order, [max(1, int(CHOOSE * len(c)))])
     first, second = (_table(c[part], y[part], costs) for part in parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import numpy as np
 
 from metaconf.decisions.cascade import MOST, CascadeRule, answering, fit, fit_each
 from metaconf.decisions.recalibrate import Map, choose
-from metaconf.decisions.replies import Row, read
+from metaconf.decisions.replies import Row, by_question, check_new, read
 from metaconf.errors import UserError
 from metaconf.files import write_text
 from metaconf.metrics.arrays import Array, Index, check_pair
@@ -64,14 +63,13 @@ def calibrate(
     Questions that a file lacks, or that state a confidence without a grade, are left out and
     counted. Raises UserError as `decisions.run.calibrate`.
     """
-    if output.exists():
-        raise UserError(f"{output}: exists already; name another file, or remove it")
+    check_new(output)
     if len(costs) != len(replies) or not 2 <= len(replies) <= MOST:
         raise UserError(
             f"--costs: {len(costs)} for {len(replies)} files of replies; give the cost of a call of"
             f" each model, of 2 to {MOST} models"
         )
-    models = [_by_question(path, method) for path in replies]
+    models = [by_question(path, read(path, method)) for path in replies]
     every = {question for rows in models for question in rows}
     ids = sorted(q for q in every if all(q in rows and _is_known(rows[q]) for rows in models))
     if len(ids) < 2:
@@ -139,17 +137,6 @@ def in_words(rule: CascadeRule) -> str:
         f" ({rule.answered / rule.tested:.1%}) that did not choose it, with an observed error of"
         f" {rule.error:.3f}."
     )
-
-
-def _by_question(path: Path, method: str | None) -> dict[str, Row]:
-    rows = read(path, method)
-    twice = [i for i, n in Counter(r["question_id"] for r in rows).items() if n > 1]
-    if twice:
-        raise UserError(
-            f"{path}: question {twice[0]!r} has more than one reply; the guarantee counts each"
-            " question once: keep one"
-        )
-    return {row["question_id"]: row for row in rows}
 
 
 def _is_known(row: Row) -> bool:

@@ -7,6 +7,7 @@ JSONL, a reply a line. It names its question (`question_id`, or the text `questi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,24 @@ def read_reply(where: str, raw: Row) -> Row:
     parsed = parse_reply(text)
     said = {"answer": parsed.answer, "reflection": parsed.reflection, "text": text}
     return {**row, **said, "confidence": parsed.confidence, "problems": list(parsed.problems)}
+
+
+def by_question(path: Path, rows: Iterable[Row]) -> dict[str, Row]:
+    """The rows by question id. Raises UserError for two replies to one question."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if found.setdefault(row["question_id"], row) is not row:
+            raise UserError(
+                f"{path}: question {row['question_id']!r} has more than one reply; the guarantee"
+                " counts each question once: keep one"
+            )
+    return found
+
+
+def check_new(output: Path) -> None:
+    """Refuse a file that is there. Raises UserError."""
+    if output.exists():
+        raise UserError(f"{output}: exists already; name another file, or remove it")
 
 
 def check_numbers(where: str, row: Row) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from metaconf.decisions.abstain import Rule, certify
 from metaconf.decisions.recalibrate import Map, choose, too_little
-from metaconf.decisions.replies import Row, read
+from metaconf.decisions.replies import Row, by_question, check_new, read
 from metaconf.errors import UserError
 from metaconf.files import write_text
 from metaconf.metrics.arrays import check_pair
@@ -32,21 +32,15 @@ def calibrate(replies: Path, output: Path, alpha: float, delta: float, method: s
     Replies without a confidence, or ungraded, are left out and counted. Raises UserError for a
     file that cannot be used, for an output that exists, and for two replies to one question.
     """
-    if output.exists():
-        raise UserError(f"{output}: exists already; name another file, or remove it")
+    check_new(output)
     rows = read(replies, method)
     known = [r for r in rows if r["confidence"] is not None and r.get("correctness") is not None]
     if not known:
         raise UserError(f"{replies}: no reply has both a confidence and a correctness")
-    twice = [i for i, n in Counter(r["question_id"] for r in known).items() if n > 1]
-    if twice:
-        raise UserError(
-            f"{replies}: question {twice[0]!r} has more than one reply; the guarantee counts each "
-            "question once: keep one"
-        )
+    ids = list(by_question(replies, known))
     c, y = (np.array([r[name] for r in known], float) for name in ("confidence", "correctness"))
     rule = certify(c, y, alpha, delta)
-    mapping, scores = choose(c, y, [r["question_id"] for r in known])
+    mapping, scores = choose(c, y, ids)
     order = np.argsort(c, kind="stable")
     kept = {
         "version": VERSION,
@@ -72,8 +66,7 @@ def decide(replies: Path, calibration: Path, output: Path, method: str | None) -
     The decision is "answer" or "abstain"; "unknown" where no confidence was stated. Returns the
     coverage and the drift check in words. Raises UserError as `calibrate` does.
     """
-    if output.exists():
-        raise UserError(f"{output}: exists already; name another file, or remove it")
+    check_new(output)
     kept, rule, mapping = read_calibration(calibration)
     rows = read(replies, method)
     stated = np.array([r["confidence"] for r in rows if r["confidence"] is not None], float)

@@ -28,19 +28,6 @@ def vote(
     return best, sums[best] / sum(weights)
 
 
-def settled_after(answers: Sequence[Hashable], confidences: Sequence[float] | None = None) -> int:
-    """How many of the k replies, drawn in order, settle the vote: no further reply, however
-    confident (1 each), can change the winner. Between 1 and k; exact, so the winner is that of all.
-    """
-    if confidences is not None:
-        _check(confidences)
-    for drawn in range(1, len(answers)):
-        some = None if confidences is None else confidences[:drawn]
-        if _settled(answers[:drawn], some, len(answers) - drawn):
-            return drawn
-    return len(answers)
-
-
 def vote_until_settled(
     draw: Callable[[int], tuple[Hashable, float]], k: int, weigh: bool = True
 ) -> tuple[Hashable, float, int]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from metaconf.evaluation.forced_decoding import as_expected
 from metaconf.evaluation.generate import (
     DEFAULT,
     SAMPLES,
@@ -36,7 +35,8 @@ from metaconf.evaluation.rows import (
     reply_row,
     texts_of,
 )
-from metaconf.generation.local import LocalModel, next_share
+from metaconf.evaluation.tables import pair
+from metaconf.generation.local import next_share
 from metaconf.generation.sampler import GREEDY
 from metaconf.generation.store import Key
 from metaconf.grading import same_answer
@@ -54,6 +54,7 @@ from metaconf.records import Question, Reply
 from metaconf.reply import format_reply, parse_reply
 
 TOGETHER = range(SAMPLES)
+Replies = Mapping[Key, Reply]
 ENOUGH = 20
 """Fewer calibration replies than this are no basis for a map."""
 
@@ -74,14 +75,35 @@ def measure(
     every = [*questions, *calibration]
     found: dict[str, list[EvaluatedReply]] = {}
     for method in methods:
-        path = folder / f"{METHODS[method].file}.jsonl"
+        asked = Asked(engine, every, folder / f"{METHODS[method].file}.jsonl", settings)
         if method == "probe":
-            found[method] = _probe(cast(LocalModel, engine), every, len(questions), path, settings)
+            found[method] = _probe(asked, len(questions))
         elif method in MAKERS:
-            found[method] = MAKERS[method](engine, every, path, settings)
+            found[method] = MAKERS[method](asked)
         else:
-            found[method] = evaluate(engine, every, cast(Plain, method), path, settings=settings)
+            plain = cast(Plain, method)
+            found[method] = evaluate(engine, every, plain, asked.path, settings=settings)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asked what, and the file that keeps the raw replies. `engine` is a LocalModel where a
+    method needs hidden states or logits."""
+
+    engine: Any
+    questions: Sequence[Question]
+    path: Path
+    settings: Settings
+
+    def full(self, label: str, samples: Sequence[int] = (GREEDY,), **how: Any) -> Replies:
+        """As `full_replies`."""
+        more = {"settings": self.settings, **how}
+        return full_replies(self.engine, self.questions, samples, self.path, label, **more)
+
+    def short(self, label: str, samples: Sequence[int] = (GREEDY,)) -> Replies:
+        """As `short_answers`."""
+        return short_answers(self.engine, self.questions, samples, self.path, label, self.settings)
 
 
 def recalibrated(
@@ -94,19 +116,13 @@ def recalibrated(
         why = f"{len(known)} calibration replies with confidence and grade; {ENOUGH} are needed"
         empty = Figure(n=len(known), reason=why)
         return {f"{name}_recalibrated": empty for name in names}
-    fitted = fit_isotonic(*arrays(known))
+    fitted = fit_isotonic(*pair(known))
     headline = complete(in_domain(rows))
-    stated, right = arrays(headline)
+    stated, right = pair(headline)
     mapped = apply_isotonic(fitted, stated) if headline else stated
     ids = [row.question_id for row in headline]
     figures = summarise(mapped.tolist(), right, ids, names, seed=seed)
     return {f"{name}_recalibrated": figures[name] for name in names}
-
-
-def arrays(rows: Sequence[EvaluatedReply]) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence and correctness, each (n,), of complete rows."""
-    confidence = np.array([row.confidence for row in rows], float)
-    return confidence, np.array([row.correctness for row in rows], float)
 
 
 # Asked in words
@@ -117,49 +133,37 @@ def thinking_turns() -> list[tuple[str, str]]:
     return [(q, format_reply(a, why, level / 10, why)) for q, a, why, level in EXAMPLES]
 
 
-def _cot(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
+def _cot(asked: Asked) -> list[EvaluatedReply]:
     def chat(question: Question) -> list[Message]:
         return messages(question.prompt, THINK_FIRST, thinking_turns())
 
-    longer = settings.longer(THINKING_TOKENS)
-    replies = full_replies(engine, questions, (GREEDY,), path, "cot", longer, chat=chat)
-    return [reply_row(q, replies[q.id, GREEDY], "cot") for q in questions]
+    longer = asked.settings.longer(THINKING_TOKENS)
+    replies = asked.full("cot", settings=longer, chat=chat)
+    return [reply_row(q, replies[q.id, GREEDY], "cot") for q in asked.questions]
 
 
-def _refine(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
-    first = _asked(engine, questions, (GREEDY,), path.with_name("asked.jsonl"), settings)
+def _refine(asked: Asked) -> list[EvaluatedReply]:
+    first = _in_words(replace(asked, path=asked.path.with_name("asked.jsonl")), (GREEDY,))
 
     def chat(question: Question) -> list[Message]:
         given = first[question.id, GREEDY].text
         return messages(REVIEW, turns=[*worked_turns(), (question.prompt, given)])
 
-    replies = full_replies(engine, questions, (GREEDY,), path, "refine", settings, chat=chat)
-    rows = [reply_row(q, replies[q.id, GREEDY], "refine") for q in questions]
+    replies = asked.full("refine", chat=chat)
+    rows = [reply_row(q, replies[q.id, GREEDY], "refine") for q in asked.questions]
     return [
-        replace(row, tokens=(row.tokens or 0) + first[q.id, GREEDY].tokens)
-        for q, row in zip(questions, rows, strict=True)
+        replace(row, tokens=(row.tokens or 0) + first[row.question_id, GREEDY].tokens)
+        for row in rows
     ]
 
 
-def _asked(
-    engine: Engine,
-    questions: Sequence[Question],
-    samples: Sequence[int],
-    path: Path,
-    settings: Settings,
-) -> dict[Key, Reply]:
-    return full_replies(engine, questions, samples, path, "asked", settings, worked_turns())
+def _in_words(asked: Asked, samples: Sequence[int]) -> Replies:
+    return asked.full("asked", samples, turns=worked_turns())
 
 
-def _verbal2(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
-    replies = _asked(engine, questions, (0, 1), path, settings)
-    return [two_in_words(q, replies[q.id, 0], replies[q.id, 1]) for q in questions]
+def _verbal2(asked: Asked) -> list[EvaluatedReply]:
+    replies = _in_words(asked, (0, 1))
+    return [two_in_words(q, replies[q.id, 0], replies[q.id, 1]) for q in asked.questions]
 
 
 def two_in_words(question: Question, one: Reply, two: Reply) -> EvaluatedReply:
@@ -174,37 +178,52 @@ def two_in_words(question: Question, one: Reply, two: Reply) -> EvaluatedReply:
     return replace(row, confidence=((first + second) / 2 + agree) / 2)
 
 
-def _verbal8(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
-    replies = _asked(engine, questions, (GREEDY, *TOGETHER), path, settings)
-    return _mean_stated(questions, replies, "verbal8")
+def _verbal8(asked: Asked) -> list[EvaluatedReply]:
+    replies = _in_words(asked, (GREEDY, *TOGETHER))
+    return _mean_stated(asked.questions, replies, "verbal8")
 
 
-def _replies8(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
-    samples = (GREEDY, *TOGETHER)
-    replies = full_replies(engine, questions, samples, path, "replies8", settings)
-    return _mean_stated(questions, replies, "replies8")
+def _replies8(asked: Asked) -> list[EvaluatedReply]:
+    replies = asked.full("replies8", (GREEDY, *TOGETHER))
+    return _mean_stated(asked.questions, replies, "replies8")
 
 
-def _expected(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
+def _expected(asked: Asked) -> list[EvaluatedReply]:
     """The expected level of each greedy reply. All are None, with a message, for a tokenizer that
     does not tell levels apart."""
-    replies = full_replies(local, questions, (GREEDY,), path, "expected", settings)
-    rows = [reply_row(q, replies[q.id, GREEDY], "expected") for q in questions]
+    replies = asked.full("expected")
+    rows = [reply_row(q, replies[q.id, GREEDY], "expected") for q in asked.questions]
     try:
-        return as_expected(local, rows)
+        return as_expected(asked.engine, rows)
     except ValueError as error:
         print(f"metaconf: expected: not known of any reply: {error}", file=sys.stderr)
         return [replace(row, confidence=None) for row in rows]
 
 
+def as_expected(local: Any, rows: Sequence[EvaluatedReply]) -> list[EvaluatedReply]:
+    """The rows of `local`'s replies with the mean of its distribution over the levels after its own
+    reflection, in [0, 1], in the place of the number that it says; None where the reply holds no
+    answer or no reflection. Raises ValueError for a tokenizer that does not tell levels apart."""
+    from metaconf.training.forced_decoding import confidence_given
+
+    starts = {
+        row.question_id: reply_start(row.answer, row.reflection)
+        for row in rows
+        if row.answer is not None and row.reflection is not None
+    }
+    prompts = [local.reply_prompt(row.prompt) for row in rows if row.question_id in starts]
+    read = confidence_given(local, prompts, list(starts.values()))
+    means = {name: float(mean) for name, (_, mean) in zip(starts, read, strict=True)}
+    return [replace(row, confidence=means.get(row.question_id)) for row in rows]
+
+
+def reply_start(answer: str, reflection: str) -> str:
+    """The reply up to its confidence."""
+    return f"Answer: {answer}\nSelf-reflection: {reflection}\nConfidence:"
+
+
 def _mean_stated(
-    questions: Sequence[Question], replies: Mapping[Key, Reply], method: str
+    questions: Sequence[Question], replies: Replies, method: str
 ) -> list[EvaluatedReply]:
     """The greedy reply's rows with the mean confidence of those samples that state one."""
     rows: list[EvaluatedReply] = []
@@ -221,13 +240,11 @@ def _mean_stated(
 # Short answers
 
 
-def _token_mean(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
-    replies = short_answers(engine, questions, (GREEDY,), path, "token_mean", settings)
+def _token_mean(asked: Asked) -> list[EvaluatedReply]:
+    replies = asked.short("token_mean")
     return [
         answer_row(q, replies[q.id, GREEDY], "token_mean", token_mean(replies[q.id, GREEDY]))
-        for q in questions
+        for q in asked.questions
     ]
 
 
@@ -238,12 +255,10 @@ def token_mean(reply: Reply) -> float | None:
     return None if reply.probability is None or count < 1 else reply.probability ** (1 / count)
 
 
-def _entropy(
-    engine: Engine, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
-    replies = short_answers(engine, questions, (GREEDY, *TOGETHER), path, "entropy", settings)
+def _entropy(asked: Asked) -> list[EvaluatedReply]:
+    replies = asked.short("entropy", (GREEDY, *TOGETHER))
     rows: list[EvaluatedReply] = []
-    for question in questions:
+    for question in asked.questions:
         drawn = [replies[question.id, i] for i in TOGETHER]
         sure = certainty(question, texts_of(drawn))
         rows.append(answer_row(question, replies[question.id, GREEDY], "entropy", sure, drawn))
@@ -277,35 +292,32 @@ def certainty_of(sizes: Sequence[int]) -> float | None:
     return 1 + sum(size / count * math.log(size / count) for size in sizes) / math.log(count)
 
 
-def _p_true(
-    local: LocalModel, questions: Sequence[Question], path: Path, settings: Settings
-) -> list[EvaluatedReply]:
+def _p_true(asked: Asked) -> list[EvaluatedReply]:
     """The model's probability of "(A) True" beside "(B) False" (Kadavath et al. 2022)."""
-    replies = short_answers(local, questions, (GREEDY,), path, "p_true", settings)
-    texts = [p_true_question(q.prompt, replies[q.id, GREEDY].text) for q in questions]
+    replies, local = asked.short("p_true"), asked.engine
+    texts = [p_true_question(q.prompt, replies[q.id, GREEDY].text) for q in asked.questions]
     chats = [[{"role": "user", "content": text}] for text in texts]
     shares = next_share(local, [tuple(render(local.tokenizer, c)) for c in chats], "(", "AB")
     return [
         answer_row(q, replies[q.id, GREEDY], "p_true", share)
-        for q, share in zip(questions, shares, strict=True)
+        for q, share in zip(asked.questions, shares, strict=True)
     ]
 
 
-def _probe(
-    local: LocalModel, every: Sequence[Question], asked: int, path: Path, settings: Settings
-) -> list[EvaluatedReply]:
+def _probe(asked: Asked, count: int) -> list[EvaluatedReply]:
+    """Fitted on the questions from `count` on, which get cross-fitted predictions themselves."""
     from metaconf.training.probe import answer_states, cross_fitted, fit, probe_layer
 
-    replies = short_answers(local, every, (GREEDY,), path, "probe", settings)
+    local, every, replies = asked.engine, asked.questions, asked.short("probe")
     rows = [answer_row(q, replies[q.id, GREEDY], "probe", None) for q in every]
     prompts = [local.answer_prompt(q.prompt) for q in every]
     layer = probe_layer(local.model.config.num_hidden_layers)
     states = answer_states(local, prompts, [row.answer or "" for row in rows], layer)
-    known = [i for i in range(asked, len(every)) if rows[i].correctness is not None]
+    known = [i for i in range(count, len(every)) if rows[i].correctness is not None]
     labels = np.array([rows[i].correctness for i in known], float)
     inside = cross_fitted(states[known], labels, [every[i].id for i in known])
     sure = np.full(len(every), np.nan)
-    sure[:asked] = fit(states[known], labels)(states[:asked])
+    sure[:count] = fit(states[known], labels)(states[:count])
     sure[known] = inside
     return [
         replace(row, confidence=None if np.isnan(c) or row.answer is None else float(c))
@@ -313,8 +325,7 @@ def _probe(
     ]
 
 
-Maker = Callable[[Any, Sequence[Question], Path, Settings], list[EvaluatedReply]]
-MAKERS: dict[str, Maker] = {
+MAKERS: dict[str, Callable[[Asked], list[EvaluatedReply]]] = {
     "cot": _cot,
     "refine": _refine,
     "verbal2": _verbal2,

@@ -17,6 +17,7 @@ from metaconf.evaluation.readings import (
     with_readings,
 )
 from metaconf.evaluation.rows import EvaluatedReply
+from metaconf.evaluation.tables import scored
 from metaconf.files import write_json, write_text
 from metaconf.metrics import (
     Figure,
@@ -60,6 +61,16 @@ def load(names: Sequence[str], method: str | None) -> list[One]:
     return [_one(name, method) for name in names]
 
 
+class _Asked(NamedTuple):
+    """The questions that all runs answered; those of them that OF_STATED is of, with their kinds;
+    and whether every run has reflections that could be read."""
+
+    shared: list[str]
+    complete: list[str]
+    kinds: list[str]
+    read: bool
+
+
 def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
     """Figures of each run and its paired differences to the first, as JSON.
 
@@ -67,38 +78,45 @@ def compare(runs: Sequence[One], seed: int) -> dict[str, Any]:
     confidence's figures are of. `wins` counts the families (or tasks) in which a run's Brier score
     is lower than the first's. Raises UserError where there is nothing to compare.
     """
-    shared = _shared(runs)
+    first, shared = runs[0], _shared(runs)
     complete = [i for i in shared if all(run.rows[i].complete for run in runs)]
-    parts = ((OF_ALL, shared), (OF_STATED, complete))
-    first = runs[0].rows
-    kinds = [first[i].kind for i in complete]
+    kinds = [first.rows[i].kind for i in complete]
     read = all(any(run.rows[i].reading is not None for i in shared) for run in runs)
+    asked = _Asked(shared, complete, kinds, read)
     found = list[dict[str, Any]]()
     for run in runs:
-        some = [run.rows[i] for i in shared]
-        one: dict[str, Any] = {"run": run.name, "figures": {}}
-        for names, ids in parts:
-            one["figures"] |= figures_to_json(summarise(*_scored(run.rows, ids), names, seed=seed))
-        stated = _scored(run.rows, complete)
-        one["figures"][WITHIN] = auroc_within_figure(stated, kinds, seed=seed).to_json()
-        if read:
-            figures = reading_figures(some, seed)
-            one["figures"] |= figures_to_json({name: figures[name] for name in COMPARED})
-        if run is not runs[0]:
-            one |= {"differences": {}, "wins": _wins(run.rows, first, complete)}
-            for names, ids in parts:
-                pair = _scored(run.rows, ids), _scored(first, ids)
-                apart = paired_differences(*pair, names, seed=seed)
-                one["differences"] |= figures_to_json(apart)
-            within = auroc_within_difference(stated, _scored(first, complete), kinds, seed=seed)
-            one["differences"][WITHIN] = within.to_json()
-            if read:
-                others = [first[i] for i in shared]
-                one["differences"] |= figures_to_json(reading_differences(some, others, seed))
-        found.append(one)
+        found.append({"run": run.name, "figures": figures_to_json(_figures(run, asked, seed))})
+        if run is not first:
+            found[-1]["differences"] = figures_to_json(_differences(run, first, asked, seed))
+            found[-1]["wins"] = _wins(run.rows, first.rows, complete)
     left_out = [len(run.rows) - len(shared) for run in runs]
     counts = {"questions": len(shared), "complete": len(complete), "left_out": left_out}
     return {**counts, "runs": found}
+
+
+def _figures(run: One, asked: _Asked, seed: int) -> dict[str, Figure]:
+    stated = _scored(run.rows, asked.complete)
+    read = reading_figures([run.rows[i] for i in asked.shared], seed) if asked.read else {}
+    return {
+        **summarise(*_scored(run.rows, asked.shared), OF_ALL, seed=seed),
+        **summarise(*stated, OF_STATED, seed=seed),
+        WITHIN: auroc_within_figure(stated, asked.kinds, seed=seed),
+        **{name: figure for name, figure in read.items() if name in COMPARED},
+    }
+
+
+def _differences(run: One, first: One, asked: _Asked, seed: int) -> dict[str, Figure]:
+    """The figures of `run` less those of `first`."""
+    every, stated = (
+        [_scored(one.rows, ids) for one in (run, first)] for ids in (asked.shared, asked.complete)
+    )
+    rows = ([one.rows[i] for i in asked.shared] for one in (run, first))
+    return {
+        **paired_differences(*every, OF_ALL, seed=seed),
+        **paired_differences(*stated, OF_STATED, seed=seed),
+        WITHIN: auroc_within_difference(*stated, asked.kinds, seed=seed),
+        **(reading_differences(*rows, seed) if asked.read else {}),
+    }
 
 
 def report(runs: Sequence[One], compared: dict[str, Any], folder: Path, seed: int) -> Path:
@@ -165,8 +183,7 @@ def _shared(runs: Sequence[One]) -> list[str]:
 
 
 def _scored(rows: dict[str, EvaluatedReply], ids: Sequence[str]) -> ScoredReplies:
-    some = [rows[i] for i in ids]
-    return ScoredReplies([row.confidence for row in some], [row.correctness for row in some], ids)
+    return scored([rows[i] for i in ids])
 
 
 def _wins(

@@ -51,12 +51,12 @@ def read_external(path: Path) -> dict[str, list[EvaluatedReply]]:
     return found
 
 
-def as_evaluated(row: Row, method: str | None = None) -> EvaluatedReply:
+def as_evaluated(row: Row) -> EvaluatedReply:
     """A line that `read_reply` has read as a row. What is only shown may have any type there, and
-    is text here. `method` replaces the line's own."""
+    is text here."""
     return EvaluatedReply(
         question_id=row["question_id"],
-        method=method or str(row.get("method") or "replies"),
+        method=str(row.get("method") or "replies"),
         prompt=_text(row.get("prompt", row.get("question"))),
         family=_text(row.get("family", row.get("task"))),
         cause=_text(row.get("cause")) or None,

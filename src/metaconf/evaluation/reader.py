@@ -7,7 +7,7 @@ and one and the same text for all, which must not help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from metaconf.evaluation.reflections import partners
@@ -74,13 +74,7 @@ def reader_figures(
     * reflection_brier_gain_swapped, reflection_brier_gain_same: what another question's
       reflection, and one text for all, take off it.
     """
-    return figures_of(readings(rows, seed), seed, replicates)
-
-
-def figures_of(
-    read: Mapping[str, Read], seed: int = 0, replicates: int = 1000
-) -> dict[str, Figure]:
-    """The figures of `reader_figures` from what was read."""
+    read = readings(rows, seed)
     if not read:
         return {}
     ids, right = list(read), [one.correctness for one in read.values()]

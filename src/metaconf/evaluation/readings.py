@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from metaconf.evaluation.rows import EvaluatedReply, in_domain
-from metaconf.evaluation.tables import share
+from metaconf.evaluation.tables import scored, share
 from metaconf.grading.reading import reading
 from metaconf.judging.contradictions import contradiction_warning
 from metaconf.metrics import (
@@ -20,7 +20,6 @@ from metaconf.metrics import (
     paired_difference,
     reading_aurocs,
 )
-from metaconf.metrics.summary import ScoredReplies
 
 COMPARED = ("contradiction_rate", "cmfg_star", "reading_rank_correlation", "reading_auroc")
 """The figures that `metaconf compare` shows."""
@@ -70,13 +69,8 @@ def reading_differences(
 ) -> dict[str, Figure]:
     """COMPARED of `a` minus that of `b`, rows of the same questions, paired."""
     found = agreement_differences(_read(a), _read(b), seed=seed)
-    scored = [
-        ScoredReplies(
-            _read(rows).reading, [row.correctness for row in rows], _read(rows).question_ids
-        )
-        for rows in (a, b)
-    ]
-    found["reading_auroc"] = paired_difference("auroc", *scored, seed=seed)
+    runs = (scored(rows)._replace(confidence=_read(rows).reading) for rows in (a, b))
+    found["reading_auroc"] = paired_difference("auroc", *runs, seed=seed)
     return {name: found[name] for name in COMPARED}
 
 

@@ -46,8 +46,6 @@ class EvaluatedReply:
     """Of the answer's tokens, their product; of short answers."""
     agreement: float | None = None
     """Share of samples that agree with the answer."""
-    expected: float | None = None
-    """Mean of the model's distribution over the levels, in [0, 1]."""
     quality: float | None = None
     """What a judge gave the reflection, in [0, 1]."""
     judged: str | None = None
@@ -87,7 +85,6 @@ _OPTIONAL = (
     "tokens",
     "probability",
     "agreement",
-    "expected",
     "quality",
     "judged",
     "reading",

@@ -12,11 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaconf.cli.preflight import check_served
+from metaconf.cli.preflight import check_run, check_served
 from metaconf.config.blocks import AS_IS, Judge, Questions
 from metaconf.config.load import EMBEDDED, check_model
 from metaconf.data import check_reading, load_questions, overlap, pick
@@ -46,79 +46,87 @@ Rows = dict[str, list[EvaluatedReply]]
 """By method, a row a question."""
 
 
-def run(
-    model: str,
-    questions_source: str,
-    output_dir: Path,
-    limit: int | None = None,
-    seed: int = 0,
-    resume: bool = False,
-    baselines: Sequence[str] = (),
-    calibration: str | None = None,
-    show: bool = False,
-    endpoint: Endpoint | None = None,
-    how: Questions = AS_IS,
-    judge: Judge | None = None,
-    engine: str = "transformers",
-    max_new_tokens: int = REPLY_TOKENS,
-) -> Path:
-    """Ask `model` (hub id, folder or "embedded") and write the run; returns the report's path.
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `metaconf evaluate` is told."""
 
-    `questions_source` is as for `load_questions`, but plain "embedded" means the held-out and the
-    out-of-domain questions. `limit` asks only so many, chosen by `seed`. `baselines` (see
-    `methods.BASELINES`) are measured on the same model, and recalibrated by the `calibration`
-    questions (a source as well; with embedded questions, those of their calibration split).
-    With an `endpoint`, `model` is what its server calls the model. `how` says how the questions'
-    files are read, and `resume` goes on with a run of the same arguments; `show` prints first what
-    is going to be asked (see `preview`). A `judge` grades long answers and reads the reflections;
-    `engine` "vllm" draws with vLLM. A full reply is cut at `max_new_tokens`; where many are, it is
-    said on stderr.
-    Raises UserError for whatever cannot be used, before torch is imported and anything is written;
-    where a server answered no call at all; and, the report written, where a judge gave no verdict.
+    model: str
+    """Hub id, folder or "embedded"; with an `endpoint`, what its server calls the model."""
+    questions: str
+    """A source as for `load_questions`, but plain "embedded" means the held-out and the
+    out-of-domain questions."""
+    limit: int | None = None
+    """Ask only so many of them, chosen by `seed`."""
+    seed: int = 0
+    baselines: Sequence[str] = ()
+    """Of `methods.BASELINES`; measured on the same model."""
+    calibration: str | None = None
+    """Source of the questions that baselines are recalibrated by (with embedded questions, those of
+    their calibration split)."""
+    endpoint: Endpoint | None = None
+    how: Questions = AS_IS
+    """How the questions' files are read."""
+    judge: Judge | None = None
+    """Grades long answers and reads the reflections."""
+    engine: str = "transformers"
+    """What draws the replies; or "vllm"."""
+    max_new_tokens: int = REPLY_TOKENS
+    """A full reply is cut there; where many are, it is said on stderr."""
+
+
+def run(told: Evaluation, output_dir: Path, resume: bool = False, show: bool = False) -> Path:
+    """Ask the model and write the run; returns the report's path.
+
+    `resume` goes on with a run that was told the same; `show` prints first what is going to be
+    asked (see `preview`). Raises UserError for whatever cannot be used, before torch is imported
+    and anything is written; where a server answered no call at all; and, the report written, where
+    a judge gave no verdict.
     """
-    if endpoint is None:
-        check_model(model)
-    if judge is not None:
-        check_served(judge)
-    questions, fitted_on = _sets(questions_source, limit, seed, baselines, calibration, how)
-    check_output_dir(output_dir, resume)
-    asked = {
+    if told.judge is not None:
+        check_served(told.judge)
+    questions, fitted_on = _sets(told)
+    if told.endpoint is None:
+        check_run(told.model, output_dir, resume)
+    else:
+        check_output_dir(output_dir, resume)
+    methods = _methods(told.baselines, fitted_on)
+    with held(output_dir):
+        mark_run(output_dir, _marked(told, questions, fitted_on), resume)
+        if show:
+            print(_preview(told, questions, fitted_on), file=sys.stderr)
+        return _measure(told, questions, fitted_on, methods, output_dir)
+
+
+def _marked(
+    told: Evaluation, questions: Sequence[Question], fitted_on: Sequence[Question]
+) -> dict[str, Any]:
+    """What a resumed run must have been told alike."""
+    judge, endpoint = told.judge, told.endpoint
+    marked: dict[str, Any] = {
         "command": "evaluate",
-        "model": model,
-        "model_files": {} if endpoint else model_inputs(model),
+        "model": told.model,
+        "model_files": {} if endpoint else model_inputs(told.model),
         "questions": _digest(questions),
-        "seed": seed,
-        "baselines": list(baselines),
+        "seed": told.seed,
+        "baselines": list(told.baselines),
         "calibration": _digest(fitted_on),
         "server": endpoint.url if endpoint else None,
-        "engine": engine,
+        "engine": told.engine,
         "judge": [judge.client.model, judge.steps] if judge else None,
-        **({"max_new_tokens": max_new_tokens} if max_new_tokens != REPLY_TOKENS else {}),
-        **(
-            {"extra": endpoint.limits.extra_body} if endpoint and endpoint.limits.extra_body else {}
-        ),
     }
-    methods = _methods(baselines, fitted_on)
-    with held(output_dir):
-        mark_run(output_dir, asked, resume)
-        if show:
-            print(preview.preview(model, questions, fitted_on, methods, endpoint), file=sys.stderr)
-        settings = Settings(max_new_tokens, seed=seed)
-        return _measure(
-            model, questions, fitted_on, methods, output_dir, settings, endpoint, judge, engine
-        )
+    if told.max_new_tokens != REPLY_TOKENS:
+        marked["max_new_tokens"] = told.max_new_tokens
+    if endpoint and endpoint.limits.extra_body:
+        marked["extra"] = endpoint.limits.extra_body
+    return marked
 
 
 def _measure(
-    model: str,
+    told: Evaluation,
     questions: Sequence[Question],
     fitted_on: Sequence[Question],
     methods: Sequence[str],
     output_dir: Path,
-    settings: Settings,
-    endpoint: Endpoint | None,
-    judge: Judge | None,
-    engine: str,
 ) -> Path:
     """Generate, parse, grade and write; returns the report's path."""
     from metaconf.evaluation import baselines as others
@@ -126,12 +134,12 @@ def _measure(
     from metaconf.generation import load_engine
     from metaconf.generation.remote import Remote
 
-    raw, seed = output_dir / "raw", settings.seed
-    if endpoint is None:
-        local = load_engine(model, engine)
+    raw, settings = output_dir / "raw", Settings(told.max_new_tokens, seed=told.seed)
+    if told.endpoint is None:
+        local = load_engine(told.model, told.engine)
     else:
         logprobs = any(METHODS[method].needs != "text" for method in methods)
-        local = Remote(endpoint, raw / "calls.sqlite", logprobs)
+        local = Remote(told.endpoint, raw / "calls.sqlite", logprobs)
     # Generate, parse, grade: the model's own replies, then the baselines'.
     every = [*questions, *fitted_on]
     rows: Rows = {"reply": evaluate(local, every, "reply", raw / "reply.jsonl", settings=settings)}
@@ -139,15 +147,16 @@ def _measure(
     rows |= others.measure(local, questions, fitted_on, more, raw, settings)
     if said := many_cut(rows["reply"], settings.reply_tokens):
         print(f"metaconf: {said}", file=sys.stderr)
-    if endpoint is not None:
-        _refuse_unanswered(endpoint, raw)
+    if told.endpoint is not None:
+        _refuse_unanswered(told.endpoint, raw)
     fitted = {method: rows[method][len(questions) :] for method in methods}
     rows = {method: rows[method][: len(questions)] for method in methods}
     trouble = ""
-    if judge is not None:
-        rows, fitted, trouble = _judged(judge, rows, fitted, every, raw)
-    extra = _extra_figures(rows, fitted, questions, raw, seed, judge is not None)
-    report = write_results(output_dir, f"Evaluation of {model}", rows, seed, METHODS, extra)
+    if told.judge is not None:
+        rows, fitted, trouble = _judged(told.judge, rows, fitted, every, raw)
+    extra = _extra_figures(rows, fitted, questions, raw, told.seed, told.judge is not None)
+    title = f"Evaluation of {told.model}"
+    report = write_results(output_dir, title, rows, told.seed, METHODS, extra)
     if trouble:
         raise UserError(f"{trouble}; {report} does without it; --resume asks it once more")
     return report
@@ -164,21 +173,16 @@ def many_cut(rows: Sequence[EvaluatedReply], limit: int) -> str | None:
     )
 
 
-def dry_run(
-    model: str,
-    questions_source: str,
-    limit: int | None = None,
-    seed: int = 0,
-    baselines: Sequence[str] = (),
-    calibration: str | None = None,
-    endpoint: Endpoint | None = None,
-    how: Questions = AS_IS,
-) -> str:
-    """What `run` with these arguments would ask, in words; nothing is asked or written."""
-    if endpoint is None:
-        check_model(model)
-    questions, fitted_on = _sets(questions_source, limit, seed, baselines, calibration, how)
-    return preview.preview(model, questions, fitted_on, _methods(baselines, fitted_on), endpoint)
+def dry_run(told: Evaluation) -> str:
+    """What `run` would ask, in words; nothing is asked or written."""
+    if told.endpoint is None:
+        check_model(told.model)
+    return _preview(told, *_sets(told))
+
+
+def _preview(told: Evaluation, questions: Sequence[Question], fitted_on: Sequence[Question]) -> str:
+    methods = _methods(told.baselines, fitted_on)
+    return preview.preview(told.model, questions, fitted_on, methods, told.endpoint)
 
 
 def write_results(
@@ -226,50 +230,36 @@ def write_results(
 # Questions
 
 
-def _sets(
-    source: str,
-    limit: int | None,
-    seed: int,
-    baselines: Sequence[str],
-    calibration: str | None,
-    how: Questions,
-) -> tuple[list[Question], list[Question]]:
+def _sets(told: Evaluation) -> tuple[list[Question], list[Question]]:
     """What is asked, and what baselines are calibrated on."""
-    check_reading(source, how)
-    questions = _questions(source, limit, seed, how)
-    more = (calibration, seed, how)
-    return questions, _calibration(source, questions, *more) if baselines else []
+    check_reading(told.questions, told.how)
+    questions = _questions(told.questions, told.limit, told)
+    return questions, _calibration(told, questions) if told.baselines else []
 
 
-def _questions(source: str, limit: int | None, seed: int, how: Questions = AS_IS) -> list[Question]:
-    questions = load_questions(source, how)
+def _questions(source: str, limit: int | None, told: Evaluation) -> list[Question]:
+    questions = load_questions(source, told.how)
     if source == EMBEDDED:
         questions = [q for q in questions if q.split in ("heldout", "ood")]
-    questions = pick(questions, limit, seed)
+    questions = pick(questions, limit, told.seed)
     for question in questions:
         grade_answer(question, None)  # refuses a task that has no grader, before any work
     return questions
 
 
-def _calibration(
-    source: str,
-    questions: Sequence[Question],
-    calibration: str | None,
-    seed: int,
-    how: Questions,
-) -> list[Question]:
+def _calibration(told: Evaluation, questions: Sequence[Question]) -> list[Question]:
     """Questions that recalibration and the probe are fitted on; none where none are at hand."""
-    if calibration is not None:
-        found = _questions(calibration, None, seed, how)
-    elif source == EMBEDDED:
+    if told.calibration is not None:
+        found = _questions(told.calibration, None, told)
+    elif told.questions == EMBEDDED:
         some = min(CALIBRATION, len(questions))
-        return pick(load_questions("embedded:calibration"), some, seed)
+        return pick(load_questions("embedded:calibration"), some, told.seed)
     else:
         print(NO_CALIBRATION, file=sys.stderr)
         return []
     if shared := overlap(found, questions):
         raise UserError(
-            f"{calibration}: {len(shared)} of its questions are asked too (first: "
+            f"{told.calibration}: {len(shared)} of its questions are asked too (first: "
             f"{shared[0][0].prompt[:60]!r}); calibrate on others"
         )
     return [replace(q, id=f"calibration/{q.id}", split="calibration") for q in found]

@@ -82,10 +82,8 @@ def mean_tokens(rows: Sequence[EvaluatedReply]) -> Figure:
 
 def within_figure(rows: Sequence[EvaluatedReply], seed: int = 0, replicates: int = 1000) -> Figure:
     """`auroc_within` of one method's rows, by their kinds (`EvaluatedReply.kind`)."""
-    names = ("confidence", "correctness", "question_id")
-    run = ScoredReplies(*([getattr(row, name) for row in rows] for name in names))
     kinds = [row.kind for row in rows]
-    return auroc_within_figure(run, kinds, seed=seed, replicates=replicates)
+    return auroc_within_figure(scored(rows), kinds, seed=seed, replicates=replicates)
 
 
 def _result(
@@ -133,35 +131,40 @@ def _groups(rows: Sequence[EvaluatedReply]) -> list[tuple[str, list[EvaluatedRep
 def _figures(
     rows: Sequence[EvaluatedReply], names: Iterable[str], seed: int, replicates: int
 ) -> dict[str, Figure]:
-    ids = [row.question_id for row in rows]
-    confidence = [row.confidence for row in rows]
-    correctness = [row.correctness for row in rows]
-    figures = summarise(confidence, correctness, ids, names, seed=seed, replicates=replicates)
+    run = scored(rows)
+    figures = summarise(*run, names, seed=seed, replicates=replicates)
     band = figures["ece_null_band"]
     if band.low is not None and band.high is not None:
         figures["ece"] = replace(figures["ece"], null=(band.low, band.high))
     declined = [None if row.answer is None else float(abstains(row.answer)) for row in rows]
-    figures["abstained_rate"] = share(declined, ids, seed, replicates)
+    figures["abstained_rate"] = share(declined, run.question_ids, seed, replicates)
     if rows and all(row.formatted for row in rows):
         well_formed = [float(not row.problems) for row in rows]
-        figures["format_rate"] = share(well_formed, ids, seed, replicates)
+        figures["format_rate"] = share(well_formed, run.question_ids, seed, replicates)
     return figures
 
 
-def _pair(rows: Sequence[EvaluatedReply]) -> tuple[np.ndarray, np.ndarray]:
-    confidence = np.array([row.confidence for row in rows], float)
-    return confidence, np.array([row.correctness for row in rows], float)
+def scored(rows: Sequence[EvaluatedReply]) -> ScoredReplies:
+    """What the metrics take of rows, None where it is not known."""
+    names = ("confidence", "correctness", "question_id")
+    return ScoredReplies(*([getattr(row, name) for row in rows] for name in names))
+
+
+def pair(rows: Sequence[EvaluatedReply]) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence and correctness, each (n,), of complete rows."""
+    confidence, correctness, _ = scored(rows)
+    return np.array(confidence, float), np.array(correctness, float)
 
 
 def _reliability(rows: Sequence[EvaluatedReply]) -> tuple[Bin, ...]:
-    return tuple(reliability_bins(*_pair(rows), [r.question_id for r in rows])) if rows else ()
+    return tuple(reliability_bins(*pair(rows), scored(rows).question_ids)) if rows else ()
 
 
 def _risk_coverage(rows: Sequence[EvaluatedReply]) -> tuple[tuple[float, float], ...]:
     """(coverage, risk) from the surest reply to all of them, thinned to POINTS."""
     if not rows:
         return ()
-    curve = risk_coverage(*_pair(rows))
+    curve = risk_coverage(*pair(rows))
     count = len(curve.coverage)
     kept = np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int))
     return tuple((float(curve.coverage[i]), float(curve.risk[i])) for i in kept)
