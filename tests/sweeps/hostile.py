@@ -225,9 +225,11 @@ def _plain(command: str) -> str:
     return found
 
 
-def _measures(*args: Any) -> Path:
-    folder: Path = args[4]
-    raise Asked(repr([*args[:4], *args[5:]]) + (folder / "run.json").read_text() + str(folder))
+def _measures(told: evaluation.Evaluation, *args: Any) -> Path:
+    folder: Path = args[3]
+    # What was told of sources and counts shows in the questions, or has no effect.
+    used = (told.model, told.seed, told.max_new_tokens, told.endpoint, told.judge, told.engine)
+    raise Asked(repr([used, *args[:3]]) + (folder / "run.json").read_text() + str(folder))
 
 
 def _trains(config: Config, *_: Any) -> Path:
