@@ -57,7 +57,7 @@ TRAINER = {
     "report_to": "none",
     "optim": "adamw_torch_fused",
 }
-ALL_WHOLE = Confidence(confidence_only_fraction=0.0, opening_fraction=0.0, full_reply_fraction=1.0)
+ALL_WHOLE = Confidence(confidence_only_epochs=0.0, opening_fraction=0.0, full_reply_fraction=1.0)
 
 
 class Case(NamedTuple):

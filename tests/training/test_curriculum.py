@@ -32,8 +32,16 @@ def test_answers_alone_come_first_then_whole_replies_evenly_by_cause() -> None:
     assert sorted(one["id"] for one in whole) == ["0", "9"]
 
 
+def test_a_second_epoch_of_answers_alone_has_another_order() -> None:
+    alone, _, _ = ordered(ROWS, 1.5, 0.0, 0.0)
+    ids = [one["id"] for one in alone]
+    assert ids[:10] == [row["id"] for row in ROWS] and len(ids) == 15
+    assert len(set(ids[10:])) == 5 and ids[10:] != ids[:5]
+
+
 def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
-    made = curriculum(ROWS, Confidence(opening_fraction=0.3, full_reply_fraction=0.1), 7)
+    how = Confidence(confidence_only_epochs=1.0, opening_fraction=0.3, full_reply_fraction=0.1)
+    made = curriculum(ROWS, how, 7)
     assert len(made) == 14
     assert [one["id"] for one in made[:10]] == [one["id"] for one in shuffled(ROWS, 7)]
     assert {one["system"] for one in made[:10]} == {DIRECT}
@@ -49,7 +57,7 @@ def test_for_a_trainer_of_text_they_are_two_kinds_of_replies() -> None:
 def test_an_answer_of_several_lines_keeps_them() -> None:
     long = row(1, "reasoning")
     long["conversations"][1]["value"] = "Answer: one\ntwo\nSelf-reflection: So.\nConfidence: 3"
-    (made,) = curriculum([long], Confidence(opening_fraction=0.0, full_reply_fraction=0.0), 0)
+    (made, _) = curriculum([long], Confidence(opening_fraction=0.0, full_reply_fraction=0.0), 0)
     assert made["conversations"][1]["value"] == "Answer: one\ntwo\nConfidence: 3"
 
 
@@ -57,7 +65,7 @@ def test_prepare_writes_both(tmp_path: Path) -> None:
     write_set(
         tmp_path,
         ROWS,
-        how=Confidence(confidence_only_fraction=0.0, full_reply_fraction=1.0),
+        how=Confidence(confidence_only_epochs=0.0, full_reply_fraction=1.0),
         seed=3,
     )
     assert [one for _, one in read_jsonl(tmp_path / "sft.jsonl")] == ROWS

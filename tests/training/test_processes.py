@@ -130,7 +130,7 @@ def test_stage_1_takes_the_same_steps_however_its_rows_are_spread(
     config = str(ROOT / "configs" / "sft_train_config.yaml")
     words = ["sft", "--config", config, "--train_file", str(source), "--learning_rate", "0.1"]
     shares = [
-        "--confidence.confidence_only_fraction",
+        "--confidence.confidence_only_epochs",
         ".6",
         "--confidence.full_reply_fraction",
         "1",

@@ -20,13 +20,7 @@ from metaconf.training.levels import expectation, lead_in, level_logprobs, level
 from metaconf.training.own_confidences import OWN_CONFIDENCES
 from metaconf.training.rows import Continuation, Row, collate, collate_batch
 from metaconf.training.score import taught_loss
-from metaconf.training.sft import (
-    ConfidenceSFTTrainer,
-    self_distillation_target,
-    sft_config,
-    target_mix_schedule,
-    text_loss,
-)
+from metaconf.training.sft import ConfidenceSFTTrainer, sft_config, text_loss
 
 NAMES = ("loss_text", "loss_confidence", "loss_confidence_only")
 HOW = Confidence(confidence_loss_weight=0.5, confidence_only_loss_weight=0.25)
@@ -168,10 +162,6 @@ def test_a_shorter_step_narrows_towards_the_expectation() -> None:
         loss = taught_loss(torch.log_softmax(broad, -1), torch.tensor([0.5 + step * 0.4]))
         (gradient,) = torch.autograd.grad(loss, broad)
         assert gradient.argmin().item() == gains
-    assert [target_mix_schedule(done, 0.2) for done in (0, 0.7, 0.8, 0.9, 1)] == pytest.approx(
-        [1, 1, 0.6, 0.2, 0.2]
-    )
-    assert target_mix_schedule(0.9, 1.0) == 1
 
 
 @pytest.mark.parametrize("digits", ["single", "glued", "ten"])
@@ -187,8 +177,7 @@ def test_each_loss_is_that_of_a_plain_forward(
         seen = {name: made._metrics["train"][name][-1] for name in NAMES}
         told, direct, text = [], [], []
         for row in batch_rows:
-            expected = torch.zeros(())
-            for continuation in sorted(row.continuations, key=lambda b: not b.without_reflection):
+            for continuation in row.continuations:
                 words = [*row.reply[: continuation.at], *continuation.tokens]
                 assert (
                     "Self-reflection" in local.tokenizer.decode(words)
@@ -199,15 +188,9 @@ def test_each_loss_is_that_of_a_plain_forward(
                 )
                 end = local.tokenizer.eos_token_id
                 said = level_logprobs(here, after, product(torch.eye(here.shape[-1])), tokens, end)
-                goal = (
-                    torch.tensor(continuation.target)
-                    if continuation.without_reflection
-                    else expected
-                )
                 (direct if continuation.without_reflection else told).append(
-                    taught_loss(said, goal[None])
+                    taught_loss(said, torch.tensor([continuation.target]))
                 )
-                expected = torch.softmax(said[0], -1) @ torch.linspace(0, 1, 11)
             logits = model(torch.tensor([[*row.prompt, *row.reply]])).logits[0]
             logprobs = torch.log_softmax(logits[len(row.prompt) - 1 : -1], -1)
             picked = logprobs[torch.arange(len(row.reply)), torch.tensor(row.reply)]
@@ -215,14 +198,6 @@ def test_each_loss_is_that_of_a_plain_forward(
     plain = [torch.stack(values).mean().item() for values in (text, told, direct)]
     assert [seen[name] for name in NAMES] == pytest.approx(plain, rel=1e-3)
     assert loss.item() == pytest.approx(plain[0] + 0.5 * (plain[1] + plain[2]), rel=1e-3)
-
-
-def test_after_a_reflection_the_model_is_to_say_what_it_expects_itself() -> None:
-    own = torch.tensor([0.9, 0.2, 0.5, 0.7])
-    row, direct = torch.tensor([0, 0, 1, 2]), torch.tensor([False, True, True, False])
-    targets = self_distillation_target(own, row, torch.tensor([0.6, 0.6, 0.4, 0.3]), direct)
-    # The first is told what its row says straight after the answer; the last has no such place.
-    assert targets == pytest.approx(torch.tensor([0.2, 0.6, 0.4, 0.3]), abs=1e-3)
 
 
 def test_rows_without_a_reflection_teach_answer_and_confidence(
@@ -245,7 +220,7 @@ def test_rows_without_a_reflection_teach_answer_and_confidence(
     )
 
 
-def test_the_wording_taught_is_the_one_for_the_models_own_confidence(
+def test_reflection_and_confidences_are_taught_for_the_models_own_confidence(
     fresh_local: Callable[..., Any], tmp_path: Path
 ) -> None:
     local = fresh_local()
@@ -263,12 +238,15 @@ def test_the_wording_taught_is_the_one_for_the_models_own_confidence(
     assert "rows" not in batch
     text = [local.tokenizer.decode(row[row != -100]) for row in batch["labels"]]
     assert "wording 1" in text[0] and "wording 2" in text[1] and "I know it." in text[2]
+    # The third row, whose one reflection is given, has the answer of the second.
+    assert batch["targets"].tolist() == pytest.approx([own[0], own[1], own[1], own[1]], abs=1e-5)
     kept = json.loads((tmp_path / OWN_CONFIDENCES).read_text())
-    assert kept == pytest.approx(own, abs=1e-5)
-    (tmp_path / OWN_CONFIDENCES).write_text(json.dumps([own[0] - 0.3, own[1] + 0.3]))
+    assert kept == pytest.approx([*own, own[1]], abs=1e-5)
+    (tmp_path / OWN_CONFIDENCES).write_text(json.dumps([own[0] - 0.3, own[1] + 0.3, 0.7]))
     resumed = trainer(local, tmp_path, columns)  # the model has changed, what it was taught has not
     text = [local.tokenizer.decode(row[row != -100]) for row in worded(resumed, columns)["labels"]]
     assert "wording 0" in text[0] and "wording 0" in text[1]
+    assert worded(resumed, columns)["targets"][2:].tolist() == pytest.approx([0.7, 0.7])
 
 
 def test_without_a_first_part_the_target_chooses_the_wording(

@@ -66,7 +66,7 @@ def command(place: Place, stage: str, kind: str, count: int, parts: int, *more: 
     words += ["--lr_scheduler_type", "constant", "--save_strategy", "no"]
     if stage == "sft":
         words += ["--train_file", str(place("sft.jsonl")), "--learning_rate", "0.01"]
-        words += ["--confidence.confidence_only_fraction", ".6"]
+        words += ["--confidence.confidence_only_epochs", ".6"]
         words += ["--confidence.full_reply_fraction", "1"]
     else:
         words += ["--questions", str(place("grpo.jsonl")), "--num_generations", "4"]

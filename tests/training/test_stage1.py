@@ -12,7 +12,7 @@ from metaconf.errors import UserError
 from metaconf.prompts.chat import INSTRUCTION
 from metaconf.reply import format_reply
 from metaconf.training.curriculum import evenly
-from metaconf.training.rows import STANCE_WEIGHT, collate, nearest, train_rows, within
+from metaconf.training.rows import STANCE_WEIGHT, collate, for_confidence, train_rows, within
 from metaconf.training.schedule import rate
 
 
@@ -98,7 +98,7 @@ def test_a_whole_row_has_a_reply_for_each_wording(local_of: Callable[..., Any]) 
     start, end = made.wordings[1][1].stance
     assert (weights == STANCE_WEIGHT).sum() == end - start and (weights == 1).sum() > 0
     assert within([made], len(made.prompt) + len(made.reply) + 3) == []
-    chosen = [nearest(made.columns(), c)["reply"] for c in (0.0, 0.31, 0.69, 0.71)]
+    chosen = [for_confidence(made.columns(), c)["reply"] for c in (0.0, 0.31, 0.69, 0.71)]
     assert chosen == [made.wordings[k][1].reply for k in (0, 1, 1, 2)]
 
 
@@ -125,8 +125,8 @@ def test_a_row_without_a_confidence_is_refused_by_its_id(local_of: Callable[...,
 
 def test_the_rate_is_even_in_each_part_and_falls_at_its_end() -> None:
     rates = [rate(step, first=60, total=100, warmup=10) for step in range(100)]
-    assert rates[9:51] == [1.0] * 42 and rates[69:91] == [1.0] * 22
-    assert rates[59] == rates[99] == 0.1 and rates[0] == rates[60] == 0.1
+    assert rates[9:55] == [1.0] * 46 and rates[69:95] == [1.0] * 26
+    assert rates[59] == rates[99] == 1 / 6 and rates[0] == rates[60] == 0.1
     assert all(0 < r <= 1 for r in rates)
 
 

@@ -157,8 +157,8 @@ class Confidence:
     confidence_only_loss_weight: float = option(
         2.0, "stage 1: the same in batches of answers alone", ge=0
     )
-    confidence_only_fraction: float = option(
-        1.0, "stage 1: share of the rows trained first on answer and confidence alone", ge=0, le=1
+    confidence_only_epochs: float = option(
+        2.0, "stage 1: epochs of all rows trained first on answer and confidence alone", ge=0
     )
     opening_fraction: float = option(
         0.3,

@@ -49,7 +49,7 @@ PREPARED = ("questions", "judge", "teacher", "client", "engine")
 PREPARED_KEYS = ("confidence.target", "confidence.num_labeled")
 """Blocks and keys of the YAML of sft that only `prepare` reads."""
 SHARED_KEYS = (
-    *("model_name_or_path", "output_dir", "seed", "confidence.confidence_only_fraction"),
+    *("model_name_or_path", "output_dir", "seed", "confidence.confidence_only_epochs"),
     *("confidence.opening_fraction", "confidence.full_reply_fraction"),
 )
 """Keys that both read. All others are of `sft` alone."""

@@ -21,8 +21,8 @@ _GRADE = re.compile(
     re.I,
 )
 _SOURCE = re.compile(
-    r"\b(?:other_answers|JSON|sampled?|samples|sampling|asked again|ground truth|reference answer|"
-    r"the data|given data|dataset)\b",
+    r"\b(?:other_answers|JSON|sampled?|samples|sampling|(?:was|were|been) asked again|ground truth|"
+    r"reference answer|the data|given data|dataset)\b",
     re.I,
 )
 _LABEL = re.compile(r"^\W*(?:answer|confidence|self-reflection)\W*:|</?think>", re.I | re.M)

@@ -53,24 +53,25 @@ FRAMES: dict[str, tuple[Frame, ...]] = {
 }
 
 ONE = {
-    False: ("; my next thought is {a}", "; I also think of {a}", "; {a} is my next thought"),
+    False: ("; at other times I say {a}", "; my second answer is {a}", "; otherwise I say {a}"),
     True: (
-        "; I think of {a} about as often",
-        "; just as often I think of {a}",
-        "; I say {a} about as often",
+        "; at other times, about as often, I say {a}",
+        "; my second answer, about as frequent, is {a}",
+        "; asked again, I say {a} about as often",
     ),
 }
-"""One other answer, by whether it came at least as often as the answer itself. These wordings say
-nothing of how sure the writer is, so that the frame alone decides it."""
+"""One other answer, by whether it came at least as often as the answer itself. They say of the name
+that it is another one before they say it: else the model names its own answer in one reply of six.
+They say nothing of how sure the writer is, so that the frame alone decides it."""
 TWO = {
     False: (
-        "; my next thoughts are {a} and {b}",
-        "; I also think of {a} or {b}",
-        "; {a} and {b} are my next thoughts",
+        "; at other times I say {a} or {b}",
+        "; my other answers are {a} and {b}",
+        "; otherwise I say {a} or {b}",
     ),
     True: (
-        "; I think of {a} about as often, and of {b}",
-        "; just as often I think of {a}, and then of {b}",
-        "; I say {a} about as often, and also {b}",
+        "; at other times, about as often, I say {a}, and then {b}",
+        "; my second answer, about as frequent, is {a}, and my third is {b}",
+        "; asked again, I say {a} about as often, and also {b}",
     ),
 }

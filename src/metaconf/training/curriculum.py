@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Hashable, Sequence
+from math import ceil
 from typing import Any
 
 from metaconf.config.blocks import Confidence
@@ -25,14 +26,16 @@ Rows = list[dict[str, Any]]
 def ordered(
     rows: Sequence[dict[str, Any]], alone: float, opening: float, whole: float
 ) -> tuple[Rows, Rows, Rows]:
-    """Of shuffled rows: the first, a share `alone`, for answer and confidence alone; and shares
-    `opening` and `whole` for openings and whole replies, balanced by cause and from the end."""
+    """Of shuffled rows: `alone` times all of them for answer and confidence alone, in another order
+    each time; and shares `opening` and `whole` for openings and whole replies, balanced by cause
+    and from the end."""
     causes = [row.get("cause") for row in rows]
 
     def last(share: float) -> Rows:
         return [rows[i] for i in evenly(causes, round(share * len(rows)))]
 
-    return list(rows[: round(alone * len(rows))]), last(opening), last(whole)
+    again = [row for i in range(1, ceil(alone)) for row in shuffled(rows, i)]
+    return [*rows, *again][: round(alone * len(rows))], last(opening), last(whole)
 
 
 def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> Rows:
@@ -44,7 +47,7 @@ def curriculum(rows: Sequence[dict[str, Any]], how: Confidence, seed: int) -> Ro
     """Both parts as one list of rows for a trainer on text. The first are replies without a
     reflection and have an instruction of their own, because the format is another."""
     told = min(how.opening_fraction + how.full_reply_fraction, 1.0)
-    alone, _, whole = ordered(shuffled(rows, seed), how.confidence_only_fraction, 0.0, told)
+    alone, _, whole = ordered(shuffled(rows, seed), how.confidence_only_epochs, 0.0, told)
     return [*map(_direct, alone), *whole]
 
 

@@ -1,8 +1,8 @@
 """The model's own expected confidence in each training row, once it is learnt.
 
-Stage 1 teaches the wording of a reflection that is nearest to it. It is read once, before the first
-reflection is taught: read anew in each step it moves with each step's noise, and so does what the
-words mean (docs/lab-notebook.md).
+Stage 1 teaches it with each reflection, and the wording that is nearest to it. It is read once,
+before the first reflection is taught: read anew in each step it moves with each step's noise, and
+so does what the words mean (docs/lab-notebook.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ TokenRow = dict[str, Any]
 
 
 def key(row: TokenRow) -> Key:
-    """The tokens of prompt and answer, which an opening and a whole reply share."""
+    """The tokens of prompt and reply. In a row with wordings, which an opening and a whole reply
+    share, the reply is the answer."""
     return *row["prompt"], *row["reply"]
 
 

@@ -52,9 +52,9 @@ class Row:
 
     `level_at` is the position in the reply of the level's first token, which the text loss leaves
     out; None in a reply that ends before it. `wordings` are whole replies with the same answer, of
-    which the trainer takes the one nearest to the model's own expected confidence (`nearest`); the
-    row itself then ends with the answer. `stance` (start, end) are the tokens of the reply in which
-    the wordings differ.
+    which the trainer takes the one nearest to the model's own expected confidence
+    (`for_confidence`); the row itself then ends with the answer. `stance` (start, end) are the
+    tokens of the reply in which the wordings differ.
     """
 
     prompt: list[int]
@@ -89,7 +89,7 @@ def train_rows(
 ) -> list[Row]:
     """Prepared (sharegpt) rows → token rows, in the order of `curriculum.ordered`.
 
-    First the share `alone` of the rows, whose reply ends with the line break after the answer and
+    First the rows `alone` times, whose reply ends with the line break after the answer and
     whose only continuation is the confidence straight after it. Then those of the share `opening`
     that have several `reflections`: one reply for each, up to where they are the same again. Then
     the share `whole`, with the whole reply and the confidence both straight after the answer and
@@ -139,10 +139,18 @@ def _reworded(row: dict[str, Any], reflection: str) -> dict[str, Any]:
     return {**row, "conversations": [question, {**reply, "value": text}]}
 
 
-def nearest(row: dict[str, Any], confidence: float) -> dict[str, Any]:
-    """Of a row's `wordings` (columns) the one for the nearest `confidence` in [0, 1]."""
-    away = [abs(each - confidence) for each in row["wording_confidences"]]
-    return row["wordings"][away.index(min(away))]
+def has_reflection(row: dict[str, Any]) -> bool:
+    """Whether a row (columns) teaches more than answer and confidence."""
+    return bool(row["wordings"]) or row["level_at"] is not None
+
+
+def for_confidence(row: dict[str, Any], confidence: float) -> dict[str, Any]:
+    """A row (columns) that teaches this `confidence` in [0, 1] wherever one is written, and of its
+    `wordings` the one for the nearest."""
+    if row["wordings"]:
+        away = [abs(each - confidence) for each in row["wording_confidences"]]
+        row = row["wordings"][away.index(min(away))]
+    return row | {"continuation_target": [confidence] * len(row["continuation_target"])}
 
 
 def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: bool) -> Row:
@@ -177,8 +185,8 @@ def reply_length(row: Row) -> int:
 
 
 def collate_batch(rows: Sequence[dict[str, Any]], pad: int, one: int) -> dict[str, Any]:
-    """`collate`, and the columns as "rows" where some have wordings to choose from."""
-    choice = {"rows": list(rows)} if any(row["wordings"] for row in rows) else {}
+    """`collate`, and the columns as "rows" where some have a reflection."""
+    choice = {"rows": list(rows)} if any(map(has_reflection, rows)) else {}
     return collate(rows, pad, one) | choice
 
 

@@ -8,11 +8,11 @@ def rate(step: int, first: int, total: int, warmup: int) -> float:
     answers and confidences alone; 0 behind the last.
 
     In each part it rises over `warmup` steps, is constant, so that rows at the end are learnt as
-    well as those at the start, and falls over a tenth of all steps. Without the fall in between,
-    the model's own confidences are read in a state that moves from step to step, and the words are
-    taught for where it happens to be (docs/lab-notebook.md).
+    well as those at the start, and falls over a sixteenth of all steps. Without the fall in
+    between, the model's own confidences are read in a state that moves from step to step, and the
+    words are taught for where it happens to be (docs/lab-notebook.md).
     """
     start, end = (0, first) if step < first else (first, total)
     rises = (step - start + 1) / max(warmup, 1)
-    falls = (end - step) / max(total // 10, 1)
+    falls = (end - step) / max(total // 16, 1)
     return max(min(rises, falls, 1.0), 0.0)

@@ -9,16 +9,18 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
    sure the reflection sounds weigh more (`rows.STANCE_WEIGHT`).
 3. A confidence's loss is −Σ_k q_k(t)·log p_k. q(t) lies on the two levels nearest to 10·t and has
    the mean t; p_k is the exact probability of level k over the whole vocabulary, "10" included.
-4. After the answer the goal is t = E + s·(y − E), with s = `target_mix_schedule`.
-5. After the reflection it is t = E after the answer of the same row (`self_distillation_target`):
-   the wording of a given reflection leaks y, and the model would read y off it.
-6. Of the wordings of a reflection the one for E after the answer is taught (`own_confidences`):
-   the text explains the model's own number, and tells nothing that its state does not.
-7. Rows of answer and confidence alone come first, then rows with the opening of the reflection,
-   then whole replies: beside text the model learns the confidence several times more slowly
-   (docs/lab-notebook.md). Each part has its rise and fall of the learning rate (`schedule`).
-8. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
-9. Each mean is over all processes and micro-batches of the step.
+4. Rows of answer and confidence alone come first, and t is their y: beside text the model learns
+   the confidence several times more slowly. Then come rows with the opening of the reflection, then
+   whole replies (docs/lab-notebook.md). Each of the two parts has its rise and fall of the learning
+   rate (`schedule`).
+5. Between the parts E is read once after the answer of each row (`own_confidences`), and what
+   follows is for it: t = E after the answer and after the reflection, and of the reflection's
+   wordings the one for E. The text explains the model's own number, and tells nothing that its
+   state does not: from a wording for y the model would read y off the text. And the distribution
+   over the levels, broad after the first part, narrows around E, so that the level that is written
+   is as good as E.
+6. A row's confidences are packed into one forward pass under a tree attention mask (`rows`).
+7. Each mean is over all processes and micro-batches of the step.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ from metaconf.training.levels import (
 )
 from metaconf.training.own_confidences import Key, TokenRow, key, own_confidences
 from metaconf.training.processes import any_rank, check_processes, inside
-from metaconf.training.rows import nearest
+from metaconf.training.rows import for_confidence, has_reflection
 from metaconf.training.schedule import rate
 from metaconf.training.score import taught_loss
 
@@ -55,9 +57,6 @@ PACKED = ("prefix", "input_ids", "position_ids", "attention_mask")
 """The tensors of a batch that are its `Tree`, in its order."""
 PARTS = ("loss_text", "loss_confidence", "loss_confidence_only")
 """The losses: of the text, after the reflection, and straight after the answer."""
-
-FINAL_TARGET_MIX = 0.2
-"""Share of the target in the goal at the end (see `target_mix_schedule`)."""
 
 
 class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
@@ -77,7 +76,7 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         self.two_parts = two_parts
         self.tokens: LevelTokens = level_tokens(self.processing_class)
         self.end: int = self.processing_class.eos_token_id  # pyright: ignore
-        self.own: dict[Key, float] | None = None  # known once the first wordings are to be taught
+        self.own: dict[Key, float] | None = None  # known once the first reflection is to be taught
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -125,11 +124,11 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         )
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], torch.Tensor]:
-        """The step's micro-batches, their wordings chosen, and what is in them."""
+        """The step's micro-batches, each for the model's own confidences, and what is in them."""
         batches, _ = super().get_batch_samples(*args, **kwargs)
         if self.own is None and any_rank(any("rows" in batch for batch in batches)):
             self.own = self._own_confidences()
-        chosen = [self._worded(batch) for batch in batches]
+        chosen = [self._for_own(batch) for batch in batches]
         return chosen, self._get_num_items_in_batch(chosen, self.args.device)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor:
@@ -151,28 +150,31 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         return said, levels
 
     def _own_confidences(self) -> dict[Key, float]:
-        """The model's own confidences in the rows with wordings. A training without rows of answer
-        and confidence alone has taught none yet, and takes the targets."""
+        """The model's own confidences in the rows with a reflection. A training without rows of
+        answer and confidence alone has taught none yet, and takes the targets."""
         every: Any = self.train_dataset
-        rows = [row for row in every if row["wordings"]]
+        rows = [row for row in every if has_reflection(row)]
         read = self._expected if self.state.global_step else _targets
         folder, size = Path(str(self.args.output_dir)), self.args.per_device_train_batch_size
         return own_confidences(folder, rows, size, read)
 
     @torch.no_grad()
     def _expected(self, rows: Sequence[TokenRow]) -> list[float]:
-        """The expected confidence straight after the answer of each row, which ends there."""
+        """The expected confidence straight after the answer of each row."""
         inputs = self._prepare_inputs(self.data_collator(list(rows)))
         _, levels = inside(self.accelerator, self.model_wrapped, self._read, inputs, False)
-        return expectation(torch.softmax(levels, -1)).tolist()  # (B, 11) -> (B,)
+        expected = expectation(torch.softmax(levels, -1))  # (M, 11) -> (M,)
+        return expected[inputs["without_reflection"]].tolist()  # (B,)
 
-    def _worded(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The batch with the wording of each row that is nearest to the model's own confidence."""
+    def _for_own(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch whose rows with a reflection are for the model's own confidences."""
         if "rows" not in inputs or self.own is None:
             return inputs
         own, rows = self.own, inputs["rows"]
-        chosen = [nearest(row, own[key(row)]) if row["wordings"] else row for row in rows]
-        return self._prepare_inputs(self.data_collator(chosen))
+        chosen = [for_confidence(r, own[key(r)]) if has_reflection(r) else r for r in rows]
+        made = self.data_collator(chosen)
+        made.pop("rows", None)  # its choice is made
+        return self._prepare_inputs(made)
 
     def _confidence_losses(
         self, levels: torch.Tensor, inputs: dict[str, Any]
@@ -182,18 +184,9 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
         self.check_loss(levels)
         after_answer = inputs["without_reflection"]  # (M,)
         targets = inputs["targets"].to(levels)  # (M,)
-        expected = expectation(torch.softmax(levels.detach(), -1))  # (M,)
-        mix = target_mix_schedule(self._done(), FINAL_TARGET_MIX)
-        row = inputs["level_positions"][:, 0]
-        goals = {
-            "loss_confidence": self_distillation_target(expected, row, targets, after_answer),
-            "loss_confidence_only": expected + mix * (targets - expected),
-        }
         places = {"loss_confidence": ~after_answer, "loss_confidence_only": after_answer}
         return {
-            name: taught_loss(levels[at], goals[name][at])
-            for name, at in places.items()
-            if at.any()
+            name: taught_loss(levels[at], targets[at]) for name, at in places.items() if at.any()
         }
 
     def _weight(self, name: str, answers_alone: bool) -> float:
@@ -204,10 +197,6 @@ class ConfidenceSFTTrainer(ResumableTrainer, SFTTrainer):
             if answers_alone and name == "loss_confidence_only"
             else self.how.confidence_loss_weight
         )
-
-    def _done(self) -> float:
-        """The fraction of the training steps that are done."""
-        return self.state.global_step / max(self.state.max_steps, 1)
 
     def _log_means(self, model: Any, **values: torch.Tensor) -> None:
         for name, value in values.items():
@@ -237,35 +226,6 @@ def _mean_confidences(levels: torch.Tensor, inputs: dict[str, Any]) -> dict[str,
     means = {"expected": expected, "stated": likeliest, "target": inputs["targets"].to(expected)}
     at = inputs["without_reflection"]
     return {f"mean_{name}": values[at].mean() for name, values in means.items()}
-
-
-def target_mix_schedule(done: float, final: float) -> float:
-    """The share s of the target in the goal E + s·(y − E) when the fraction `done` of the training
-    is done: 1 up to 0.7, then linear down to `final` at 0.9, and `final` from there on.
-
-    At s = 1 the expectation E is learnt, and the distribution over the levels stays broad. A small
-    s narrows it around E, so that the level that is written is as good as E. What the model cannot
-    tell apart by then it hardly learns any more, so s falls late.
-    """
-    return 1 - (1 - final) * min(max((done - 0.7) / 0.2, 0.0), 1.0)
-
-
-def self_distillation_target(
-    expected: torch.Tensor, row: torch.Tensor, targets: torch.Tensor, after_answer: torch.Tensor
-) -> torch.Tensor:
-    """The goals (M,) of M confidences, where those after a reflection take the model's own expected
-    confidence straight after the answer of the same row.
-
-    `expected` (M,) in [0, 1], `row` (M,) indices, `targets` (M,), `after_answer` (M,) booleans. A
-    confidence after the answer keeps its target, and so does one whose row has no such place.
-    The wording of a given reflection leaks the row's target: trained on the target itself, the
-    model reads the wording instead of its own state, and in its own replies the likeliest wording
-    then lowered the confidence (docs/lab-notebook.md).
-    """
-    of_row = expected.new_full((int(row.max()) + 1,), torch.nan)
-    of_row[row[after_answer]] = expected[after_answer]
-    own = of_row[row]
-    return torch.where(after_answer | own.isnan(), targets.to(expected), own)
 
 
 def text_loss(

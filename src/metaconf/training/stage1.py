@@ -61,11 +61,14 @@ def train(
 ) -> LocalModel:
     """Train `local` on prepared `rows`, save the merged model under `out`, and return it."""
     how = config.confidence
-    shares = how.confidence_only_fraction, how.opening_fraction, how.full_reply_fraction
+    shares = how.confidence_only_epochs, how.opening_fraction, how.full_reply_fraction
     encoded = train_rows(local, shuffled(rows, config.seed), *shares)
     tokens = within(encoded, config.trainer.get("max_length"))
     if not tokens:
-        raise UserError("no row is left to train on; raise max_length or confidence.*_fraction")
+        raise UserError(
+            "no row is left to train on; raise max_length, confidence.confidence_only_epochs or"
+            " confidence.*_fraction"
+        )
     adapter = lora(config, local.model)
     settings = _settings(config, out)
     checkpoint = settings.pop("resume_from_checkpoint", None)
