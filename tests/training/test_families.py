@@ -235,7 +235,7 @@ def test_a_model_whose_parts_do_not_make_the_whole_is_refused(
 
 
 def test_a_model_whose_tokens_read_those_that_follow_is_refused() -> None:
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     config = transformers.BertConfig(
         vocab_size=400, num_attention_heads=4, initializer_range=0.3, **sizes
     )
