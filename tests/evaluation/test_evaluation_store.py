@@ -152,6 +152,7 @@ def test_other_samples_of_the_same_questions_are_asked_by_what_they_lack(tmp_pat
 
 def test_a_process_that_is_killed_loses_no_finished_batch(tmp_path: Path) -> None:
     program = f"""
+import time
 from pathlib import Path
 from metaconf.generation.store import append_replies
 from metaconf.records import Reply

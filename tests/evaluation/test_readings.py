@@ -73,7 +73,7 @@ def test_a_run_stores_them_and_warns(tmp_path: Path, capsys: pytest.CaptureFixtu
     (method,) = json.loads((tmp_path / "metrics.json").read_text())["methods"]
     assert method["figures"]["contradiction_rate"]["value"] == 0.5
     first = page.partition('<section id="methods"')[0]
-    assert "10 of 20 replies" in first and "states 0.9, sounds like" in first
+    assert "10 of 20 replies" in first and "States 0.9, sounds like" in first
     assert "&lt;b&gt;it&lt;/b&gt;" in first and "<b>it</b>" not in page
     write_results(tmp_path, "Run", {"reply": [row(i) for i in range(20)]})
     assert capsys.readouterr().err == ""
