@@ -1,7 +1,8 @@
 """What a run survives, and what its checks cost: the reports of others that come out right, the
-sweeps of settings, faults and signals, and the seconds of the checks.
+sweeps of settings, faults and signals, the seconds of the checks, and a step on a busy machine.
 
     OMP_NUM_THREADS=1 python benchmarks/runs.py [--only rows,settings,faults,checks]
+    python benchmarks/runs.py --only steps
 
 `make sweep` runs the sweeps first (hours; stopped, they go on), and this counts their outcomes in
 build/sweep. A figure that was not measured is left out.
@@ -10,14 +11,16 @@ build/sweep. A figure that was not measured is left out.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -38,10 +41,9 @@ ROWS = [
 """The reports by section of their list; the tests of a row are called test_<row>_…."""
 FILES = ("tests/test_cases3.py", "tests/test_cases3_runs.py")
 ROUNDS = 5
-NOT_MEASURED = (
-    "Not measured: busy_step_ratio and idle_step_ratio; other work held both cores at a priority"
-    " that left a few per cent to all else."
-)
+STEPS, REPEATS = 6, 3
+LIBGOMP_SPINS = "300000"
+"""What libgomp takes where nothing is set and threads are not more than cores."""
 Measured = tuple[dict[str, record.Figure], str]
 
 
@@ -179,11 +181,60 @@ def _sparse_seconds() -> float:
         return _seconds(lambda: (check_files(folder), fingerprint(folder)))
 
 
+def steps() -> Measured:
+    """Seconds of a step of stage 2 beside two busy processes, and with libgomp's own spinning, as
+    ratios of an idle machine's: medians over the steps of runs that take turns."""
+    taken: dict[str, list[float]] = {"idle": [], "libgomp": [], "busy": [], "busy libgomp": []}
+    for _ in range(REPEATS):
+        for name, found in taken.items():
+            with _beside(2 if "busy" in name else 0):
+                spins = {"GOMP_SPINCOUNT": LIBGOMP_SPINS} if "libgomp" in name else {}
+                found += _step_seconds(spins)
+    middle = {name: statistics.median(found) for name, found in taken.items()}
+    told = ", ".join(f"{name} {value:.1f}" for name, value in middle.items())
+    return {
+        "busy_step_ratio": _ratio(middle["busy"], middle["idle"], "<= 2.5"),
+        "idle_step_ratio": _ratio(middle["idle"], middle["libgomp"], "<= 1.05"),
+    }, (
+        f"Steps: seconds of a step of stage 2 as configs/demo.yaml has it, {STEPS - 1} of each of"
+        f" {REPEATS} runs ({told}); busy: beside two processes that do nothing but count."
+    )
+
+
+@contextlib.contextmanager
+def _beside(count: int) -> Iterator[None]:
+    """So many processes that keep a core busy each."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def _ratio(value: float, base: float, target: str) -> record.Figure:
+    return record.figure(round(value / base, 2), None, "ratio", target)
+
+
+def _step_seconds(settings: dict[str, str]) -> list[float]:
+    """Seconds of the steps of one run but the first, which warms up."""
+    free = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")}
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["grpo", "--config", "configs/demo.yaml", "--model", "embedded-sft"]
+        words += ["--max_steps", str(STEPS), "--output_dir", f"{folder}/run"]
+        command = [str(Path(sys.executable).with_name("metaconf")), *words]
+        subprocess.run(command, cwd=ROOT, env=free | settings, check=True, capture_output=True)
+        logged = json.loads((Path(folder) / "run" / "curve.json").read_text())
+    return [row["step_time"] for row in logged if "step_time" in row][1:]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="rows,settings,faults,checks")
     options = parser.parse_args()
     parts = {"rows": rows, "settings": settings, "faults": faults, "checks": checks}
+    parts["steps"] = steps
     figures: dict[str, record.Figure] = {}
     notes = list[str]()
     for part in options.only.split(","):
@@ -191,7 +242,6 @@ def main() -> None:
         figures |= measured
         notes.append(note)
         print(note, json.dumps(measured), sep="\n")
-    notes.append(NOT_MEASURED)
     record.add(
         "runs", "python benchmarks/runs.py", figures, notes, ["torch", "transformers", "trl"]
     )
