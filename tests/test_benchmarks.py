@@ -43,6 +43,7 @@ CHANGED = {
     ("default.py", "top_k"): "of transformers' `generate`, whose speed is compared",
     ("decisions.py", "delta"): "a figure's name",
     ("runs.py", "dtype"): "of a tensor in a file of safetensors",
+    ("runs.py", "max_steps"): "steps that are timed",
 }
 """Every key that a benchmark gives another value than configs/ does, and why."""
 

@@ -73,7 +73,7 @@ def test_decisions(calibration: Calibration, make_calibration: Make) -> None:
 
 def test_more_error_tolerated_is_more_answered(calibration: Calibration) -> None:
     found = offers(calibration)
-    assert found[19]["alpha"] == 0.2 and found[19]["threshold"] == calibration.rule.threshold
+    assert found[19]["alpha"] == 0.2 and found[19]["thresholds"] == (calibration.rule.threshold,)
     coverage = [one["coverage"] for one in found]
     assert coverage[0] < coverage[-1] and all(0 <= c <= 1 for c in coverage)
-    assert all((one["threshold"] is None) == (one["coverage"] == 0) for one in found)
+    assert all((one["thresholds"] == (None,)) == (one["coverage"] == 0) for one in found)

@@ -115,7 +115,9 @@ def make_place(place: Path) -> None:
     learns = ["--max_steps", "90", "--learning_rate", "1e-2", "--use_peft", "false"]
     sizes = ["--per_device_train_batch_size", "8", "--save_strategy", "no"]
     paths = ["--train_file", str(place / "rows.jsonl"), "--model", str(place / "model")]
-    assert main(["sft", *paths, "--output_dir", str(place / "taught"), *learns, *sizes]) == 0
+    whole = ["--confidence.confidence_only_epochs", "0", "--confidence.full_reply_fraction", "1"]
+    out = ["--output_dir", str(place / "taught")]
+    assert main(["sft", *paths, *out, *whole, *learns, *sizes]) == 0
 
 
 def _row(number: int) -> dict[str, Any]:

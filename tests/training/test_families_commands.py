@@ -87,7 +87,7 @@ def command(stage: str, model: Path, out: Path, source: Path, *more: str) -> lis
     return [
         *words,
         "--learning_rate",
-        "1e-3",
+        "1e-4",
         "--logging_steps",
         "1",
         "--save_strategy",
@@ -120,6 +120,7 @@ def test_both_stages_train_by_the_commands(
     sft, out = tmp_path / "sft", tmp_path / "grpo"
     assert main(command("sft", model, sft, rows, "--confidence.full_reply_fraction", "1")) == 0
     sizes = ("--num_generations", "4", "--max_completion_length", "40", "--beta", "0")
+    sizes += ("--temperature", "0.5")  # what is drawn keeps the format
     assert main(command("grpo", sft, out, questions, *sizes)) == 0
     for stage in apart:
         assert len(apart[stage]) == 2 and max(apart[stage]) < 1e-4

@@ -26,7 +26,7 @@ def test_each_sign_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     watch, rewards = watching()
     with caplog.at_level(logging.WARNING, "metaconf"):
         for step in (3, 4):
-            logged(watch, step, confidence__commonest=0.95, confidence__levels=1.1)
+            logged(watch, step, confidence__mode_fraction=0.95, confidence__effective_levels=1.1)
         logged(watch, 5, confidence__right_at_0=0.8)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
@@ -38,7 +38,7 @@ def test_each_sign_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_is_within_the_limits_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     watch, _ = watching()
     with caplog.at_level(logging.WARNING, "metaconf"):
-        logged(watch, 1, confidence__commonest=0.5, confidence__right_at_0=0.1)
+        logged(watch, 1, confidence__mode_fraction=0.5, confidence__right_at_0=0.1)
         logged(watch, 2, completions__mean_length=40, frac_reward_zero_std=0.5)
     assert not caplog.records
 
@@ -67,7 +67,7 @@ def test_a_run_that_is_to_stop_stops_with_a_checkpoint_where_it_can_go_on() -> N
     watch, rewards = watching(stop=True)
     args = SimpleNamespace(steps_per_generation=2, num_iterations=1, gradient_accumulation_steps=1)
     stop = StopOnRequest(rewards)
-    logged(watch, 3, confidence__commonest=0.95)
+    logged(watch, 3, confidence__mode_fraction=0.95)
     assert "95% of the replies state the same" in rewards.stop_reason
     asked = []
     for step in (3, 4):
