@@ -88,7 +88,9 @@ def test_an_answer_with_its_confidence_and_why(page: Any) -> None:
     assert text(page, "answer") == "Mali" and text(page, "action") == "Answered"
     assert "at least 0." in text(page, "reason")
     assert text(page, "reflection") == "I know it well."
-    assert text(page, "number").endswith(" % sure")
+    sure = page.evaluate("percent(reply.confidence.value)")
+    more = "" if sure == "80 %" else ", recalibrated from 80 %"
+    assert text(page, "number") == f"{sure} sure{more}"
     assert page.evaluate("document.querySelectorAll('#bar .on').length") in (4, 5)
     assert text(page, "often").startswith("Of 100 replies this sure, about ")
     assert page.evaluate("document.querySelectorAll('#diagram .here').length") == 1

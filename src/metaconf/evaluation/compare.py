@@ -107,10 +107,9 @@ def _figures(run: One, asked: _Asked, seed: int) -> dict[str, Figure]:
 
 def _differences(run: One, first: One, asked: _Asked, seed: int) -> dict[str, Figure]:
     """The figures of `run` less those of `first`."""
-    every, stated = (
-        [_scored(one.rows, ids) for one in (run, first)] for ids in (asked.shared, asked.complete)
-    )
-    rows = ([one.rows[i] for i in asked.shared] for one in (run, first))
+    every = _scored(run.rows, asked.shared), _scored(first.rows, asked.shared)
+    stated = _scored(run.rows, asked.complete), _scored(first.rows, asked.complete)
+    rows = [run.rows[i] for i in asked.shared], [first.rows[i] for i in asked.shared]
     return {
         **paired_differences(*every, OF_ALL, seed=seed),
         **paired_differences(*stated, OF_STATED, seed=seed),

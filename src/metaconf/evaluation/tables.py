@@ -131,16 +131,16 @@ def _groups(rows: Sequence[EvaluatedReply]) -> list[tuple[str, list[EvaluatedRep
 def _figures(
     rows: Sequence[EvaluatedReply], names: Iterable[str], seed: int, replicates: int
 ) -> dict[str, Figure]:
-    run = scored(rows)
-    figures = summarise(*run, names, seed=seed, replicates=replicates)
+    ids = [row.question_id for row in rows]
+    figures = summarise(*scored(rows), names, seed=seed, replicates=replicates)
     band = figures["ece_null_band"]
     if band.low is not None and band.high is not None:
         figures["ece"] = replace(figures["ece"], null=(band.low, band.high))
     declined = [None if row.answer is None else float(abstains(row.answer)) for row in rows]
-    figures["abstained_rate"] = share(declined, run.question_ids, seed, replicates)
+    figures["abstained_rate"] = share(declined, ids, seed, replicates)
     if rows and all(row.formatted for row in rows):
         well_formed = [float(not row.problems) for row in rows]
-        figures["format_rate"] = share(well_formed, run.question_ids, seed, replicates)
+        figures["format_rate"] = share(well_formed, ids, seed, replicates)
     return figures
 
 

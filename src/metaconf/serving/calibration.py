@@ -117,7 +117,7 @@ def _warranty(calibration: Calibration, state: State) -> str:
         return f"but labels that came back show an error above {rule.alpha:g}: none is certified."
     what = "this model answers: the cascade's error" if calibration.cascade else "the error"
     return (
-        f"from where on {what} is at most {rule.alpha:g} with probability {1 - rule.delta:g}"
+        f"at and above which {what} is at most {rule.alpha:g} with probability {1 - rule.delta:g}"
         f" ({rule.labelled} labelled {'questions' if calibration.cascade else 'replies'})."
     )
 

@@ -59,7 +59,8 @@ function show() {
   const steps = confidence.value === null ? 0 : Math.max(1, Math.ceil(confidence.value * 5 - 1e-9));
   [...$("bar").children].forEach((step, place) => { step.className = place < steps ? "on" : ""; });
   const sure = confidence.value === null ? "Confidence unknown" : `${percent(confidence.value)} sure`;
-  say("number", sure);
+  const stated = confidence.stated === null ? sure : `${percent(confidence.stated)} sure`;
+  say("number", stated === sure ? sure : `${sure}, recalibrated from ${percent(confidence.stated)}`);
   $("bar").setAttribute("aria-label", sure);
   for (const id of ["right", "wrong"]) $(id).setAttribute("aria-pressed", "false");
   $("check").hidden = reply.answer === null;
