@@ -48,8 +48,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "cohere": {"logit_scale": 0.25},
     "phi": {"partial_rotary_factor": 0.5},  # a bias on the head
     "gpt_neox": {},
-    "gpt2": {},
-    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32},
+    "gpt2": {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32, "dropout": 0.0},
     "mistral": {"sliding_window": WINDOW},
     "qwen2": {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 0},
     "qwen3_moe": EXPERTS,

@@ -27,6 +27,10 @@ KEPT = 0.9
 falls both ways; far below it, it takes most of the update back."""
 
 
+MAMBA = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+"""Types of models whose kernels take the weights of `out_proj` past its forward."""
+
+
 def lora(config: Config, model: Any) -> LoraConfig | None:
     """The adapter of `model` that the configuration asks for; None trains all weights."""
     if not config.use_peft:
@@ -38,9 +42,15 @@ def lora(config: Config, model: Any) -> LoraConfig | None:
         lora_alpha=config.lora_alpha,  # pyright: ignore[reportArgumentType]
         lora_dropout=config.lora_dropout,
         target_modules=modules,
-        exclude_modules=(_routers(model) or None) if chosen == "all-linear" else None,
+        exclude_modules=(_unadaptable(model) or None) if chosen == "all-linear" else None,
         task_type="CAUSAL_LM",
     )
+
+
+def _unadaptable(model: Any) -> list[str]:
+    """The linear layers that PEFT adapts in no model, or refuses to in this one."""
+    past_forward = model.config.model_type in MAMBA
+    return [*_routers(model), *(["out_proj"] if past_forward else [])]
 
 
 @torch.no_grad()
