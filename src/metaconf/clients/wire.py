@@ -189,9 +189,14 @@ def _refused(error: Error, value: Any, headers: Mapping[str, str], shape: Shape)
         return Again("rate", str(error), _retry_after(headers))
     if status in NEVER or (status is None and error.words & set(OURS)):
         return Failure("refused", str(error))
-    if status is None or status >= 500 or status in AGAIN:
+    if status is None or may_pass(status):
         return Again("server", str(error), _retry_after(headers))
     return Failure("refused", str(error))
+
+
+def may_pass(status: int) -> bool:
+    """Whether an error of this HTTP status may be gone when the request is sent again."""
+    return status == 429 or status in AGAIN or (status >= 500 and status not in NEVER)
 
 
 def _reshaped(value: Any, text: str, shape: Shape) -> Shape | None:

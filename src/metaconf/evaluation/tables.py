@@ -157,7 +157,7 @@ def pair(rows: Sequence[EvaluatedReply]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reliability(rows: Sequence[EvaluatedReply]) -> tuple[Bin, ...]:
-    return tuple(reliability_bins(*pair(rows), scored(rows).question_ids)) if rows else ()
+    return tuple(reliability_bins(*pair(rows), [row.question_id for row in rows])) if rows else ()
 
 
 def _risk_coverage(rows: Sequence[EvaluatedReply]) -> tuple[tuple[float, float], ...]:

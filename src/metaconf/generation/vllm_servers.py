@@ -24,7 +24,7 @@ from typing import Any
 
 from metaconf.clients.body import parsed
 from metaconf.clients.endpoint import Endpoint, completions_url
-from metaconf.clients.wire import AGAIN, NEVER
+from metaconf.clients.wire import may_pass
 from metaconf.errors import UserError
 from metaconf.generation.sampler import Draw, Drawn, Sampling
 from metaconf.generation.vllm_wire import (
@@ -220,7 +220,7 @@ class VLLMServers:
         remedy = REMEDIES.get(route, "look at the log of the server")
         if reply.status in (401, 403):
             raise UserError(f"{said}; export the server's key as {KEY}")
-        if reply.status == 429 or reply.status in AGAIN or 500 <= reply.status not in NEVER:
+        if may_pass(reply.status):
             raise _Passing(said, remedy)
         raise UserError(f"{said}; {remedy}")
 

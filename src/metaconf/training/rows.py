@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -98,10 +99,14 @@ def train_rows(
     """
     label = lead_in(local.tokenizer)
     first, middle, last = ordered(rows, alone, opening, whole)
+    # A row comes several times, and encoding it takes milliseconds.
+    by_id = {id(row): row for row in rows}
+    short = cache(lambda own: _train_row(local, by_id[own], label, whole=False))
+    full = cache(lambda own: _whole_row(local, by_id[own], label, short(own)))
     return [
-        *(_train_row(local, row, label, whole=False) for row in first),
-        *(_opening(_whole_row(local, row, label)) for row in middle if row.get("reflections")),
-        *(_whole_row(local, row, label) for row in last),
+        *(short(id(row)) for row in first),
+        *(_opening(full(id(row))) for row in middle if row.get("reflections")),
+        *(full(id(row)) for row in last),
     ]
 
 
@@ -115,7 +120,8 @@ def _opening(row: Row) -> Row:
     return replace(row, wordings=tuple((c, cut(whole)) for c, whole in row.wordings))
 
 
-def _whole_row(local: LocalModel, row: dict[str, Any], label: list[int]) -> Row:
+def _whole_row(local: LocalModel, row: dict[str, Any], label: list[int], short: Row) -> Row:
+    """The row with the whole reply; with wordings `short`, which ends with the answer, has them."""
     if not row.get("reflections"):
         return _train_row(local, row, label, whole=True)
     written = [
@@ -126,7 +132,7 @@ def _whole_row(local: LocalModel, row: dict[str, Any], label: list[int]) -> Row:
     marked = [replace(r, stance=(start, len(r.reply) - end)) for r in written]
     confidences = [confidence for confidence, _ in row["reflections"]]
     wordings = tuple(zip(confidences, marked, strict=True))
-    return replace(_train_row(local, row, label, whole=False), wordings=wordings)
+    return replace(short, wordings=wordings)
 
 
 def _reworded(row: dict[str, Any], reflection: str) -> dict[str, Any]:
