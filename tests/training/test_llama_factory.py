@@ -73,11 +73,12 @@ def test_its_program_gets_its_own_keys_and_no_key_of_an_api(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-secret")
+    for name in ("DEEPSEEK_API_KEY", "VLLM_API_KEY"):
+        monkeypatch.setenv(name, "sk-secret")
     model = tiny_model(tmp_path / "model")
     # It "trains" by copying the base, and leaves what the Trainer leaves.
     made = program(
-        "assert sys.argv[1] == 'train' and 'DEEPSEEK_API_KEY' not in os.environ\n"
+        "assert sys.argv[1] == 'train' and 'sk-secret' not in os.environ.values()\n"
         "shutil.copytree(keys['model_name_or_path'], keys['output_dir'])\n"
         "state = {'log_history': [{'loss': 1.5, 'step': 1}, {'train_runtime': 3.0}]}\n"
         "json.dump(state, open(keys['output_dir'] + '/trainer_state.json', 'w'))"

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 KEYS = {
     "DEEPSEEK_API_KEY": "only for a judge, a teacher or --base_url",
     "DEEPSEEK_BASE_URL": "only for a judge or a teacher",
+    "VLLM_API_KEY": "only for vLLM servers of stage 2 that ask for a key",
     "HF_TOKEN": "only for private and gated models of the hub",
 }
 """Variables of the environment that change what can be used. Their values are never shown."""

@@ -25,7 +25,7 @@ from metaconf.runs import RUN_MARKER, note_stage
 
 ENVIRONMENT = Path(".venv-llama-factory")
 PROGRAM = "llamafactory-cli"
-SECRETS = ("DEEPSEEK_API_KEY",)
+SECRETS = ("DEEPSEEK_API_KEY", "VLLM_API_KEY")
 
 
 def find_program(given: Path | None = None) -> Path:
