@@ -78,6 +78,28 @@ def test_a_last_model_that_fails_is_an_error_and_a_stream_is_held(
     assert sum(one["n"] for one in shown["reliability"]) == len(read_cascade(fitted).final()[0])
 
 
+def test_a_later_model_that_is_named_is_asked_alone_and_certifies_nothing(
+    fitted: Path, tmp_path: Path
+) -> None:
+    says: Says = {"cheap": said(SURE), "dear": said(UNSURE)}
+    with cascaded(fitted, tmp_path, says) as (server, _):
+        alone = server.chat(model="dear")
+        seen = server.service.watch.seen
+        whole = server.chat(model="cheap")
+        for _ in range(24):
+            reply = server.chat(model="dear")["id"]
+            server.ask("/feedback", {"id": reply, "correctness": False})
+        state = server.ask("/healthz")[2]["calibration"]["state"]
+    told = alone["metaconf"]
+    assert [one["model"] for one in told["attempts"]] == ["dear"] == [alone["model"]]
+    assert alone["choices"][0]["message"]["content"] == "Mali"
+    assert told["decision"]["action"] == "unknown" and not told["decision"]["certified"]
+    assert "No calibration applies" in told["decision"]["reason"]
+    assert told["calibration"]["state"] == "unsupported" and seen == 0
+    assert whole["model"] == "cheap" and whole["metaconf"]["decision"]["certified"]
+    assert state == "calibrated"
+
+
 def test_wrong_labels_of_any_model_end_the_certificate(fitted: Path, tmp_path: Path) -> None:
     says: Says = {"cheap": said(SURE), "dear": said(GOOD)}
     with cascaded(fitted, tmp_path, says) as (server, _):

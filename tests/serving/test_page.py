@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +155,7 @@ def test_a_cascade_says_who_answered_and_the_slider_decides_anew(
     says = {"cheap": said(UNSURE), DEAR: said(GOOD)}
     with cascaded(fitted, tmp_path, says) as (server, _):
         page, offers = opened(browser, server), server.service.offers
+        alone = f"Answered by {DEAR}."
         cheap, dear = zip(*(one["thresholds"] for one in offers), strict=True)
         ask(page, "unsure?")
         assert text(page, "by") == f"Answered by {DEAR}. Asked: cheap (20 %), then {DEAR} (80 %)."
@@ -166,6 +168,13 @@ def test_a_cascade_says_who_answered_and_the_slider_decides_anew(
         assert slid(page, 20) == "The reply of cheap would be given."
         strict = next(k for k, one in enumerate(dear) if one and (cheap[k] or 1) > 0.9)
         assert slid(page, strict + 1) == f"{DEAR} would be asked."
+        says["cheap"] = said(GOOD.replace("8", "9"))
+        assert page.evaluate("$('dearest').innerText") == f"Ask {DEAR}"
+        page.evaluate("$('dearest').click()")
+        page.until(f"document.getElementById('by').innerText === {json.dumps(alone)}")
+        assert text(page, "action") == "Not decided" and text(page, "answer") == "Mali"
+        page.until("document.getElementById('dearest').hidden")
+        assert text(page, "would") == ""
         says["cheap"] = says[DEAR] = said("no format")
         ask(page, "silent?")
         assert text(page, "by") == f"Asked: cheap (no confidence), then {DEAR} (no confidence)."

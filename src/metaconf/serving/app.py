@@ -136,7 +136,7 @@ def _add_chat(app: FastAPI, service: Service) -> None:
         how = ask.stream or ("live" if service.calibration is None else "hold")
         if body.stream and how == "live" and not service.later:
             return _events(_live(service, call, body, ask, ignored))
-        reply = await service.answer(call)
+        reply = await service.answer(call, body.model)
         if body.stream:
             return _events(_held(reply, body, ask, ignored), _headers(reply.served))
         whole = ask.content == "reply"

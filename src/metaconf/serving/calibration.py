@@ -90,7 +90,7 @@ def decision(
 ) -> dict[str, Any]:
     """What to do with a reply that states this confidence, and why, in words."""
     if calibration is None:
-        why = "No calibration is given, so no error is certified."
+        why = "No calibration applies to this reply, so no error is certified."
         return _decided("unknown", None, False, why)
     rule = calibration.rule
     certified = state == "calibrated"

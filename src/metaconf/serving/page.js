@@ -28,11 +28,11 @@ async function busy(button, id, doing, work) {
   try { say(id, await work()); } catch (error) { say(id, error.message); } finally { button.disabled = false; }
 }
 
-function ask() {
-  const question = $("question").value.trim();
+// Of `model` alone where it is one that a cascade asks later.
+function ask(button, question, model = "") {
   if (!question) return;
-  busy($("send"), "status", "Thinking …", async () => {
-    const body = { model: "", messages: [{ role: "user", content: question }] };
+  busy(button, "status", "Thinking …", async () => {
+    const body = { model, messages: [{ role: "user", content: question }] };
     const value = await call("v1/chat/completions", body);
     reply = { ...value.metaconf, id: value.id, content: value.choices[0].message.content, question };
     show();
@@ -40,6 +40,10 @@ function ask() {
     $("reply").focus();
     return "";
   });
+}
+
+function submit() {
+  ask($("send"), $("question").value.trim());
 }
 
 function show() {
@@ -75,6 +79,10 @@ function by() {
     + (attempts.length > 1 ? `Asked: ${attempts.map(stated).join(", then ")}.` : "");
 }
 
+function dearest() {
+  return known.models[known.asked.at(-1)];
+}
+
 function bin() {
   const stated = reply && reply.confidence.stated;
   if (stated === null || stated === undefined) return null;
@@ -90,6 +98,8 @@ async function refresh() {
   const like = bin();
   say("often", like === null ? "" : `Of 100 replies this sure, about ${Math.round(100 * like.accuracy)} were right `
     + `(${Math.round(100 * like.accuracy_low)} to ${Math.round(100 * like.accuracy_high)}, n = ${like.n}).`);
+  $("dearest").hidden = !reply || reply.attempts.at(-1).model === dearest();
+  say("dearest", `Ask ${dearest()}`);
   draw(like);
   slide();
 }
@@ -105,7 +115,7 @@ function slide() {
   say("offer", !answering.length ? "So little error cannot be certified with these labels: nothing would be answered."
     : `${percent(offer.coverage)} of questions would be answered, ${answering.join(", else ")}; `
       + `at most ${percent(offer.alpha)} of them wrong, with probability ${percent(1 - known.delta)}.${cost}`);
-  say("would", reply ? would(offer) : "");
+  say("would", reply && reply.calibration.id === known.id ? would(offer) : "");
 }
 
 // What another tolerated error would make of the reply that is shown.
@@ -174,13 +184,14 @@ function check() {
   });
 }
 
-$("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+$("ask").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
 $("question").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); ask(); }
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); }
 });
 $("right").addEventListener("click", () => judge(true));
 $("wrong").addEventListener("click", () => judge(false));
 $("check").addEventListener("click", check);
+$("dearest").addEventListener("click", () => ask($("dearest"), reply.question, dearest()));
 $("alpha").addEventListener("input", slide);
 (async () => {
   const health = await call("healthz");

@@ -53,9 +53,14 @@ class Served:
         return self.object["decision"]["action"]
 
     @property
+    def calibrated(self) -> bool:
+        """Whether a calibration applies to it."""
+        return self.object["calibration"]["id"] is not None
+
+    @property
     def withheld(self) -> bool:
-        """Whether a rule is configured and does not say "answer"."""
-        return self.object["calibration"]["id"] is not None and self.action != "answer"
+        """Whether a rule applies and does not say "answer"."""
+        return self.calibrated and self.action != "answer"
 
     def content(self, whole: bool = False) -> str:
         """The answer; the text as it is where `whole` is asked for, or where no answer can be read

@@ -75,7 +75,9 @@ class StreamOptions(Strict):
 class ChatRequest(Strict):
     """OpenAI's request; one reply, of text."""
 
-    model: Text = Field(description="any name: the server knows which model it asks")
+    model: Text = Field(
+        description="a later model of a cascade is asked alone; any other name asks the server's"
+    )
     messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)]
     stream: bool | None = False
     stream_options: StreamOptions | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -93,20 +93,28 @@ class Service:
         """Keys of requests that all models heed."""
         return frozenset.intersection(*(backend.takes for backend in self.backends))
 
-    async def answer(self, call: Call) -> Reply:
-        """The reply to a call, of the first model that is sure enough, else of the last. Raises
-        Refused where that gives none."""
+    async def answer(self, call: Call, model: str = "") -> Reply:
+        """The reply to a call, of the first model that is sure enough, else of the last; where
+        `model` names a later one, of that one. Raises Refused where that gives none."""
         begun, attempts = time.monotonic(), list[Attempt]()
-        asked = (self.backend, self.calibration), *((s.backend, s.calibration) for s in self.later)
+        asked = self._asked(model)
         for place, (backend, calibration) in enumerate(asked):
             since = time.monotonic()
             outcome = await self._in_time(backend.complete(call), begun)
-            last = place == len(self.later)
+            last = place == len(asked) - 1
             attempts.append(self._attempt(backend, outcome, since, may_fail=not last))
-            found = served(attempts, calibration, self.watch.state)
+            state = self.watch.state if calibration else "unsupported"
+            found = served(attempts, calibration, state)
             if last or found.action == "answer":
                 return self._reply(call, Head(), found, begun)
         raise AssertionError("there is a last model")
+
+    def _asked(self, model: str) -> Sequence[tuple[Backend, Calibration | None]]:
+        """The models to ask, in their order. One that is chosen by name is asked alone, and without
+        a calibration: what is certified is the error of the cascade in its order."""
+        steps = [(step.backend, step.calibration) for step in self.later]
+        alone = [(backend, None) for backend, _ in steps if backend.name == model]
+        return alone[:1] or [(self.backend, self.calibration), *steps]
 
     async def live(self, call: Call, head: Head) -> AsyncIterator[str | Reply]:
         """The text so far, each time longer, and the reply last. Raises Refused as `answer`."""
@@ -181,7 +189,8 @@ class Service:
         return _attempt(backend.name, outcome, ms)
 
     def _counted(self, found: Served, begun: float) -> Served:
-        self.watch.served(found.parsed.confidence)
+        if found.calibrated:
+            self.watch.served(found.parsed.confidence)
         self.meters.reply(found, time.monotonic() - begun)
         _trace(found)
         return found
