@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from aiohttp import web
@@ -21,7 +20,6 @@ from metaconf.config.blocks import Client, Confidence
 from metaconf.errors import UserError
 from metaconf.records import Question, Target, read_jsonl
 from metaconf.reply import parse_reply
-from metaconf.training import dataset
 from metaconf.training.dataset import build_rows
 from metaconf.training.evidence import Answered
 from metaconf.training.teacher import TeacherOutput, write_reflections
@@ -75,23 +73,6 @@ def test_a_reflection_that_says_the_opposite_of_the_target_is_left_out_and_count
     how = Confidence(target="self_consistency")
     rows = build_rows(None, answers, how, 0, output)  # pyright: ignore[reportArgumentType]
     assert [row["id"] for row in rows] == ["B", "C"] and output.contradicting == 1
-
-
-def test_a_row_has_its_grade_only_where_the_label_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [
-        replace(answer(name), right=right)
-        for name, right in zip("ABC", (1.0, None, 0.0), strict=True)
-    ]
-    monkeypatch.setattr(dataset, "_states", lambda *_: np.zeros((3, 2)))
-    monkeypatch.setattr(dataset, "targets", lambda *_: np.array([0.5, 0.5, 0.5]))
-
-    def grades(**how: Any) -> list[float | None]:
-        local: Any = None
-        return [row["correctness"] for row in build_rows(local, answers, Confidence(**how), 0)]
-
-    assert grades() == [1.0, None, 0.0]
-    assert grades(num_labeled=1) == [1.0, None, None]
-    assert grades(target="self_consistency") == [None, None, None]
 
 
 def test_a_teacher_that_mostly_fails_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """The training set of stage 1: sharegpt rows from graded answers, and the files that hold them.
 
-`sft.jsonl` holds the rows for TRL's engine, with the exact `target`, the answer's `correctness`
-and, from the offline teacher, `reflections`: pairs of a confidence and the wording for it.
-`curriculum.jsonl` holds the same rows in the order in which stage 1 trains on them, for
-LLaMA-Factory, which reads both files as they are (`dataset_info.json`).
+`sft.jsonl` holds the rows for TRL's engine, with the exact `target` and, from the offline teacher,
+`reflections`: pairs of a confidence and the wording for it. `curriculum.jsonl` holds the same rows
+in the order in which stage 1 trains on them, for LLaMA-Factory, which reads both files as they are
+(`dataset_info.json`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from metaconf.records import FACTS, write_jsonl
 from metaconf.reply import format_reply
 from metaconf.runs import who
 from metaconf.training.curriculum import curriculum
-from metaconf.training.evidence import Answered, grades, offline_reflections, targets
+from metaconf.training.evidence import Answered, offline_reflections, targets
 from metaconf.training.levels import LEVELS, soft_labels
 from metaconf.training.probe import answer_states, probe_layer
 from metaconf.training.teacher import TeacherOutput
@@ -45,15 +44,11 @@ def build_rows(
     seed: int,
     output: TeacherOutput | None = None,
 ) -> list[dict[str, Any]]:
-    """Sharegpt rows with `target` and `correctness` (None: not known), both in [0, 1].
-
-    Answers without a target are left out, and so are those for which a teacher's `output` has no
-    reflection, or has one that says the opposite of the target, which it counts. None: the offline
-    teacher writes them.
-    """
+    """Sharegpt rows with `target` in [0, 1]. Answers without a target are left out, and so are
+    those for which a teacher's `output` has no reflection, or has one that says the opposite of the
+    target, which it counts. None: the offline teacher writes them."""
     states = _states(local, answers) if how.target == "probe" else None
     goals = targets(answers, how.target, states, how.num_labeled)
-    answers = _graded_as_used(answers, how)
     known = [(a, goal) for a, goal in zip(answers, goals, strict=True) if not np.isnan(goal)]
     if output is None:
         return [_offline_row(a, goal, seed) for a, goal in known]
@@ -62,15 +57,6 @@ def build_rows(
     agreeing = [(a, goal, text) for a, goal, text in written if not _opposite(text, goal)]
     output.contradicting = len(written) - len(agreeing)
     return [_row(a, goal, text, seed) for a, goal, text in agreeing]
-
-
-def _graded_as_used(answers: Sequence[Answered], how: Confidence) -> list[Answered]:
-    """The answers, graded only where `how` uses the label."""
-    used = grades(answers, how.num_labeled)
-    if how.target == "self_consistency":
-        used[:] = np.nan
-    known = [None if np.isnan(y) else float(y) for y in used]
-    return [replace(answer, right=y) for answer, y in zip(answers, known, strict=True)]
 
 
 def _opposite(reflection: str, goal: float) -> bool:
@@ -110,7 +96,6 @@ def _row(row: Answered, goal: float, reflection: str, seed: int) -> dict[str, An
         "kind": row.question.kind,
         "cause": likely_cause(row.question.task, row.question.cause),
         "target": round(float(goal), 6),
-        "correctness": row.right,
     }
 
 

@@ -96,15 +96,6 @@ def features(rows: Sequence[Answered], states: np.ndarray) -> np.ndarray:
     return append_features(states, np.column_stack([logprob_features(chance), agreement]))
 
 
-def grades(rows: Sequence[Answered], labels: int = 0) -> np.ndarray:
-    """The correctness (n,) of each answer, of the first `labels` graded ones where that is not 0;
-    NaN where it is not known, or not to be used."""
-    right = np.array([np.nan if r.right is None else r.right for r in rows], float)
-    if labels:
-        right[np.flatnonzero(~np.isnan(right))[labels:]] = np.nan
-    return right
-
-
 def targets(
     rows: Sequence[Answered], kind: str, states: np.ndarray | None = None, labels: int = 0
 ) -> np.ndarray:
@@ -121,10 +112,10 @@ def targets(
         return np.array([r.agreement for r in rows])
     if states is None:
         raise ValueError(f"the target {kind!r} needs hidden states")
-    right = grades(rows, labels)
-    known = np.flatnonzero(~np.isnan(right))
+    right = np.array([np.nan if r.right is None else r.right for r in rows], float)
+    known = np.flatnonzero(~np.isnan(right))[: labels or None]
     columns = features(rows, states)
-    groups = [rows[int(place)].question.id for place in known]
+    groups = [rows[place].question.id for place in known]
     result = np.full(len(rows), np.nan)
     result[known] = cross_fitted(columns[known], right[known], groups)
     others = np.setdiff1d(np.arange(len(rows)), known)

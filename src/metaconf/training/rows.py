@@ -55,8 +55,7 @@ class Row:
     out; None in a reply that ends before it. `wordings` are whole replies with the same answer, of
     which the trainer takes the one nearest to the model's own expected confidence
     (`for_confidence`); the row itself then ends with the answer. `stance` (start, end) are the
-    tokens of the reply in which the wordings differ. `correctness` in [0, 1] is the answer's, where
-    it is known.
+    tokens of the reply in which the wordings differ.
     """
 
     prompt: list[int]
@@ -65,7 +64,6 @@ class Row:
     continuations: tuple[Continuation, ...]
     wordings: tuple[tuple[float, Row], ...] = ()
     stance: Span = (0, 0)
-    correctness: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """The row as plain columns of a dataset."""
@@ -74,7 +72,6 @@ class Row:
             "reply": self.reply,
             "level_at": self.level_at,
             "stance": list(self.stance),
-            "correctness": self.correctness,
             "continuation_at": [c.at for c in self.continuations],
             "continuation_tokens": [c.tokens for c in self.continuations],
             "continuation_target": [c.target for c in self.continuations],
@@ -175,11 +172,9 @@ def _train_row(local: LocalModel, row: dict[str, Any], label: list[int], whole: 
     if not whole:
         # The line break is learnt too: an instruct model ends its turn after a short answer, and
         # in small families the whole replies alone do not teach it otherwise.
-        made = Row(prompt, encoded.tokens[: end + 1], None, (after_answer,))
-    else:
-        reflected = Continuation(encoded.level_at, [], row["target"], without_reflection=False)
-        made = Row(prompt, encoded.tokens, encoded.level_at, (reflected, after_answer))
-    return replace(made, correctness=row.get("correctness"))
+        return Row(prompt, encoded.tokens[: end + 1], None, (after_answer,))
+    after_reflection = Continuation(encoded.level_at, [], row["target"], without_reflection=False)
+    return Row(prompt, encoded.tokens, encoded.level_at, (after_reflection, after_answer))
 
 
 def within(rows: Sequence[Row], longest: int | None) -> list[Row]:

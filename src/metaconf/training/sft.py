@@ -13,9 +13,9 @@ confidence Σ p_k·k/10; y: the target in [0, 1]):
    the confidence several times more slowly. Then come rows with the opening of the reflection, then
    whole replies (docs/lab-notebook.md). Each of the two parts has its rise and fall of the learning
    rate (`schedule`).
-5. Between the parts E is read once after the answer of each row and recalibrated on those whose
-   correctness is known (`own_confidences`). What follows is for it: t = E after the answer and
-   after the reflection, and of the reflection's wordings the one for E. The text explains the model's own number, and tells nothing that its
+5. Between the parts E is read once after the answer of each row (`own_confidences`), and what
+   follows is for it: t = E after the answer and after the reflection, and of the reflection's
+   wordings the one for E. The text explains the model's own number, and tells nothing that its
    state does not: from a wording for y the model would read y off the text. And the distribution
    over the levels, broad after the first part, narrows around E, so that the level that is written
    is as good as E.
